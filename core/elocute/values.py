@@ -1,0 +1,114 @@
+"""Values that the stages hand to each other: plain frozen records of NumPy arrays.
+
+Spaces and units (one place, used everywhere):
+
+* head space: right-handed, metres, origin between the ears, +x to the subject's left, +y up, +z out of the face;
+* camera: OpenGL/Blender, looks along -z, y up; `camera_to_world` maps camera to world, world being head space
+  of the head in the portrait's own pose;
+* image: pixels, x right, y down, pixel (0, 0) covers [0, 1) x [0, 1), so its centre is (0.5, 0.5);
+* angles in radians inside, degrees only where a user types or reads them; time in seconds, fps rational.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+# Apple's 52 blend shapes, in Apple's order. Every expression track and the head model use these names.
+ARKIT_NAMES: tuple[str, ...] = (
+    "eyeBlinkLeft", "eyeLookDownLeft", "eyeLookInLeft", "eyeLookOutLeft", "eyeLookUpLeft", "eyeSquintLeft",
+    "eyeWideLeft", "eyeBlinkRight", "eyeLookDownRight", "eyeLookInRight", "eyeLookOutRight", "eyeLookUpRight",
+    "eyeSquintRight", "eyeWideRight", "jawForward", "jawLeft", "jawRight", "jawOpen", "mouthClose", "mouthFunnel",
+    "mouthPucker", "mouthLeft", "mouthRight", "mouthSmileLeft", "mouthSmileRight", "mouthFrownLeft",
+    "mouthFrownRight", "mouthDimpleLeft", "mouthDimpleRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper", "mouthPressLeft", "mouthPressRight",
+    "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "browDownLeft",
+    "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff", "cheekSquintLeft",
+    "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detected face: `landmarks` [478, 3] in image pixels (z in the same scale, smaller is nearer),
+    `scores` [52] ARKit scores in ARKIT_NAMES order, `box` (x0, y0, x1, y1) of the landmarks in pixels."""
+
+    landmarks: np.ndarray
+    scores: np.ndarray
+    box: tuple[float, float, float, float]
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """An analysed photo. `rgb` uint8 [H, W, 3]; `matte` float32 [H, W] in 0..1 (person, soft hair edges);
+    `foreground` uint8 [H, W, 3] is the colour with the old background removed from mixed pixels;
+    `regions` maps a name of REGION_NAMES to float32 [H, W] in 0..1; `sha256` is of the file's bytes."""
+
+    rgb: np.ndarray
+    matte: np.ndarray
+    foreground: np.ndarray
+    face: Face
+    regions: dict[str, np.ndarray]
+    sha256: str
+    notes: tuple[str, ...] = ()  # what the user should know: "two faces: the larger one is used", "tilted 31 degrees"
+
+
+REGION_NAMES = ("skin", "lips", "mouth_interior", "eyes", "hair", "neck_shoulders", "background")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera with square pixels. `focal`, `cx`, `cy` in pixels of a `width` x `height` image."""
+
+    width: int
+    height: int
+    focal: float
+    cx: float
+    cy: float
+    camera_to_world: np.ndarray = field(default_factory=lambda: np.eye(4))  # [4, 4]
+
+    @property
+    def fov_y(self) -> float:
+        """Vertical field of view in radians."""
+        return float(2 * np.arctan(self.height / (2 * self.focal)))
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """The head model fitted to a portrait. `identity` [I]; `expression` [52] (the photo's own, ARKIT_NAMES);
+    `offsets` [V, 3] metres, head space: the fine correction that puts lids, lips and jaw line on the photo's;
+    `head_to_world` [4, 4] is the identity by construction: the camera carries the pose; `camera` is the photo's;
+    `pose` (yaw, pitch, roll) radians of the head relative to the camera; `residual` mean landmark error in pixels
+    before and after the fine correction."""
+
+    identity: np.ndarray
+    expression: np.ndarray
+    offsets: np.ndarray
+    camera: Camera
+    pose: tuple[float, float, float]
+    residual: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ExpressionTrack:
+    """Expression over time: `values` [T, U] for the unit `names` [U], at a rational frame rate."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    fps: Fraction
+
+
+@dataclass(frozen=True)
+class PoseTrack:
+    """Head rotation added to the portrait's own, in radians, [T] each: yaw + to the viewer's right, pitch + up,
+    roll + clockwise as the viewer sees it."""
+
+    yaw: np.ndarray
+    pitch: np.ndarray
+    roll: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.yaw)
