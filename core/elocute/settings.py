@@ -1,0 +1,285 @@
+"""What a job is: plain frozen records that travel as JSON (standard library only, so that Blender can share them).
+
+`Shot` describes a whole talking-head job; panel, command line, script and farm all run the same file and make the
+same frames. `FitSettings` and `CurvesSettings` describe the two smaller jobs. All are strict: a misspelt key, a
+wrong type or a value out of range is refused with a code and a sentence instead of being ignored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import BadInput
+
+SIZES = (64, 2048)  # below 64 px a face has no mouth to speak of; above 2048 the portrait has no detail left to give
+FRAME_RATES = (1, 240)
+EXPRESSION_SCALES = (0.0, 4.0)  # 0 mutes the face, 1 is what was said, above 4 any mesh tears
+MEMORY_MB = (64, 65536)
+SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
+LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
+MODEL_SETS = ("embedded", "nerffacespeech")
+
+_NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
+_FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,7}/\d{1,7}")  # bounded: Fraction("1e999999999") would never return
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+_BACKGROUND = re.compile(r"keep|transparent|#[0-9a-fA-F]{6}")
+_SEED_PORTRAIT = re.compile(r"seed:\d{1,10}")
+_FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
+
+Record = TypeVar("Record", bound="_Record")
+
+
+def parse_fps(value: str | int | float | Fraction) -> Fraction:
+    """Frame rate as an exact fraction: "25" -> 25, "12.5" -> 25/2, "24000/1001", and "23.976" -> 24000/1001.
+
+    A broadcast rate written with two or three decimals means n * 1000 / 1001: taken literally, sound and picture
+    would drift apart by a frame every few hours. Raises BadInput shot_type or shot_range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Fraction)):
+        raise _wrong_type("fps", "a number, or text such as 25 or 24000/1001", value)
+    text = str(round(value, 6) if isinstance(value, float) else value).strip()
+    if not _FPS_TEXT.fullmatch(text) or text.endswith(tuple("/" + "0" * n for n in range(1, 8))):
+        raise _out_of_range("fps", f"between {FRAME_RATES[0]} and {FRAME_RATES[1]}, such as 25 or 24000/1001", value)
+    fps = Fraction(text)
+    nominal = round(fps * 1001 / 1000)
+    if "." in text and nominal in _NTSC_NOMINAL and abs(fps - Fraction(nominal * 1000, 1001)) < Fraction(6, 1000):
+        fps = Fraction(nominal * 1000, 1001)
+    if not FRAME_RATES[0] <= fps <= FRAME_RATES[1]:
+        raise _out_of_range("fps", f"between {FRAME_RATES[0]} and {FRAME_RATES[1]}", value)
+    return fps
+
+
+def parse_frames(text: str) -> tuple[int, int]:
+    """Frame numbers as typed, "10-40" or "7", counted from 1 as in the file names, both ends included."""
+    match = _FRAMES_TEXT.fullmatch(text.strip())
+    if not match:
+        raise _out_of_range("frames", "first-last, such as 10-40", text)
+    return int(match[1]), int(match[2] or match[1])
+
+
+class _Record:
+    """Reads, checks and writes the dataclasses below; a field's name says which check in `_CHECKS` it gets."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if value is not None or field.default is not None:
+                object.__setattr__(self, field.name, _CHECKS[field.name](field.name, value))
+
+    @classmethod
+    def from_json(cls: type[Record], data: Any, base: Path | None = None) -> Record:
+        """From decoded JSON. Relative paths start at `base` (the folder of the file they were read from)."""
+        if not isinstance(data, dict):
+            raise BadInput("shot_type", "the job has to be a JSON object. Write it as {\"portrait\": ...}.")
+        fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for key in data:
+            if key not in fields:
+                raise BadInput("shot_unknown_key", f"unknown setting {key!r}. Known: {', '.join(sorted(fields))}.")
+        for name, field in fields.items():
+            if field.default is dataclasses.MISSING and name not in data:
+                raise BadInput("shot_missing_key", f"the setting {name!r} is missing. Add it to the job.")
+        record = cls(**data)
+        return record.at(base) if base is not None else record
+
+    @classmethod
+    def read(cls: type[Record], path: Path) -> Record:
+        """From a JSON file; its relative paths start at the file's own folder."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise BadInput("shot_not_found", f"no file {path}. Check the path.") from None
+        except OSError as error:
+            raise BadInput("shot_unreadable", f"can't read {path}: {error.strerror}. Check the path.") from None
+        except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested beyond reason
+            raise BadInput("shot_not_json", f"{path} is not valid JSON ({error}). Mend the file.") from None
+        return cls.from_json(data, path.resolve().parent)
+
+    def at(self: Record, base: Path) -> Record:
+        """The same job with its relative paths made absolute, starting at `base`."""
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Path):
+                changes[field.name] = base / value
+            elif field.name == "portrait" and not _SEED_PORTRAIT.fullmatch(value):
+                changes[field.name] = str(base / value)
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; `from_json` of it gives an equal record. Settings that are not set are left out."""
+        out: dict[str, Any] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, (Path, Fraction)):
+                value = str(value)
+            if value is not None:
+                out[field.name] = list(value) if isinstance(value, tuple) else value
+        return out
+
+
+@dataclass(frozen=True)
+class FitSettings(_Record):
+    """Prepare one portrait. `refit` ignores a cached avatar and writes it anew."""
+
+    portrait: str  # a photo's path, or "seed:7" for the random identity number 7
+    device: str = "auto"
+    model_set: str = "embedded"
+    memory_mb: int = 512
+    refit: bool = False
+
+
+@dataclass(frozen=True)
+class CurvesSettings(_Record):
+    """Turn a voice into the 52 named ARKit curves, as a file that a person can edit."""
+
+    voice: Path
+    output: Path
+    fps: Fraction = Fraction(25)
+    blink: bool = True
+    seed: int = 0
+    device: str = "auto"
+    model_set: str = "embedded"
+
+
+@dataclass(frozen=True)
+class Shot(_Record):
+    """One talking-head job, complete: who, what drives face and head, which frames, how they look, where they go."""
+
+    portrait: str  # a photo's path, or "seed:7" for the random identity number 7
+    voice: Path | None = None  # what is heard, and what moves the face when `curves` is not given
+    curves: Path | None = None  # edited expression curves take the place of the voice's own
+    poses: Path | None = None  # head poses; without them the head makes small motion that follows the voice
+    fps: Fraction = Fraction(25)  # the PAL rate: 24 to 30 all look right, and 25 divides the 100 Hz speech features
+    size: int = 512  # what most portraits can fill with real detail, and what a CPU renders in reasonable time
+    background: str = "keep"  # the portrait's own; "transparent" writes RGBA frames; "#rrggbb" a plain colour
+    expression_scale: float = 1.0  # as strong as it was said
+    blink: bool = True  # a face that never blinks looks dead within seconds
+    still: bool = False  # no head motion at all
+    frames: tuple[int, int] | None = None  # first and last frame, from 1 as in the file names; all when not set
+    seed: int = 0  # of blinks, gaze and natural head motion: the same seed makes the same frames
+    device: str = "auto"  # CUDA when there, else the CPU
+    model_set: str = "embedded"  # works after set-up, with no weights to look for
+    output: Path | None = None  # .mp4, .mov or .mkv; an odd `size` is rounded up to even there, as H.264 needs
+    frames_dir: Path | None = None  # numbered PNG frames; also what makes a stopped run resume
+    memory_mb: int = 512  # bound of a ray chunk's working memory; larger is hardly faster on a CPU
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.voice is None and self.curves is None and self.poses is None:
+            raise BadInput("shot_no_drive", "nothing drives the face. Give a voice, expression curves or poses.")
+        if self.output is None and self.frames_dir is None:
+            raise BadInput("shot_no_output", "the frames have nowhere to go. Give an output video or a frames folder.")
+
+    @property
+    def fit(self) -> FitSettings:
+        """The preparation this shot needs."""
+        return FitSettings(self.portrait, self.device, self.model_set, self.memory_mb)
+
+
+def portrait_seed(portrait: str) -> int | None:
+    """7 for "seed:7", None for a photo's path. Raises BadInput when the number is out of range."""
+    if not _SEED_PORTRAIT.fullmatch(portrait):
+        return None
+    return _integer(*SEEDS)("seed", int(portrait.removeprefix("seed:")))
+
+
+def _wrong_type(name: str, wanted: str, value: Any) -> BadInput:
+    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. Change it in the job.")
+
+
+def _out_of_range(name: str, wanted: str, value: Any) -> BadInput:
+    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. Change it in the job.")
+
+
+def _integer(low: int, high: int) -> Callable[[str, Any], int]:
+    def check(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise _wrong_type(name, "a whole number", value)
+        if not low <= value <= high:
+            raise _out_of_range(name, f"between {low} and {high}", value)
+        return value
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[str, Any], float]:
+    def check(name: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise _wrong_type(name, "a number", value)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise _out_of_range(name, f"between {low:g} and {high:g}", value)
+        return float(value)
+
+    return check
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong_type(name, "true or false", value)
+    return value
+
+
+def _pattern(pattern: re.Pattern[str], wanted: str) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise _wrong_type(name, wanted, value)
+        if not pattern.fullmatch(value):
+            raise _out_of_range(name, wanted, value)
+        return value
+
+    return check
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, (str, Path)):
+        raise _wrong_type(name, "a path", value)
+    if not str(value).strip() or "\0" in str(value):
+        raise _out_of_range(name, "a path", value)
+    return Path(value)
+
+
+def _portrait(name: str, value: Any) -> str:
+    text = str(_path(name, value)) if isinstance(value, Path) else value
+    if isinstance(text, str) and portrait_seed(text) is not None:
+        return text
+    return str(_path(name, text))
+
+
+def _frames(name: str, value: Any) -> tuple[int, int]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise _wrong_type(name, "two frame numbers, [first, last]", value)
+    check = _integer(1, LAST_FRAME)
+    first, last = check(name, value[0]), check(name, value[1])
+    if first > last:
+        raise _out_of_range(name, "first to last, in this order", list(value))
+    return first, last
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "portrait": _portrait,
+    "voice": _path,
+    "curves": _path,
+    "poses": _path,
+    "output": _path,
+    "frames_dir": _path,
+    "fps": lambda name, value: parse_fps(value),
+    "size": _integer(*SIZES),
+    "background": _pattern(_BACKGROUND, "keep, transparent or #rrggbb"),
+    "expression_scale": _number(*EXPRESSION_SCALES),
+    "blink": _flag,
+    "still": _flag,
+    "refit": _flag,
+    "frames": _frames,
+    "seed": _integer(*SEEDS),
+    "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),
+    "model_set": _pattern(re.compile("|".join(MODEL_SETS)), " or ".join(MODEL_SETS)),
+    "memory_mb": _integer(*MEMORY_MB),
+}
