@@ -1,0 +1,221 @@
+"""The compiled renderer for CPUs: one fused pass from visibility to composited pixels.
+
+The clear version of the same arithmetic, which is also what runs on CUDA, is `march.py`; a test holds them together.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from .shells import CAVITY, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES
+
+_SAMPLES = np.array(SAMPLES, np.int64)
+_SEEN, _FILL, _SOLID, _THICK, _FACING = 3, 4, 7, 8, 9  # columns of Shells.vertex_table
+EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def pullback(rest, moved, faces, out):  # type: ignore[no-untyped-def]
+    """out [F, 3, 3]: the linear map that takes a direction from moved space back to canonical space, triangle by
+    triangle: edges to edges, unit normal to unit normal (the inverse deformation gradient of a shell)."""
+    for f in numba.prange(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        m = np.empty((3, 3), np.float32)
+        r = np.empty((3, 3), np.float32)
+        for k in range(3):
+            m[0, k] = moved[b, k] - moved[a, k]
+            m[1, k] = moved[c, k] - moved[a, k]
+            r[0, k] = rest[b, k] - rest[a, k]
+            r[1, k] = rest[c, k] - rest[a, k]
+        for t in (m, r):
+            nx = t[0, 1] * t[1, 2] - t[0, 2] * t[1, 1]
+            ny = t[0, 2] * t[1, 0] - t[0, 0] * t[1, 2]
+            nz = t[0, 0] * t[1, 1] - t[0, 1] * t[1, 0]
+            s = 1.0 / max(np.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
+            t[2, 0], t[2, 1], t[2, 2] = nx * s, ny * s, nz * s
+        det = (
+            m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+            - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
+            + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+        )
+        if abs(det) < 1e-14:  # a collapsed triangle has no inverse; it covers no pixel worth bending
+            out[f] = np.eye(3, dtype=np.float32)
+            continue
+        s = 1.0 / det
+        v = np.empty((3, 3), np.float32)
+        v[0, 0] = (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1]) * s
+        v[0, 1] = (m[0, 2] * m[2, 1] - m[0, 1] * m[2, 2]) * s
+        v[0, 2] = (m[0, 1] * m[1, 2] - m[0, 2] * m[1, 1]) * s
+        v[1, 0] = (m[1, 2] * m[2, 0] - m[1, 0] * m[2, 2]) * s
+        v[1, 1] = (m[0, 0] * m[2, 2] - m[0, 2] * m[2, 0]) * s
+        v[1, 2] = (m[0, 2] * m[1, 0] - m[0, 0] * m[1, 2]) * s
+        v[2, 0] = (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0]) * s
+        v[2, 1] = (m[0, 1] * m[2, 0] - m[0, 0] * m[2, 1]) * s
+        v[2, 2] = (m[0, 0] * m[1, 1] - m[0, 1] * m[1, 0]) * s
+        # rows of m are the basis, so a direction d has coordinates d @ v, and goes to (d @ v) @ r
+        for i in range(3):
+            for j in range(3):
+                out[f, j, i] = v[i, 0] * r[0, j] + v[i, 1] * r[1, j] + v[i, 2] * r[2, j]
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _cubic(t, w):  # type: ignore[no-untyped-def]
+    """Catmull-Rom weights: interpolating, so a plane sampled at its own pixels comes back exactly."""
+    t2 = t * t
+    t3 = t2 * t
+    w[0] = np.float32(-0.5) * t3 + t2 - np.float32(0.5) * t
+    w[1] = np.float32(1.5) * t3 - np.float32(2.5) * t2 + np.float32(1.0)
+    w[2] = np.float32(-1.5) * t3 + np.float32(2.0) * t2 + np.float32(0.5) * t
+    w[3] = np.float32(0.5) * t3 - np.float32(0.5) * t2
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _lookup(plane, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
+    """plane [R, R, 4] at pixel coordinates (u, v), clamped at the border, into out [4]."""
+    size = plane.shape[0]
+    u = min(max(u - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
+    v = min(max(v - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
+    x, y = int(u), int(v)
+    _cubic(np.float32(u - x), wx)
+    _cubic(np.float32(v - y), wy)
+    o0 = o1 = o2 = o3 = np.float32(0.0)
+    for j in range(4):
+        yy = min(max(y + j - 1, 0), size - 1)
+        r0 = r1 = r2 = r3 = np.float32(0.0)
+        for i in range(4):
+            xx = min(max(x + i - 1, 0), size - 1)
+            w = wx[i]
+            r0 += w * plane[yy, xx, 0]
+            r1 += w * plane[yy, xx, 1]
+            r2 += w * plane[yy, xx, 2]
+            r3 += w * plane[yy, xx, 3]
+        w = wy[j]
+        o0 += w * r0
+        o1 += w * r1
+        o2 += w * r2
+        o3 += w * r3
+    out[0], out[1], out[2], out[3] = o0, o1, o2, o3
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+    """March one ray through one shell and composite into acc = (r, g, b, transmittance, depth sum)."""
+    a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+    ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+    inv = np.float32(1.0) / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
+    w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
+    w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
+    w0 = np.float32(1.0) - w1 - w2
+    w0, w1, w2 = w0 / points[a, 2], w1 / points[b, 2], w2 / points[c, 2]
+    z = np.float32(1.0) / (w0 + w1 + w2)
+    w0, w1, w2 = w0 * z, w1 * z, w2 * z
+    x = w0 * table[a, 0] + w1 * table[b, 0] + w2 * table[c, 0]
+    y = w0 * table[a, 1] + w1 * table[b, 1] + w2 * table[c, 1]
+    w = w0 * table[a, 2] + w1 * table[b, 2] + w2 * table[c, 2]
+    seen = w0 * table[a, _SEEN] + w1 * table[b, _SEEN] + w2 * table[c, _SEEN]
+    solid = w0 * table[a, _SOLID] + w1 * table[b, _SOLID] + w2 * table[c, _SOLID]
+    thick = w0 * table[a, _THICK] + w1 * table[b, _THICK] + w2 * table[c, _THICK]
+    facing = w0 * table[a, _FACING] + w1 * table[b, _FACING] + w2 * table[c, _FACING]
+    fr = w0 * table[a, _FILL] + w1 * table[b, _FILL] + w2 * table[c, _FILL]
+    fg = w0 * table[a, _FILL + 1] + w1 * table[b, _FILL + 1] + w2 * table[c, _FILL + 1]
+    fb = w0 * table[a, _FILL + 2] + w1 * table[b, _FILL + 2] + w2 * table[c, _FILL + 2]
+    dx, dy = (px - cam[1]) / cam[0], (py - cam[2]) / cam[0]
+    p = pull[f]
+    ex = p[0, 0] * dx + p[0, 1] * dy + p[0, 2]
+    ey = p[1, 0] * dx + p[1, 1] * dy + p[1, 2]
+    ez = p[2, 0] * dx + p[2, 1] * dy + p[2, 2]
+    # canonical normal from the rest triangle; the ray enters against it
+    e1x, e1y, e1z = table[b, 0] - table[a, 0], table[b, 1] - table[a, 1], table[b, 2] - table[a, 2]
+    e2x, e2y, e2z = table[c, 0] - table[a, 0], table[c, 1] - table[a, 1], table[c, 2] - table[a, 2]
+    nx, ny, nz = e1y * e2z - e1z * e2y, e1z * e2x - e1x * e2z, e1x * e2y - e1y * e2x
+    length = np.sqrt(ex * ex + ey * ey + ez * ez)
+    cosine = abs(nx * ex + ny * ey + nz * ez) / max(np.sqrt(nx * nx + ny * ny + nz * nz) * length, np.float32(1e-12))
+    cosine = max(cosine, np.float32(MIN_FACING))
+    kind = layer[f]
+    count = _SAMPLES[kind]
+    stride = thick / (cosine * length)  # z parameter per whole shell
+    slant = min(max(max(facing, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
+    for k in range(count):
+        q = (np.float32(k) + np.float32(0.5)) / np.float32(count)
+        tap[0], tap[1], tap[2], tap[3] = fr, fg, fb, solid
+        if kind != CAVITY and seen > np.float32(0.0):
+            t = q * stride
+            sz = w + t * ez
+            u, v = lens[0] * (x + t * ex) / sz + lens[1], lens[0] * (y + t * ey) / sz + lens[2]
+            _lookup(planes[kind], u, v, wx, wy, tap)
+            tap[0] = fr + seen * (tap[0] - fr)
+            tap[1] = fg + seen * (tap[1] - fg)
+            tap[2] = fb + seen * (tap[2] - fb)
+            tap[3] = solid + seen * (tap[3] - solid)
+        weight = np.float32(1.0) / np.float32(count)
+        if count > 1:
+            s = np.sin(np.float32(np.pi) * q)
+            weight *= np.float32(2.0) * s * s
+        alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0))
+        od = np.float32(MAX_OPTICAL_DEPTH)
+        if alpha < np.float32(0.999):
+            od = -np.log(np.float32(1.0) - alpha) * slant
+        stop = np.float32(1.0) - np.exp(-od * weight)
+        gain = acc[3] * stop
+        acc[0] += gain * tap[0]
+        acc[1] += gain * tap[1]
+        acc[2] += gain * tap[2]
+        acc[3] -= gain
+        acc[4] += gain * (z + q * stride)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
+def shade(  # type: ignore[no-untyped-def]
+    ids, depths, points, cam, faces, layer, table, pull, planes, lens, box, rgba, depth_out
+):
+    """Composite every pixel of `box` (x0, y0, x1, y1).
+
+    ids int32 [2, 2H, 2W] and depths float32: visibility of relief and head at twice the picture's resolution;
+    points float32 [V, 3] moved vertices in image space of the picture; cam (focal, cx, cy) of the picture;
+    rgba float32 [H, W, 4] premultiplied and depth_out float32 [H, W] (metres, 0 where empty) are written.
+    """
+    for y in numba.prange(box[1], box[3]):
+        wx, wy = np.empty(4, np.float32), np.empty(4, np.float32)
+        tap, acc = np.empty(4, np.float32), np.empty(5, np.float32)
+        total = np.empty(5, np.float32)
+        for x in range(box[0], box[2]):
+            simple = True
+            for g in range(2):
+                first = ids[g, 2 * y, 2 * x]
+                kind = -1 if first < 0 else int(layer[first])
+                low = high = depths[g, 2 * y, 2 * x]
+                for s in range(1, 4):
+                    i = ids[g, 2 * y + s // 2, 2 * x + s % 2]
+                    if (-1 if i < 0 else int(layer[i])) != kind:
+                        simple = False
+                    elif i >= 0:
+                        d = depths[g, 2 * y + s // 2, 2 * x + s % 2]
+                        low, high = min(low, d), max(high, d)
+                if kind >= 0 and high - low > EDGE_DEPTH:
+                    simple = False
+            rays = 1 if simple else 4
+            for k in range(5):
+                total[k] = 0.0
+            for s in range(rays):
+                sy, sx = 2 * y + s // 2, 2 * x + s % 2
+                px = np.float32(x + 0.5) if simple else np.float32(sx * 0.5 + 0.25)
+                py = np.float32(y + 0.5) if simple else np.float32(sy * 0.5 + 0.25)
+                near, far = ids[0, sy, sx], ids[1, sy, sx]
+                if far >= 0 and (near < 0 or depths[1, sy, sx] < depths[0, sy, sx]):
+                    near, far = far, near
+                acc[0] = acc[1] = acc[2] = acc[4] = np.float32(0.0)
+                acc[3] = np.float32(1.0)
+                if near >= 0:
+                    _cross(near, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, wy, tap, acc)
+                if far >= 0 and acc[3] > np.float32(1e-4):
+                    _cross(far, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, wy, tap, acc)
+                for k in range(5):
+                    total[k] += acc[k]
+            share = np.float32(1.0) / np.float32(rays)
+            alpha = np.float32(1.0) - total[3] * share
+            rgba[y, x, 0] = total[0] * share
+            rgba[y, x, 1] = total[1] * share
+            rgba[y, x, 2] = total[2] * share
+            rgba[y, x, 3] = alpha
+            depth_out[y, x] = total[4] * share / alpha if alpha > np.float32(1e-4) else np.float32(0.0)

@@ -1,0 +1,161 @@
+"""Volume rendering of shells with tensor operations: any device, differentiable in the feature planes.
+
+Per ray (NeRF's quadrature, Mildenhall et al. 2020, eq. 3): C = sum_k T_k (1 - exp(-od_k)) c_k with
+T_k = exp(-sum_{j<k} od_j); the samples sit at evenly spaced normal offsets of each shell the ray crosses. A sample
+is bent back into canonical space by the pullback of the triangle its shell moves with, then looked up there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .raster import rasterise_tensors
+from .shells import CAVITY, MAX_OPTICAL_DEPTH, MIN_FACING, PLANES, SAMPLES, Shells
+
+
+@dataclass(frozen=True)
+class ShellTensors:
+    """`Shells` on a device: table [V, 10], faces [F, 3], layer [F], planes [PLANES, R, R, 4], lens (focal, cx, cy)."""
+
+    table: torch.Tensor
+    faces: torch.Tensor
+    layer: torch.Tensor
+    planes: torch.Tensor
+    lens: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, shells: Shells, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> ShellTensors:
+        put = lambda a, t=dtype: torch.as_tensor(np.ascontiguousarray(a)).to(device=device, dtype=t)  # noqa: E731
+        table, planes = put(shells.vertex_table), put(shells.planes)
+        faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
+        return cls(table, faces, layer, planes, (shells.focal, shells.cx, shells.cy))
+
+
+def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """[F, 3, 3] maps directions of moved space to canonical space; see `kernels.pullback`."""
+
+    def frame(points: torch.Tensor) -> torch.Tensor:
+        a, b, c = points[faces].unbind(1)
+        normal = torch.linalg.cross(b - a, c - a)
+        normal = normal / normal.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        return torch.stack([b - a, c - a, normal], 1)  # rows [F, 3, 3]
+
+    basis, target = frame(moved), frame(rest)
+    flat = torch.linalg.det(basis).abs() < 1e-14
+    eye = torch.eye(3, device=rest.device, dtype=rest.dtype).expand_as(basis)
+    out = torch.linalg.solve(torch.where(flat[:, None, None], eye, basis), target)  # basis^-1 @ target
+    return torch.where(flat[:, None, None], eye, out).transpose(1, 2)
+
+
+def _cubic(t: torch.Tensor) -> torch.Tensor:
+    t2, t3 = t * t, t * t * t
+    return torch.stack(
+        [-0.5 * t3 + t2 - 0.5 * t, 1.5 * t3 - 2.5 * t2 + 1, -1.5 * t3 + 2 * t2 + 0.5 * t, 0.5 * t3 - 0.5 * t2], -1
+    )
+
+
+def lookup(planes: torch.Tensor, layer: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Catmull-Rom look-up of planes [L, R, R, 4] at pixel coordinates u, v [N] of plane `layer` [N] -> [N, 4]."""
+    size = planes.shape[1]
+    u, v = (u - 0.5).clamp(0, size - 1), (v - 0.5).clamp(0, size - 1)
+    x, y = u.floor(), v.floor()
+    wx, wy = _cubic(u - x), _cubic(v - y)  # [N, 4]
+    offset = torch.arange(-1, 3, device=planes.device)
+    xs = (x.long()[:, None] + offset).clamp(0, size - 1)
+    ys = (y.long()[:, None] + offset).clamp(0, size - 1)
+    index = (layer[:, None, None] * size + ys[:, :, None]) * size + xs[:, None, :]  # [N, 4, 4]
+    taps = planes.reshape(-1, 4)[index]
+    return torch.einsum("njic,nj,ni->nc", taps, wy, wx)
+
+
+def cross(
+    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, face: torch.Tensor, px: torch.Tensor,
+    py: torch.Tensor, cam: tuple[float, float, float], state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """March rays through one crossing each and composite it.
+
+    face [N] (-1: no crossing), px, py [N] ray positions; state = colour [N, 3], transmittance [N], depth sum [N].
+    """
+    colour, through, depth = state
+    rays = torch.nonzero(face >= 0).squeeze(1)
+    if len(rays) == 0:
+        return state
+    f, px, py = face[rays], px[rays], py[rays]
+    corners = shells.faces[f]
+    p = points[corners]  # [N, 3, 3]
+    ax, ay, bx, by, cx, cy = p[:, 0, 0], p[:, 0, 1], p[:, 1, 0], p[:, 1, 1], p[:, 2, 0], p[:, 2, 1]
+    inv = 1 / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
+    w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
+    w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
+    w = torch.stack([1 - w1 - w2, w1, w2], 1) / p[:, :, 2]
+    z = 1 / w.sum(1)
+    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 10]
+    here, seen, fill, solid, thick, facing = at.split([3, 1, 3, 1, 1, 1], 1)
+    ray = torch.stack([(px - cam[1]) / cam[0], (py - cam[2]) / cam[0], torch.ones_like(px)], 1)
+    bent = torch.einsum("nij,nj->ni", pull[f], ray)
+    a, b, c = shells.table[corners][..., :3].unbind(1)
+    normal = torch.linalg.cross(b - a, c - a)
+    length = bent.norm(dim=1)
+    cosine = ((normal * bent).sum(1).abs() / (normal.norm(dim=1) * length).clamp_min(1e-12)).clamp_min(MIN_FACING)
+    stride = thick[:, 0] / (cosine * length)
+    slant = (facing[:, 0].clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
+    layer = shells.layer[f]
+    light, t_now, d_now = colour[rays], through[rays], depth[rays]
+    count = torch.tensor(SAMPLES, device=f.device)[layer]
+    for k in range(max(SAMPLES)):
+        on = (k < count).to(z.dtype)
+        q = (k + 0.5) / count
+        sample = here + (q * stride)[:, None] * bent
+        u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
+        v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
+        trust = torch.where(layer == CAVITY, torch.zeros_like(z), seen[:, 0])[:, None]
+        tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer.clamp_max(PLANES - 1), u, v), trust)
+        kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
+        alpha = tap[:, 3].clamp(0, 1)
+        od = torch.where(alpha < 0.999, -torch.log1p(-alpha.clamp_max(0.999)) * slant, MAX_OPTICAL_DEPTH)
+        gain = t_now * (1 - torch.exp(-od * kernel)) * on
+        light = light + gain[:, None] * tap[:, :3]
+        t_now = t_now - gain
+        d_now = d_now + gain * (z + q * stride)
+    return colour.index_put((rays,), light), through.index_put((rays,), t_now), depth.index_put((rays,), d_now)
+
+
+def render_tensors(
+    shells: ShellTensors, moved: torch.Tensor, groups: tuple[torch.Tensor, torch.Tensor],
+    cam: tuple[float, float, float], height: int, width: int, rays_at_once: int = 1 << 18,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Render moved vertices [V, 3] (camera space) to premultiplied rgba [H, W, 4] and depth [H, W].
+
+    `groups` are the triangle indices of the two visibility groups (relief; head): the nearest crossing of each
+    composites. Four rays a pixel everywhere; `rays_at_once` bounds memory.
+    """
+    focal, cx, cy = cam
+    z = moved[:, 2:]
+    points = torch.cat([focal * moved[:, :2] / z + z.new_tensor([cx, cy]), z], 1)
+    doubled = points * points.new_tensor([2, 2, 1])
+    pull = pullback(shells.table[:, :3], moved, shells.faces)
+    found = []
+    for group in groups:
+        ids, depth = rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width)
+        found.append((torch.where(ids >= 0, group[ids.clamp_min(0)], ids).flatten(), depth.flatten()))
+    (relief, relief_z), (head, head_z) = found
+    swap = (head >= 0) & ((relief < 0) | (head_z < relief_z))
+    near, far = torch.where(swap, head, relief), torch.where(swap, relief, head)
+    n = 4 * height * width
+    index = torch.arange(n, device=moved.device)
+    px, py = (index % (2 * width)) * 0.5 + 0.25, torch.div(index, 2 * width, rounding_mode="floor") * 0.5 + 0.25
+    px, py = px.to(moved.dtype), py.to(moved.dtype)
+    out = []
+    for s in range(0, n, rays_at_once):
+        part = slice(s, min(n, s + rays_at_once))
+        size = part.stop - part.start
+        state = (moved.new_zeros(size, 3), moved.new_ones(size), moved.new_zeros(size))
+        for face in (near[part], far[part]):
+            state = cross(shells, points, pull, face, px[part], py[part], cam, state)
+        out.append(torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1))
+    full = torch.cat(out).view(height, 2, width, 2, 5).mean((1, 3))
+    alpha = full[..., 3]
+    return full[..., :4], torch.where(alpha > 1e-4, full[..., 4] / alpha.clamp_min(1e-4), torch.zeros_like(alpha))

@@ -1,0 +1,71 @@
+"""Renderer: moved vertices in, picture out, on the device of choice."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from . import kernels
+from .march import ShellTensors, render_tensors
+from .raster import rasterise
+from .shells import RELIEF, Shells, project
+
+BYTES_PER_RAY = 2200  # measured peak of march.cross per ray in float32; turns the memory setting into a chunk
+
+
+class Renderer:
+    """Renders one avatar's shells again and again.
+
+    `device` "cpu" uses the compiled kernels, anything else tensor operations there. `memory_mb` bounds a chunk of
+    rays on those devices. The picture is `side` x `side`, seen through the portrait's camera.
+    """
+
+    def __init__(self, shells: Shells, side: int, device: str = "cpu", memory_mb: int = 512) -> None:
+        plane = shells.planes.shape[1]
+        self.side, self.device = side, device
+        self.scale = side / plane
+        self.cam = (shells.focal * self.scale, shells.cx * self.scale, shells.cy * self.scale)
+        self.shells = shells
+        order = [np.flatnonzero(shells.layer == RELIEF), np.flatnonzero(shells.layer != RELIEF)]
+        self.groups = [np.ascontiguousarray(i, np.int32) for i in order]
+        self._rays = max(4096, memory_mb * 1_000_000 // BYTES_PER_RAY)
+        if device == "cpu":
+            self._table = shells.vertex_table
+            self._faces = np.ascontiguousarray(shells.faces, np.int32)
+            self._group_faces = [np.ascontiguousarray(self._faces[g]) for g in self.groups]
+            self._layer = np.ascontiguousarray(shells.layer, np.uint8)
+            self._planes = np.ascontiguousarray(shells.planes, np.float32)
+            self._lens = np.array([shells.focal, shells.cx, shells.cy], np.float32)
+            self._pull = np.empty((len(self._faces), 3, 3), np.float32)
+            self._ids = np.empty((2, 2 * side, 2 * side), np.int32)
+            self._depths = np.empty((2, 2 * side, 2 * side), np.float32)
+        else:
+            self._tensors = ShellTensors.of(shells, device)
+            self._group_tensors = tuple(torch.as_tensor(g, device=device).long() for g in self.groups)
+
+    def render(self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """moved: float32 [V, 3] camera space. Returns premultiplied rgba float32 [side, side, 4] and depth
+        [side, side] in metres; with `box` (x0, y0, x1, y1) only those pixels are computed, the rest is 0."""
+        if self.device != "cpu":
+            points = torch.as_tensor(moved, device=self.device)
+            rgba, depth = render_tensors(
+                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays
+            )
+            return rgba.cpu().numpy(), depth.cpu().numpy()
+        x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
+        points = project(moved, *self.cam)
+        doubled = points * np.array([2, 2, 1], np.float32)
+        for g, faces in enumerate(self._group_faces):
+            ids, depth = rasterise(doubled, faces, 2 * self.side, 2 * self.side, (2 * y0, 2 * y1))
+            rows = slice(2 * y0, 2 * y1)
+            local = ids[rows]
+            self._ids[g, rows] = np.where(local >= 0, self.groups[g][local], -1) if len(faces) else -1
+            self._depths[g, rows] = depth[rows]
+        kernels.pullback(self._table[:, :3], np.ascontiguousarray(moved, np.float32), self._faces, self._pull)
+        rgba = np.zeros((self.side, self.side, 4), np.float32)
+        out = np.zeros((self.side, self.side), np.float32)
+        kernels.shade(
+            self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer, self._table,
+            self._pull, self._planes, self._lens, np.array([x0, y0, x1, y1]), rgba, out,
+        )  # fmt: skip
+        return rgba, out

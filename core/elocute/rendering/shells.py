@@ -1,0 +1,58 @@
+"""The radiance field's dense parts, as the renderer wants them: thin shells around surfaces.
+
+A `Shells` record describes the field in canonical space (the head as the portrait shows it, in the portrait camera's
+coordinates: x right, y down, z forward, metres). Inside a shell of thickness L below a surface, at normal offset
+q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait camera:
+
+* density   sigma = od(u, v) * kernel(q) / L, kernel(q) = 2 sin^2(pi q), od = -log(1 - alpha), alpha from the layer's
+  feature plane where the photo saw the point, `solid` elsewhere;
+* colour    the layer's feature plane at (u, v) where the photo saw the point, `fill` elsewhere.
+
+Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers; the first four have a feature plane each
+PLANES = 4
+SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
+MAX_OPTICAL_DEPTH = 12.0  # alpha 0.999994: below one 8-bit level
+MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
+
+
+@dataclass(frozen=True)
+class Shells:
+    """rest [V, 3] canonical points; faces [F, 3] counter-clockwise from outside; layer [F] uint8 (constants above);
+    seen [V] 0..1: how much the photo shows of this point; fill [V, 3] sRGB 0..1; solid [V] 0..1 alpha where unseen;
+    thickness [V] metres; facing [V] cosine between surface and portrait camera, for the shell's calibration;
+    planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; focal, cx, cy of that camera in
+    pixels of a plane R wide."""
+
+    rest: np.ndarray
+    faces: np.ndarray
+    layer: np.ndarray
+    seen: np.ndarray
+    fill: np.ndarray
+    solid: np.ndarray
+    thickness: np.ndarray
+    facing: np.ndarray
+    planes: np.ndarray
+    focal: float
+    cx: float
+    cy: float
+
+    @property
+    def vertex_table(self) -> np.ndarray:
+        """[V, 10]: rest, seen, fill, solid, thickness, facing side by side: one cache line a vertex."""
+        columns = (self.rest, self.seen[:, None], self.fill, self.solid[:, None], self.thickness[:, None])
+        return np.ascontiguousarray(np.concatenate((*columns, self.facing[:, None]), 1), np.float32)
+
+
+def project(points: np.ndarray, focal: float, cx: float, cy: float) -> np.ndarray:
+    """Camera points [N, 3] to image space [N, 3]: x, y in pixels and depth."""
+    z = points[:, 2]
+    return np.stack([focal * points[:, 0] / z + cx, focal * points[:, 1] / z + cy, z], 1).astype(np.float32)
