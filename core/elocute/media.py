@@ -1,0 +1,186 @@
+"""Sound in: any audio or video file that ffmpeg reads becomes 16 kHz mono float32, or a sentence why it can't.
+
+ffmpeg decodes at the file's own rate and soxr (high quality, phase-linear) resamples here while the stream arrives,
+so memory holds the 16 kHz result only, and files that claim nothing about their length are stopped at the limit.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from elocute.errors import BadInput, EnvironmentProblem
+
+SAMPLE_RATE = 16000
+MIN_SECONDS = 0.1  # shorter than a syllable: nothing to speak
+MAX_SECONDS = 3600.0
+SILENCE_PEAK = 1e-4  # -80 dBFS: below 16-bit dither
+CANCELLED_RATIO = 0.02  # mid/side energy: under it the two channels cancel each other and one of them is taken alone
+_BLOCK = 1 << 18  # samples per channel read at once: bounds memory while decoding
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What the container says: `seconds` (None when it doesn't say, or only guesses), `rate` in Hz."""
+
+    seconds: float | None
+    rate: int
+
+
+def load_audio(path: str | Path) -> np.ndarray:
+    """Decode the first audio track of `path`.
+
+    Returns float32 [N], 16 kHz, mono, as long as the track on the file's own time line (a track that starts late
+    begins with silence). Raises BadInput: audio_missing, audio_is_directory, audio_unreadable, audio_no_track,
+    audio_empty, audio_nan, audio_silent, audio_too_short, audio_too_long.
+    """
+    path = _existing(path)
+    info = probe_audio(path)
+    if info.seconds is not None and info.seconds > MAX_SECONDS:
+        raise _too_long(path, f"{info.seconds / 3600:.1f} hours")
+    audio, cancelled = _decode(path, info.rate, "mid")
+    if cancelled:  # out-of-phase stereo: the mean of both channels is nearly nothing
+        audio, _ = _decode(path, info.rate, "left")
+    return _checked(audio, path)
+
+
+def audio_duration(path: str | Path) -> float:
+    """Length in seconds as the container states it, cheap; decoded if it doesn't state one. A damaged file can hold
+    less: where frames must match, count the samples of `load_audio`. Raises like `load_audio`."""
+    info = probe_audio(path)
+    if info.seconds is not None:
+        return info.seconds
+    return len(load_audio(path)) / SAMPLE_RATE
+
+
+def probe_audio(path: str | Path) -> AudioInfo:
+    """Read the header only. Raises BadInput when there is no readable audio track."""
+    path = _existing(path)
+    run = subprocess.run(
+        [_ffmpeg(), "-hide_banner", "-nostdin", *_input(path)], capture_output=True, text=True, errors="replace"
+    )
+    log = run.stderr
+    if "Input #0" not in log:
+        raise _unreadable(path, log)
+    streams = re.findall(r"^\s*Stream #0:\d+.*?: Audio: (.*)$", log, re.MULTILINE)
+    if not streams:
+        raise BadInput("audio_no_track", f"{path.name} has no audio track. Use a file with sound in it.")
+    rate = re.search(r"(\d+) Hz", streams[0])
+    if rate is None:
+        raise _unreadable(path, streams[0])
+    length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
+    guessed = "Estimating duration from bitrate" in log  # can be wrong by any factor
+    seconds = None
+    if length and not guessed:
+        hours, minutes, rest = length.groups()
+        seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    return AudioInfo(seconds, int(rate.group(1)))
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise BadInput("audio_is_directory", f"{path} is a directory. Name one audio or video file.")
+    try:
+        size = path.stat().st_size
+    except OSError:
+        raise BadInput("audio_missing", f"there is no file {path}. Check the path of the voice recording.") from None
+    if size == 0:
+        raise BadInput("audio_empty", f"{path.name} is empty (0 bytes). Record or export it again.")
+    return path
+
+
+def _ffmpeg() -> str:
+    import imageio_ffmpeg
+
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise EnvironmentProblem(
+            "ffmpeg_missing",
+            f"ffmpeg was not found ({error}). Install imageio-ffmpeg again, or set IMAGEIO_FFMPEG_EXE.",
+        ) from None
+
+
+def _input(path: Path) -> list[str]:
+    # "file:" keeps names such as "-y" or "concat:a" from being read as options or protocols, and the whitelist
+    # keeps playlists from opening anything but local files.
+    return ["-protocol_whitelist", "file,crypto,data", "-i", f"file:{path}"]
+
+
+def _decode(path: Path, rate: int, channel: str) -> tuple[np.ndarray, bool]:
+    """Stream the track through the resampler. Returns float32 [N] and whether mixing down cancelled the sound."""
+    import soxr
+
+    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+    parts: list[np.ndarray] = []
+    mid_energy = side_energy = 0.0
+    samples = 0
+    for block in _stereo_blocks(path, rate):  # [n, 2]
+        if not np.isfinite(block).all():
+            raise BadInput("audio_nan", f"{path.name} holds samples that are not numbers. Export it again.")
+        samples += len(block)
+        if samples > MAX_SECONDS * rate + rate:  # one second of grace: lossy codecs pad the end
+            raise _too_long(path, "more than 1 hour")
+        mid = block.mean(axis=1)
+        mid_energy += float(mid @ mid)
+        side_energy += float(np.square(block[:, 0] - mid).sum())
+        parts.append(resampler.resample_chunk(mid if channel == "mid" else np.ascontiguousarray(block[:, 0])))
+    if not samples:
+        raise BadInput("audio_empty", f"the audio track of {path.name} is empty. Record or export it again.")
+    parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate(parts), mid_energy < CANCELLED_RATIO * side_energy
+
+
+def _stereo_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
+    """Decoded sound as float32 blocks [n, 2]; ffmpeg is always ended, also when the reader stops early."""
+    command = [
+        *(_ffmpeg(), "-v", "error", "-nostdin", *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"),
+        # Silence where the track starts late or has holes: sound stays where a player would play it.
+        *("-af", "aresample=async=1:first_pts=0", "-ac", "2", "-ar", str(rate), "-f", "f32le", "-"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    got_any = False
+    try:
+        while data := process.stdout.read(_BLOCK * 8):
+            got_any = True
+            yield np.frombuffer(data[: len(data) // 8 * 8], "<f4").reshape(-1, 2)
+        log = process.stderr.read().decode(errors="replace")
+        # A damaged end still leaves usable sound (players play it too); nothing decoded at all does not.
+        if process.wait() != 0 and not got_any:
+            raise _unreadable(path, log)
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+
+
+def _checked(audio: np.ndarray, path: Path) -> np.ndarray:
+    if len(audio) < MIN_SECONDS * SAMPLE_RATE:
+        raise BadInput(
+            "audio_too_short",
+            f"{path.name} holds {len(audio) / SAMPLE_RATE:.3f} s of sound. Use at least {MIN_SECONDS} s.",
+        )
+    audio -= audio.mean(dtype=np.float64).astype(np.float32)  # a sound card's constant offset is not sound
+    if max(float(audio.max()), -float(audio.min())) < SILENCE_PEAK:
+        raise BadInput("audio_silent", f"{path.name} is silent. Check the microphone or the exported track.")
+    return audio
+
+
+def _too_long(path: Path, how_long: str) -> BadInput:
+    return BadInput("audio_too_long", f"{path.name} lasts {how_long}; the limit is 1 hour. Cut it into parts.")
+
+
+def _unreadable(path: Path, log: str) -> BadInput:
+    lines = [line.strip() for line in log.strip().splitlines() if line.strip()]
+    why = lines[-1].removeprefix(f"file:{path}").lstrip(": ") if lines else "ffmpeg gave no reason"
+    return BadInput(
+        "audio_unreadable", f"{path.name} can't be read as audio ({why}). Convert it to WAV, MP3, M4A or FLAC."
+    )

@@ -1,0 +1,129 @@
+"""Sound -> 52 ARKit curves at the wanted frame times."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from elocute.errors import BadInput
+from elocute.speech import levels
+from elocute.speech.coarticulation import OPENING, SEAL, blend, to_arkit
+from elocute.speech.visemes import FRAME_RATE, VISEMES, viseme_probabilities
+from elocute.values import ARKIT_NAMES, ExpressionTrack
+
+PP, FF, SIL = VISEMES.index("PP"), VISEMES.index("FF"), VISEMES.index("sil")
+CLOSED_AT, OPEN_AT = 0.45, 0.15  # p/b/m probability that closes the lips fully / starts to close them
+CLOSURE_RAMP = 7  # frames (10 ms) of the smooth way into and out of a closure
+QUIET_DB = 38.0  # this far under the voice nobody speaks
+SHORT_GAP = 0.16  # seconds: shorter silences are stop consonants inside words
+LEAD, TAIL = 0.03, 0.03  # seconds the mouth may move before the first and after the last sound
+GATE_RAMP = 6  # frames (10 ms) of the smooth way out of and into the neutral mouth
+SMOOTHING = 7  # frames (10 ms), Hann: takes the classifier's flicker, keeps 60 ms sounds
+STRESS = 0.12  # how much stressed syllables open wider and weak ones less
+STRESS_DB = 10.0
+
+
+def speech_curves(
+    audio: np.ndarray,
+    fps: Fraction,
+    frames: int,
+    device: str = "cpu",
+    encoder_path: Path | None = None,
+) -> ExpressionTrack:
+    """Mouth motion for `audio` (float32 [N], mono, 16 kHz) as [frames, 52] in 0..1; frame i shows time i / fps.
+
+    Independent of the recording's loudness. Channels that speech does not drive (eyes, brows, ...) are 0.
+    Deterministic. Frames after the sound's end are the neutral mouth.
+    """
+    if fps <= 0:
+        raise BadInput("fps_invalid", f"the frame rate must be positive, got {fps}. Use for example 25 or 24000/1001.")
+    probabilities = viseme_probabilities(audio, device=device, encoder_path=encoder_path)
+    level = levels.frame_levels(audio)
+    return curves_from_visemes(probabilities, level, fps, frames)
+
+
+def curves_from_visemes(probabilities: np.ndarray, level: np.ndarray, fps: Fraction, frames: int) -> ExpressionTrack:
+    """Viseme probabilities [T, 15] and levels in dB [T], both at 100 fps -> ExpressionTrack [frames, 52]."""
+    relative = level - levels.voice_level(level)
+    shapes = blend(probabilities)
+    stress = 1 + STRESS * np.clip(_smooth(relative, 25) / STRESS_DB + 1.0, -1, 1)
+    shapes["jawOpen"] = shapes["jawOpen"] * stress
+    gate = speech_gate(probabilities[:, SIL], relative)
+    closure = lip_closure(probabilities[:, PP])
+    times = np.arange(frames) / float(fps) * FRAME_RATE  # in 10 ms frames
+    gate_at = _sample(gate, times)
+    closed = _pool(closure, times, FRAME_RATE / float(fps))
+    sampled = {name: _sample(_smooth(curve, SMOOTHING), times) * gate_at for name, curve in shapes.items()}
+    for name in OPENING:
+        sampled[name] = sampled[name] * (1 - closed)
+    for name in SEAL:
+        full = {"mouthPress": 0.35}.get(name, 0.16)
+        sampled[name] = np.maximum(sampled[name] * (1 - closed), full * closed * gate_at)
+    return ExpressionTrack(ARKIT_NAMES, np.clip(to_arkit(sampled), 0, 1), fps)
+
+
+def lip_closure(probability: np.ndarray) -> np.ndarray:
+    """Probability of p/b/m [T] -> how far the lips are shut [T]: exactly 1 through every closure, smooth around it."""
+    shut = np.clip((probability - OPEN_AT) / (CLOSED_AT - OPEN_AT), 0, 1)
+    return _smooth(_widest(shut, CLOSURE_RAMP // 2), CLOSURE_RAMP)
+
+
+def speech_gate(silence: np.ndarray, relative: np.ndarray) -> np.ndarray:
+    """Silence probability and level under the voice in dB, [T] each -> 0 where nobody speaks, 1 where somebody
+    does, smooth between, and exactly 0 through every pause."""
+    speaking = (silence < 0.5) & (relative > -QUIET_DB)
+    speaking = _fill_gaps(speaking, int(SHORT_GAP * FRAME_RATE))
+    lead, tail = int(LEAD * FRAME_RATE), int(TAIL * FRAME_RATE)
+    inner = GATE_RAMP // 2
+    # Widen by lead and tail, then keep the ramps inside: the gate reaches 0 where the widened speech ends.
+    before, after = lead - inner, tail - inner
+    wide = _shift_grow(speaking, before, after)
+    return _smooth(wide.astype(np.float32), 2 * inner + 1)
+
+
+def _shift_grow(active: np.ndarray, before: int, after: int) -> np.ndarray:
+    """Grow (positive) or shrink (negative) runs of True at their starts and ends by frames."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
+    out = np.zeros_like(active)
+    for start, end in edges.reshape(-1, 2):
+        out[max(0, start - before) : max(0, end + after)] = True
+    return out
+
+
+def _fill_gaps(active: np.ndarray, longest: int) -> np.ndarray:
+    """Close gaps of at most `longest` frames between runs of True."""
+    out = active.copy()
+    edges = np.flatnonzero(np.diff(active.astype(np.int8)))
+    for end, start in zip(edges[:-1], edges[1:], strict=True):
+        if active[end] and start - end <= longest:
+            out[end : start + 1] = True
+    return out
+
+
+def _smooth(curve: np.ndarray, width: int) -> np.ndarray:
+    kernel = np.hanning(width + 2)[1:-1]
+    return np.convolve(np.pad(curve, width // 2, mode="edge"), kernel / kernel.sum(), "valid").astype(np.float32)
+
+
+def _widest(curve: np.ndarray, reach: int) -> np.ndarray:
+    """Maximum over +-reach frames."""
+    padded = np.pad(curve, reach)
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1).max(1)
+
+
+def _sample(curve: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Linear interpolation at fractional frame times; 0 after the end."""
+    return np.interp(times, np.arange(len(curve)), curve, right=0.0).astype(np.float32)
+
+
+def _pool(curve: np.ndarray, times: np.ndarray, width: float) -> np.ndarray:
+    """Maximum of the curve over the interval of one video frame around each time: a closure is never skipped."""
+    value = _sample(curve, times)
+    first, last = np.ceil(times - width / 2).astype(int), np.floor(times + width / 2).astype(int)
+    for offset in range(int(np.ceil(width)) + 1):
+        index = first + offset
+        inside = (index <= last) & (index >= 0) & (index < len(curve))
+        value = np.where(inside, np.maximum(value, curve[np.clip(index, 0, len(curve) - 1)]), value)
+    return value
