@@ -57,8 +57,8 @@ ARTICULATORS = (
     Articulator(
         ("jawOpen",),
         {"kk": 0.6, "nn": 0.7, "DD": 0.7, "RR": 0.8, "SS": 1.3, "FF": 1.2, "CH": 1.2},
-        before=0.022,
-        after=0.022,
+        before=0.018,
+        after=0.018,
     ),
     Articulator(
         ("mouthFunnel", "mouthPucker"),

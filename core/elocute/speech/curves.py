@@ -14,11 +14,12 @@ from elocute.speech.visemes import FRAME_RATE, VISEMES, viseme_probabilities
 from elocute.values import ARKIT_NAMES, ExpressionTrack
 
 PP, FF, SIL = VISEMES.index("PP"), VISEMES.index("FF"), VISEMES.index("sil")
-CLOSED_AT, OPEN_AT = 0.45, 0.15  # p/b/m probability that closes the lips fully / starts to close them
-CLOSURE_RAMP = 7  # frames (10 ms) of the smooth way into and out of a closure
+CLOSED_AT, OPEN_AT = 0.5, 0.3  # p/b/m probability that closes the lips fully / starts to close them
+CLOSURE_RAMP = 5  # frames (10 ms) of the smooth way into and out of a closure; longer ones swallow short vowels
 QUIET_DB = 38.0  # this far under the voice nobody speaks
 SHORT_GAP = 0.16  # seconds: shorter silences are stop consonants inside words
 LEAD, TAIL = 0.03, 0.03  # seconds the mouth may move before the first and after the last sound
+FULL = 0.999
 GATE_RAMP = 6  # frames (10 ms) of the smooth way out of and into the neutral mouth
 SMOOTHING = 7  # frames (10 ms), Hann: takes the classifier's flicker, keeps 60 ms sounds
 STRESS = 0.12  # how much stressed syllables open wider and weak ones less
@@ -54,7 +55,7 @@ def curves_from_visemes(probabilities: np.ndarray, level: np.ndarray, fps: Fract
     closure = lip_closure(probabilities[:, PP])
     times = np.arange(frames) / float(fps) * FRAME_RATE  # in 10 ms frames
     gate_at = _sample(gate, times)
-    closed = _pool(closure, times, FRAME_RATE / float(fps))
+    closed = _sample_closure(closure, times)
     sampled = {name: _sample(_smooth(curve, SMOOTHING), times) * gate_at for name, curve in shapes.items()}
     for name in OPENING:
         sampled[name] = sampled[name] * (1 - closed)
@@ -118,12 +119,15 @@ def _sample(curve: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.interp(times, np.arange(len(curve)), curve, right=0.0).astype(np.float32)
 
 
-def _pool(curve: np.ndarray, times: np.ndarray, width: float) -> np.ndarray:
-    """Maximum of the curve over the interval of one video frame around each time: a closure is never skipped."""
-    value = _sample(curve, times)
-    first, last = np.ceil(times - width / 2).astype(int), np.floor(times + width / 2).astype(int)
-    for offset in range(int(np.ceil(width)) + 1):
-        index = first + offset
-        inside = (index <= last) & (index >= 0) & (index < len(curve))
-        value = np.where(inside, np.maximum(value, curve[np.clip(index, 0, len(curve) - 1)]), value)
+def _sample_closure(closure: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Sample at fractional frame times so that each run of full closure is full in at least one video frame: where
+    no frame falls into a run, the frame nearest to its middle shows it."""
+    value = _sample(closure, times)
+    if not len(times):
+        return value
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (closure >= FULL).astype(np.int8), [0]])))
+    middles = edges.reshape(-1, 2).mean(1) - 0.5
+    step = times[1] - times[0] if len(times) > 1 else 1.0
+    nearest = np.rint(middles / step).astype(int)
+    value[nearest[nearest < len(times)]] = 1.0
     return value
