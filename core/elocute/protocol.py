@@ -77,7 +77,7 @@ class Done:
 
 
 Message = Hello | Progress | Frame | Warned | Failed | Done
-_TYPES: dict[str, type] = {kind.type: kind for kind in (Hello, Progress, Frame, Warned, Failed, Done)}
+_TYPES: dict[str, type[Message]] = {kind.type: kind for kind in (Hello, Progress, Frame, Warned, Failed, Done)}
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,9 @@ def decode_message(line: str) -> Message | None:
         return None
     known = {item.name for item in dataclasses.fields(kind)}
     try:
-        message: Message = kind(**{key: value for key, value in values.items() if key in known})
+        return kind(**{key: value for key, value in values.items() if key in known})
     except TypeError:
         raise BadInput("protocol_line", f"a {kind.type} message lacks a field: {line[:200]}") from None
-    return message
 
 
 def decode_request(line: str) -> Job | Cancel:
@@ -129,7 +128,7 @@ def decode_request(line: str) -> Job | Cancel:
     if job not in JOBS:
         raise BadInput("unknown_job", f"unknown job {str(job)[:60]!r}. Known: {', '.join(JOBS)}.")
     if not isinstance(shot, dict):
-        raise BadInput("shot_type", "the job's shot has to be a JSON object. Send {\"job\": ..., \"shot\": {...}}.")
+        raise BadInput("shot_type", 'the job\'s shot has to be a JSON object. Send {"job": ..., "shot": {...}}.')
     return Job(job, shot)
 
 

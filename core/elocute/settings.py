@@ -78,7 +78,7 @@ class _Record:
     def from_json(cls: type[Record], data: Any, base: Path | None = None) -> Record:
         """From decoded JSON. Relative paths start at `base` (the folder of the file they were read from)."""
         if not isinstance(data, dict):
-            raise BadInput("shot_type", "the job has to be a JSON object. Write it as {\"portrait\": ...}.")
+            raise BadInput("shot_type", 'the job has to be a JSON object. Write it as {"portrait": ...}.')
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         for key in data:
             if key not in fields:

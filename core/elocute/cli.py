@@ -1,0 +1,207 @@
+"""The command `elocute`. Heavy imports stay inside the jobs: `elocute --help` and a cached `fit` must start at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elocute import __version__, jobs
+from elocute.console import Console, reporting
+from elocute.errors import EnvironmentProblem
+from elocute.settings import CurvesSettings, FitSettings, Shot, parse_fps, parse_frames
+
+app = typer.Typer(
+    name="elocute",
+    help="A portrait and a voice go in; a talking head comes out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # `reporting` turns every exception into a sentence
+)
+
+PortraitArgument = Annotated[str, typer.Argument(metavar="PORTRAIT", help="A photo, or seed:7 for a random identity.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+ModelSetOption = Annotated[str, typer.Option(help="embedded or nerffacespeech.")]
+MemoryOption = Annotated[int, typer.Option(help="Working memory of a chunk of rays, in MB.")]
+FpsOption = Annotated[str, typer.Option(help="Frames per second: 25, 23.976, 24000/1001.")]
+SeedOption = Annotated[int, typer.Option(help="Of blinks, gaze and head motion: the same seed, the same frames.")]
+BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink.")]
+
+
+def _never() -> bool:
+    return False  # Ctrl-C arrives as KeyboardInterrupt; only the worker has to ask
+
+
+@app.callback(invoke_without_command=True)
+def elocute(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"elocute {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def speak(
+    portrait: PortraitArgument,
+    voice: Annotated[Path | None, typer.Argument(metavar="[VOICE]", help="Any sound or video file.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The video: .mp4, .mov or .mkv.")] = None,
+    fps: FpsOption = "25",
+    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 512,
+    poses: Annotated[Path | None, typer.Option(help="Head poses, a JSON file.")] = None,
+    curves: Annotated[Path | None, typer.Option(help="Edited expression curves instead of the voice's own.")] = None,
+    background: Annotated[str, typer.Option(help="keep, transparent or #rrggbb.")] = "keep",
+    frames_dir: Annotated[Path | None, typer.Option(help="Numbered PNG frames go here.")] = None,
+    frames: Annotated[str | None, typer.Option(metavar="A-B", help="Only these frames, counted from 1.")] = None,
+    expression_scale: Annotated[float, typer.Option(help="1 is as strong as it was said.")] = 1.0,
+    blink: BlinkOption = True,
+    still: Annotated[bool, typer.Option("--still", help="No head motion at all.")] = False,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    model_set: ModelSetOption = "embedded",
+    memory: MemoryOption = 512,
+    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of the video, a PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a portrait speak: PORTRAIT and VOICE in, a video (or numbered frames) out."""
+    with reporting(as_json) as console:
+        shot = Shot(
+            portrait=portrait, voice=voice, curves=curves, poses=poses, fps=parse_fps(fps), size=size,
+            background=background, expression_scale=expression_scale, blink=blink, still=still,
+            frames=parse_frames(frames) if frames else None, seed=seed, device=device, model_set=model_set,
+            output=output, frames_dir=frames_dir, memory_mb=memory,
+        )  # fmt: skip
+        _speak(shot, console, sheet)
+
+
+@app.command()
+def render(
+    shot: Annotated[Path, typer.Argument(metavar="SHOT.json", help="A job as written by the Blender panel.")],
+    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of the video, a PNG.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Render a shot described in a JSON file; its relative paths start at the file's folder."""
+    with reporting(as_json) as console:
+        _speak(Shot.read(shot), console, sheet)
+
+
+def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
+    if sheet is not None:
+        from elocute.evaluate.sheet import check_sheet
+
+        check_sheet(sheet, shot)
+    result = jobs.speak(shot, console, _never)
+    if sheet is not None:
+        from elocute.evaluate.sheet import write_sheet
+
+        write_sheet(sheet, shot)
+    places = [str(place) for place in (result["output"], result["frames_dir"], sheet) if place]
+    text = f"{', '.join(places)}: {result['frames']} frames at {result['fps']} fps in {result['seconds']:.1f} s"
+    reused = f" ({result['reused']} were there already)" if result["reused"] else ""
+    console.result(result, text + reused)
+
+
+@app.command()
+def fit(
+    portrait: PortraitArgument,
+    device: DeviceOption = "auto",
+    model_set: ModelSetOption = "embedded",
+    memory: MemoryOption = 512,
+    refit: Annotated[bool, typer.Option("--refit", help="Fit anew although a cached avatar exists.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepare a portrait once and keep it; prints how well it went."""
+    with reporting(as_json) as console:
+        report = jobs.fit(FitSettings(portrait, device, model_set, memory, refit), console, _never)
+        console.result(report, _table(report))
+
+
+@app.command()
+def curves(
+    voice: Annotated[Path, typer.Argument(metavar="VOICE", help="Any sound or video file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The curves, a JSON file.")],
+    fps: FpsOption = "25",
+    blink: BlinkOption = True,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    model_set: ModelSetOption = "embedded",
+    as_json: JsonOption = False,
+) -> None:
+    """Turn a voice into 52 named ARKit curves that can be edited and given to `speak --curves`."""
+    with reporting(as_json) as console:
+        settings = CurvesSettings(voice, output, parse_fps(fps), blink, seed, device, model_set)
+        result = jobs.curves(settings, console, _never)
+        console.result(result, f"{result['output']}: {result['frames']} frames of {result['curves']} curves")
+
+
+@app.command()
+def models(
+    fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the model files: role, file, source, licence, SHA-256, and whether they are here."""
+    with reporting(as_json) as console:
+        result = jobs.models(fetch, console)
+        text = "\n\n".join(_table(row) for row in result["models"])
+        console.result(result, text)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what works on this machine, what is missing, and how to get it. Exit code 3 when something is missing."""
+    from elocute.doctor import describe, examine
+
+    with reporting(as_json) as console:
+        result = examine()
+        console.result(result, describe(result))
+        if not result["ok"]:
+            raise typer.Exit(EnvironmentProblem.exit_code)
+
+
+@app.command()
+def worker() -> None:
+    """Serve jobs as JSON lines on stdin and stdout, for Blender and other programs."""
+    from elocute.worker import serve
+
+    raise typer.Exit(serve())
+
+
+@app.command()
+def evaluate(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A finished talking-head video.")],
+    portrait: Annotated[Path | None, typer.Option(help="The photo it was made from.")] = None,
+    voice: Annotated[Path | None, typer.Option(help="The voice; the video's own sound when not given.")] = None,
+    poses: Annotated[Path | None, typer.Option(help="The head poses it should show, a JSON file.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Viseme labels of the voice, a JSON file.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json-file", help="Write the measurements here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots and a contact sheet.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Write the contact sheet alone, a PNG.")] = None,
+    max_frames: Annotated[int, typer.Option(min=1, help="Measure at most this many frames.")] = 2000,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a finished video: identity, sharpness, pose, lips against the voice, jitter, blinks."""
+    with reporting(as_json) as console:
+        result = jobs.evaluate(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames, console)
+        console.result(result, _table(result))
+
+
+def _table(values: dict[str, Any], indent: str = "") -> str:
+    """Nested values as aligned lines for people."""
+    width = max((len(str(key)) for key in values), default=0)
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}", _table(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{str(key):<{width}}  {_cell(value)}")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(_cell(item) for item in value)
+    return str(value)

@@ -1,0 +1,168 @@
+"""How a command talks to its user: progress on a terminal, JSON lines for machines, one sentence for an error."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from elocute.errors import Cancelled, ElocuteError, EnvironmentProblem
+from elocute.finishing.temporary import is_disk_full
+from elocute.protocol import Frame, Message, Progress, Warned
+
+if TYPE_CHECKING:
+    import rich.progress
+
+
+class Console:
+    """Receives a job's messages. With `as_json`, stdout carries `{"progress": ...}` and `{"warning": ...}` lines and
+    last one object, the result or `{"error": {"code", "message"}}`; otherwise results go to stdout for people, and
+    warnings, errors and the progress bars of a terminal to stderr."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._bars: rich.progress.Progress | None = None
+        self._tasks: dict[str, rich.progress.TaskID] = {}
+        self._warned: set[str] = set()
+
+    def __call__(self, message: Message) -> None:
+        if isinstance(message, Warned):
+            self.warn(message.message)
+        elif self.as_json and isinstance(message, (Progress, Frame)):
+            self._line({message.type: dataclasses.asdict(message)})
+        elif isinstance(message, Progress) and sys.stderr.isatty():
+            self._bar(message)
+
+    def warn(self, text: str) -> None:
+        """Say it once, however often it is reported."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
+        if self.as_json:
+            self._line({"warning": {"message": text}})
+        else:
+            self._above_bars(f"warning: {text}")
+
+    def result(self, values: dict[str, Any], text: str) -> None:
+        """The end of a command: one JSON object for machines, `text` for people."""
+        self.close()
+        if self.as_json:
+            self._line(values)
+        else:
+            print(text, flush=True)
+
+    def error(self, error: ElocuteError) -> None:
+        """One sentence on stderr; with `as_json` also one object on stdout."""
+        self.close()
+        print(f"error: {error.message}", file=sys.stderr, flush=True)
+        if self.as_json:
+            self._line({"error": {"code": error.code, "message": error.message}})
+
+    def close(self) -> None:
+        """Leave the terminal as it was found."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def _line(self, values: dict[str, Any]) -> None:
+        print(json.dumps(values, allow_nan=False), flush=True)
+
+    def _above_bars(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, highlight=False)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _bar(self, message: Progress) -> None:
+        if self._bars is None:
+            self._bars = _new_bars()
+        total = message.total or None
+        if message.stage not in self._tasks:
+            self._tasks[message.stage] = self._bars.add_task(message.stage, total=total, note="")
+        note = f"{message.fps:.1f} frames/s" if message.fps else message.message or ""
+        self._bars.update(self._tasks[message.stage], completed=message.done, total=total, note=note)
+
+
+def _new_bars() -> rich.progress.Progress:
+    import rich.console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.fields[note]}"))  # fmt: skip
+    bars = Progress(*columns, console=rich.console.Console(stderr=True))
+    bars.start()
+    return bars
+
+
+@contextlib.contextmanager
+def reporting(as_json: bool = False) -> Iterator[Console]:
+    """Run a command's body: whatever it raises becomes one sentence and the right exit code, never a traceback."""
+    import typer
+
+    console = Console(as_json)
+    try:
+        with terminated_like_interrupted():
+            yield console
+    except typer.Exit:
+        raise
+    except BrokenPipeError:  # the reader of stdout went away, as in `elocute models | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        raise typer.Exit(1) from None
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost border: nothing may pass it
+        known = as_known_error(error)
+        console.error(known)
+        raise typer.Exit(known.exit_code) from None
+    finally:
+        console.close()
+
+
+@contextlib.contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does, so that temporary files go and finished frames stay."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def as_known_error(error: BaseException) -> ElocuteError:
+    """Any exception as one with a code and a sentence; what nobody foresaw is written to a log file first."""
+    if isinstance(error, ElocuteError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Cancelled()
+    if isinstance(error, OSError) and is_disk_full(error):
+        return EnvironmentProblem("disk_full", "the disk is full. Free some space and run the command again.")
+    if isinstance(error, MemoryError):
+        return EnvironmentProblem("out_of_memory", "memory ran out. Use a smaller --size or --memory.")
+    summary = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    log = write_log(error)
+    where = f"log at {log}" if log else "and no log could be written"
+    return ElocuteError("internal", f"internal error ({summary}). Please report it, {where}.")
+
+
+def write_log(error: BaseException) -> Path | None:
+    """The traceback in a file in the temporary folder; None when even that fails."""
+    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
+    try:
+        handle, name = tempfile.mkstemp(prefix="elocute-", suffix=".log", text=True)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError:
+        return None
+    return Path(name)

