@@ -1,0 +1,124 @@
+"""Canonical geometry: from a fitted head and a photo to the shells of a radiance field.
+
+Decides for every vertex how far the photo shows it, and what it looks like where the photo doesn't: the pivot's
+colour plus what the seen surface around it, and the mirrored side of the face, add to that colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+
+from ..rendering.raster import rasterise
+from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
+
+LAYER_OF_PART = {
+    "skin": SKIN, "mouth_cavity": CAVITY, "eye_socket": CAVITY, "teeth_upper": TEETH, "teeth_lower": TEETH,
+    "tongue": CAVITY, "eye_left": EYES, "eye_right": EYES,
+}  # fmt: skip
+SKIN_THICKNESS = 0.0008  # metres: under a pixel at 1024, so skin stays sharp
+HAIR_THICKNESS = 0.005  # hair and cloth are soft at this scale
+GRAZING = (0.06, 0.22)  # cosines between which the photo's say fades out: there one pixel smears over many
+DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and still count as shown
+SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
+DIFFUSION = 30.0  # how far seen colour spreads over unseen surface, against the pivot's own colour
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the portrait's camera sees of the head: uv [V, 3] image space; normal [V, 3] unit, camera space; facing
+    [V] cosine; shown [V] 0..1; depth [R, R] of the head's own outer surface (inf: none)."""
+
+    uv: np.ndarray
+    normal: np.ndarray
+    facing: np.ndarray
+    shown: np.ndarray
+    depth: np.ndarray
+
+
+def look(points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens: tuple, side: int) -> Sight:  # type: ignore[type-arg]
+    """points, normals [V, 3] camera space; outer_faces: the skin's triangles; lens (focal, cx, cy)."""
+    uv = project(points, *lens)
+    _, depth = rasterise(uv, outer_faces, side, side)
+    view = points / np.linalg.norm(points, axis=1, keepdims=True)
+    facing = -(normals * view).sum(1)
+    finite = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
+    farthest = cv2.dilate(finite, np.ones((3, 3), np.uint8))
+    x, y = (np.clip(uv[:, k].astype(int), 0, side - 1) for k in (0, 1))
+    open_to_view = (uv[:, 2] <= farthest[y, x] + DEPTH_SLACK) | (farthest[y, x] == 0)
+    fade = np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1)
+    shown = np.where(open_to_view, fade * fade * (3 - 2 * fade), 0)
+    return Sight(uv, normals, facing.astype(np.float32), shown.astype(np.float32), depth)
+
+
+def spread_one_ring(value: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Each vertex takes the largest value among itself and its neighbours, [V].
+
+    A triangle half hidden behind another surface must still show the photo on its visible half.
+    """
+    out = value.copy()
+    top = value[faces].max(1)
+    for k in range(3):
+        np.maximum.at(out, faces[:, k], top)
+    return out
+
+
+def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Bilinear values of image [R, R(, C)] at pixel coordinates uv [N, 2+], clamped at the border."""
+    x, y = (uv[:, None, k].astype(np.float32) - 0.5 for k in (0, 1))
+    out = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return out.reshape(len(uv), -1) if image.ndim == 3 else out.reshape(len(uv))
+
+
+def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Values [V, C] kept where weight [V] is high and carried over the surface where it is low; they fade to 0 far
+    from every known vertex. Solves (W + D L + small I) x = W values with the mesh's graph Laplacian L."""
+    count = len(values)
+    i = np.concatenate([faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()])
+    j = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces[:, [0, 1, 2]].ravel()])
+    link = sparse.coo_matrix((np.ones(len(i)), (i, j)), (count, count)).tocsr()
+    link.data[:] = 1
+    laplacian = sparse.diags(np.asarray(link.sum(1)).ravel()) - link
+    system = sparse.diags(weight * 10 + 0.02) + DIFFUSION * laplacian / 10
+    solve = linalg.factorized(system.tocsc())
+    return np.stack([solve(weight * 10 * values[:, c]) for c in range(values.shape[1])], 1)
+
+
+def part_members(
+    regions: dict[str, np.ndarray], photo: np.ndarray, uv: np.ndarray, names: tuple[str, ...]
+) -> np.ndarray:
+    """Membership of photo points uv [N, 2+] in the appearance parts `names`, rows sum to 1, [N, len(names)].
+
+    `neck_shoulders` holds both bare neck and clothes: what has the face's skin colour counts as skin.
+    """
+    value = {name: sample(mask, uv) for name, mask in regions.items()}
+    face = regions["skin"] > 0.5
+    mean, spread = photo[face].mean(0), photo[face].std(0) + 0.08
+    unlike = (((sample(photo, uv) - mean) / spread) ** 2).mean(1)
+    bare = np.exp(-unlike / 2)
+    out = np.zeros((len(uv), len(names)), np.float32)
+    out[:, names.index("lips")] = value["lips"]
+    out[:, names.index("hair")] = value["hair"]
+    out[:, names.index("clothes")] = value["neck_shoulders"] * (1 - bare)
+    out[:, names.index("skin")] = value["skin"] + value["neck_shoulders"] * bare + 1e-3
+    return out / out.sum(1, keepdims=True)
+
+
+def completed_colour(
+    photo_colour: np.ndarray, shown: np.ndarray, pivot: np.ndarray, mirror: np.ndarray, faces: np.ndarray
+) -> np.ndarray:
+    """Colour [V, 3] of every vertex as the photo, its mirror image and smoothness suggest, sRGB 0..1.
+
+    The mirrored side lends its difference from the pivot, not its colour: light from one side stays on its side.
+    """
+    residual = photo_colour - pivot
+    mirrored = shown[mirror] * (1 - shown)
+    trust = np.maximum(shown, 0.5 * mirrored)
+    known = np.where((shown >= 0.5 * mirrored)[:, None], residual, residual[mirror])
+    return np.clip(pivot + diffuse(known, trust, faces), 0, 1).astype(np.float32)
+
+

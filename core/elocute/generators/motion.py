@@ -1,0 +1,102 @@
+"""Deformation: where every point of the field goes for an expression and a pose.
+
+The head's surface moves by its model; the relief follows the surface it grows from with a fall-off. The rigid turn
+acts in the viewer's axes about the joint at the base of the skull, fully on the head, not at all on the shoulders,
+and bends the neck in between, so nothing tears.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from .relief import Relief
+
+JOINT = np.array([0.0, -0.045, -0.015])  # head space, metres: the atlanto-occipital joint
+NECK_SPAN = 0.085  # metres over which a turn fades below the jaw and nape
+_Y_DOWN = np.array([1.0, -1.0, -1.0])
+
+
+class DrivenHead(Protocol):
+    """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values."""
+
+    def vertices(self, expression: np.ndarray) -> np.ndarray: ...
+
+
+def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
+    """Head-space points [N, 3] to camera space with x right, y down, z forward."""
+    rotation, origin = camera_to_world[:3, :3], camera_to_world[:3, 3]
+    return ((points - origin) @ rotation * _Y_DOWN).astype(np.float32)
+
+
+def to_head(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
+    """The inverse of `to_camera`."""
+    rotation, origin = camera_to_world[:3, :3], camera_to_world[:3, 3]
+    return (points * _Y_DOWN) @ rotation.T + origin
+
+
+def viewer_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """[3, 3] turn in the viewer's axes (x right, y down, z forward), Rz(roll) Rx(pitch) Ry(yaw): positive yaw turns
+    the face to the viewer's right, positive pitch looks up, positive roll is clockwise for the viewer; radians."""
+    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(t), np.sin(t)) for t in (yaw, pitch, roll))
+    # the face looks along -z; turning it right takes -z to +x, looking up takes -z to -y, clockwise takes x to y
+    turn = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return tilt @ nod @ turn
+
+
+def turn_weights(points: np.ndarray, chin: np.ndarray) -> np.ndarray:
+    """How much of a turn each head-space point takes, [N] 0..1: 1 above the line from under the chin to the nape."""
+    front, back = np.array([chin[2] - 0.02, chin[1] - 0.012]), np.array([-0.09, -0.055])  # (z, y)
+    slope = (front[1] - back[1]) / (front[0] - back[0])
+    along = np.clip(points[:, 2], back[0], front[0])
+    line = back[1] + slope * (along - back[0])
+    t = np.clip((points[:, 1] - line + NECK_SPAN) / NECK_SPAN, 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+class FieldMotion:
+    """Moves an avatar's field. Vertex order: the head's vertices, then the relief's."""
+
+    def __init__(
+        self, head: DrivenHead, relief: Relief, outer: np.ndarray, expression: np.ndarray, chin: int,
+        camera_to_world: np.ndarray,
+    ) -> None:  # fmt: skip
+        """outer [K]: head vertices that relief.bound indexes; expression [52]: the portrait's own; chin: a vertex."""
+        self.head, self.relief, self.outer, self.camera_to_world = head, relief, outer, camera_to_world
+        rest = head.vertices(expression)
+        self.rest_head = to_camera(rest, camera_to_world)
+        self.rest = np.concatenate([self.rest_head, relief.points])
+        everywhere = np.concatenate([rest, to_head(relief.points, camera_to_world)])
+        self.weights = turn_weights(everywhere, rest[chin])
+        self.joint = to_camera(JOINT[None], camera_to_world)[0]
+        near = np.flatnonzero(relief.weights.sum(1) > 1e-3)
+        self._near, self._bound, self._pull = near, outer[relief.bound[near]], relief.weights[near]
+        self._partial = np.flatnonzero((self.weights > 0) & (self.weights < 1))
+        self._whole = self.weights >= 1
+
+    def moved(self, expression: np.ndarray, pose: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
+        """expression [52] absolute ARKit values; pose yaw, pitch, roll in radians added to the portrait's own.
+        Returns float32 [V, 3] in camera space (x right, y down, z forward)."""
+        out = self.rest.copy()
+        count = len(self.rest_head)
+        out[:count] = to_camera(self.head.vertices(expression), self.camera_to_world)
+        shift = out[:count] - self.rest_head
+        out[count + self._near] += np.einsum("nk,nkc->nc", self._pull, shift[self._bound])
+        if any(pose):
+            self._turn(out, viewer_rotation(*pose))
+        return out
+
+    def _turn(self, points: np.ndarray, rotation: np.ndarray) -> None:
+        angle = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
+        if angle < 1e-9:
+            return
+        axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
+        axis /= 2 * np.sin(angle)
+        points[self._whole] = (points[self._whole] - self.joint) @ rotation.T.astype(np.float32) + self.joint
+        p, w = points[self._partial] - self.joint, (self.weights[self._partial] * angle)[:, None]
+        cross = np.cross(np.broadcast_to(axis, p.shape), p)
+        along = axis * (p @ axis)[:, None]
+        points[self._partial] = p * np.cos(w) + cross * np.sin(w) + along * (1 - np.cos(w)) + self.joint

@@ -1,0 +1,81 @@
+"""Avatars on disk: the inverted portrait as safetensors + JSON, keyed by everything that went into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..generators.headfield import HeadField
+
+VERSION = 1  # raise it whenever a fit would come out differently; old avatars are then made anew
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """An inverted portrait. `report` says how well it fits; `field()` loads it (a tenth of a second)."""
+
+    key: str
+    path: Path
+    report: dict[str, Any]
+
+    def field(self) -> HeadField:
+        """The radiance field. Raises EnvironmentProblem avatar_damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        from ..errors import EnvironmentProblem
+        from ..generators.headfield import HeadField
+
+        try:
+            return HeadField.from_arrays(load_file(self.path))
+        except (OSError, SafetensorError, KeyError) as error:
+            raise EnvironmentProblem(
+                "avatar_damaged", f"the cached avatar {self.path.name} can't be read ({error}). Run fit with --refit."
+            ) from None
+
+
+def avatar_key(portrait: bytes | str, model_hashes: dict[str, str], side: int) -> str:
+    """portrait: the photo's bytes, or "seed:7"; model_hashes: role -> sha256 of every model the fit uses."""
+    data = portrait if isinstance(portrait, bytes) else portrait.encode()
+    rest = json.dumps({"version": VERSION, "side": side, "models": model_hashes}, sort_keys=True)
+    return hashlib.sha256(hashlib.sha256(data).digest() + rest.encode()).hexdigest()[:32]
+
+
+def find(folder: Path, key: str) -> Avatar | None:
+    """The avatar with this key, if it is there whole."""
+    report = folder / f"{key}.json"
+    arrays = folder / f"{key}.safetensors"
+    try:
+        return Avatar(key, arrays, json.loads(report.read_text(encoding="utf-8"))) if arrays.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[str, Any]) -> Avatar:
+    """Write atomically: arrays first, the report last, so that a report means a whole avatar."""
+    from safetensors.numpy import save
+
+    from ..finishing.temporary import write_whole
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{key}.safetensors"
+    write_whole(path, save(arrays))
+    write_whole(folder / f"{key}.json", json.dumps(report, indent=1, sort_keys=True).encode())
+    return Avatar(key, path, report)
+
+
+def avatar_folder() -> Path:
+    """ELOCUTE_AVATARS, or the user's cache folder."""
+    named = os.environ.get("ELOCUTE_AVATARS")
+    if named:
+        return Path(named)
+    from ..models.store import cache_folder
+
+    return cache_folder() / "avatars"

@@ -1,0 +1,74 @@
+"""Inversion: one portrait to a tuned radiance field, by pivot and tuning (PTI)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..generators.appearance import PARTS, mean_appearance
+from ..generators.canonical import sample
+from ..generators.headfield import HeadField, Scene, build_geometry, latent_shells, photo_shells
+from ..generators.planes import split_layers
+from ..head.model import AvatarHead, load_head_model
+from ..rendering.renderer import Renderer
+from ..rendering.shells import Shells
+from .pivot import fit_appearance
+from .tuning import STEPS, psnr, tune
+
+Step = Callable[[int, int, str], None]
+PIVOT_SAMPLES = 20000
+
+
+@dataclass(frozen=True)
+class Inverted:
+    """The field, and how well it reconstructs the portrait's person in dB before pivot, after pivot, after tuning."""
+
+    field: HeadField
+    psnr: dict[str, float]
+    seconds: dict[str, float]
+
+
+def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
+    """Fit the latents (pivot), then the field's own parameters (tuning) to the framed portrait."""
+    clock = time.perf_counter()
+    seconds: dict[str, float] = {}
+
+    def lap(name: str) -> None:
+        nonlocal clock
+        seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
+
+    model = load_head_model()
+    geometry = build_geometry(scene, AvatarHead(model, scene.fit), model)
+    layers = split_layers(scene.photo, scene.matte, scene.background, scene.landmarks)
+    lap("geometry")
+
+    def render(shells: Shells) -> np.ndarray:
+        return Renderer(shells, scene.side, device, memory_mb).render(geometry.motion.rest)[0]
+
+    def quality(shells: Shells) -> float:
+        rgba = render(shells)
+        return psnr(scene.photo, rgba[..., :3] + (1 - rgba[..., 3:]) * scene.background, scene.matte)
+
+    result = {"before_pivot": quality(latent_shells(scene, geometry, mean_appearance(), layers))}
+    appearance = _pivot(scene, geometry.uv, geometry.members, geometry.normal, geometry.shown)
+    result["after_pivot"] = quality(latent_shells(scene, geometry, appearance, layers))
+    lap("pivot")
+    shells = photo_shells(scene, geometry, appearance, layers, model)
+    for step, shells in tune(shells, scene.photo, scene.background, render):
+        report(step, STEPS, "tuning the field to the portrait")
+    result["after_tuning"] = quality(shells)
+    lap("tuning")
+    background = np.clip(np.round(scene.background * 255), 0, 255).astype(np.uint8)
+    return Inverted(HeadField(shells, geometry.motion, background, scene.fit), result, seconds)
+
+
+def _pivot(scene: Scene, uv: np.ndarray, members: np.ndarray, normal: np.ndarray, shown: np.ndarray) -> Any:
+    """Appearance latents from the vertices that the photo shows."""
+    inside = (uv > 0).all(1) & (uv < scene.side).all(1)
+    use = np.flatnonzero((shown > 0.5) & inside & (sample(scene.matte, uv) > 0.9))
+    use = use[:: max(1, len(use) // PIVOT_SAMPLES)]
+    return fit_appearance(sample(scene.photo, uv[use]), members[use, : len(PARTS)], normal[use])

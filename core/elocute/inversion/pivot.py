@@ -1,0 +1,41 @@
+"""The pivot: the appearance latents that explain a portrait best.
+
+Identity, expression and camera come from the head fit; albedo and light are found here by alternating least squares.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..generators.appearance import AMBIENT, Appearance, harmonics, mean_appearance
+
+ROUNDS = 4
+RIDGE = 0.02  # pulls the eight directional coefficients to zero where few normals constrain them
+
+
+def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) -> Appearance:
+    """colours [N, 3] sRGB of photo samples, parts [N, PARTS] their memberships, normals [N, 3] in camera space.
+
+    Parts that no sample shows keep the mean's albedo. The scale between albedo and light is fixed by a mean shading
+    of 1 over the samples.
+    """
+    start = mean_appearance()
+    albedo, light = start.albedo.copy(), start.light.copy()
+    basis = harmonics(normals)
+    mass = parts.sum(0)
+    present = mass > 1e-3 * len(parts)
+    penalty = RIDGE * len(colours) * np.diag([0.0] + [1.0] * 8)
+    for _ in range(ROUNDS):
+        shading = np.maximum(basis @ light, AMBIENT)
+        for c in range(3):
+            weighted = parts[:, present] * shading[:, c : c + 1]
+            gram = weighted.T @ weighted + 1e-3 * mass[present].max() * np.eye(int(present.sum()))
+            pull = 1e-3 * mass[present].max() * start.albedo[present, c]
+            albedo[present, c] = np.linalg.solve(gram, weighted.T @ colours[:, c] + pull)
+        albedo = np.clip(albedo, 0.02, 1.2)
+        for c in range(3):
+            design = basis * (parts @ albedo[:, c])[:, None]
+            light[:, c] = np.linalg.solve(design.T @ design + penalty, design.T @ colours[:, c])
+        mean = np.maximum(basis @ light, AMBIENT).mean(0)
+        light, albedo[present] = light / mean, albedo[present] * mean
+    return Appearance(albedo.astype(np.float32), light.astype(np.float32))

@@ -1,0 +1,209 @@
+"""The pipeline: prepare an avatar once, then render shots with it. Stages are called here and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BadInput, Cancelled, EnvironmentProblem
+from .inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
+from .protocol import Frame, Message, Progress
+from .settings import FitSettings, Shot, portrait_seed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .drive import Drive
+    from .generators.headfield import HeadField, Scene
+
+Report = Callable[[Message], None]
+RENDERER = 1  # raise it whenever the same inputs would make another picture
+FIT_ROLES = ("face", "matting", "head_model")  # models whose change changes an avatar
+PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished shot is: frames of the shot, how many were rendered now and how many kept from before."""
+
+    frames: int
+    fps: Fraction
+    output: Path | None
+    frames_dir: Path | None
+    seconds: float
+    rendered: int
+    reused: int
+    frames_per_second: float
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare(portrait: str, settings: FitSettings, report: Report, size: int = 512) -> Avatar:
+    """Invert a portrait, or find the avatar that an earlier run made of the very same photo, settings and models.
+
+    Raises BadInput for a portrait that can't be used, EnvironmentProblem for missing models or device.
+    """
+    if settings.model_set != "embedded":
+        raise EnvironmentProblem(
+            "model_set_missing", f"model set {settings.model_set} has no weights here. Use --model-set embedded."
+        )
+    side = next((s for s in PLANE_SIDES if s >= size), PLANE_SIDES[-1])
+    key = avatar_key(_identity(portrait), _model_hashes(), side)
+    folder = avatar_folder()
+    known = None if settings.refit else find(folder, key)
+    if known:
+        return replace(known, report={**known.report, "cached": True})
+    return _invert(portrait, settings, side, key, folder, report)
+
+
+def _identity(portrait: str) -> bytes | str:
+    if portrait_seed(portrait) is not None:
+        return portrait
+    from .portrait.image import read_file
+
+    return read_file(portrait)
+
+
+def _model_hashes() -> dict[str, str]:
+    from .models.catalogue import find_model
+
+    return {role: find_model(role).sha256 for role in FIT_ROLES}
+
+
+def _invert(portrait: str, settings: FitSettings, side: int, key: str, folder: Path, report: Report) -> Avatar:
+    started = time.perf_counter()
+    from .inversion.invert import invert
+    from .rendering.device import pick_device
+
+    device = pick_device(settings.device)
+    report(Progress("fit", 0, 4, None, "reading the portrait"))
+    scene, about = _scene(portrait, side, device, report)
+    report(Progress("fit", 2, 4, None, "building the head field"))
+    inverted = invert(scene, device, settings.memory_mb, lambda i, n, text: report(Progress("fit", 3, 4, None, text)))
+    about["psnr_db"] = {name: round(value, 2) for name, value in inverted.psnr.items()}
+    about["stage_seconds"] |= {name: round(value, 2) for name, value in inverted.seconds.items()}
+    about["seconds"] = round(time.perf_counter() - started, 2)
+    about["cached"] = False
+    report(Progress("fit", 4, 4, None, None))
+    return store(folder, key, inverted.field.to_arrays(), about)
+
+
+def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene, dict[str, Any]]:
+    """The framed, analysed and fitted portrait, and what to tell about it."""
+    import numpy as np
+
+    from .generators.headfield import Scene
+    from .head.fit import fit_head
+    from .head.model import load_head_model
+    from .portrait.analyse import analyse
+    from .portrait.background import complete_background
+    from .portrait.framing import frame_portrait
+
+    clock = time.perf_counter()
+    source = analyse(portrait)
+    seen = time.perf_counter()
+    framed = frame_portrait(source, side)
+    report(Progress("fit", 1, 4, None, "fitting the head"))
+    fit = fit_head(load_head_model(), framed.face, (side, side), device)
+    fitted = time.perf_counter()
+    background = complete_background(framed.rgb, framed.matte)
+    scene = Scene(
+        photo=framed.rgb.astype(np.float32) / 255, background=background.astype(np.float32) / 255, matte=framed.matte,
+        regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
+    )  # fmt: skip
+    top, bottom = source.face.landmarks[10, :2], source.face.landmarks[152, :2]
+    about = {
+        "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
+        "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(fit.pose).round(1).tolist(), strict=True)),
+        "landmark_residual_px": {"model": round(fit.residual[0], 2), "corrected": round(fit.residual[1], 2)},
+        "notes": [*source.notes, *framed.notes], "plane_side": side,
+        "stage_seconds": {
+            "analysis": round(seen - clock, 2), "head_fit": round(fitted - seen, 2),
+            "background": round(time.perf_counter() - fitted, 2),
+        },
+    }  # fmt: skip
+    return scene, about
+
+
+def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
+    """Render a shot to its video, its frames folder, or both. Frames that are there already, made from the same
+    inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
+    from .finishing.frames import FrameWriter, check_frames_folder
+    from .finishing.video import VideoWriter, check_output
+
+    if shot.output:
+        check_output(shot.output)
+    if shot.frames_dir:
+        check_frames_folder(shot.frames_dir)
+    if shot.background == "transparent" and not shot.frames_dir:
+        raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
+    from .rendering.device import pick_device
+
+    device = pick_device(shot.device)
+    if shot.voice:
+        from .media import audio_duration
+
+        audio_duration(shot.voice)  # a voice that can't be used is said before the minute that a fit may take
+    avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
+    if cancelled():
+        raise Cancelled
+    report(Progress("drive", 0, 1, None, "listening to the voice"))
+    head = avatar.field()
+    from .drive import build_drive
+
+    drive = build_drive(shot, head.fit.expression, device)
+    first, last = _range(shot, len(drive))
+    hashes = _frame_hashes(shot, avatar, drive, device)
+    warnings = [*avatar.report.get("notes", []), *drive.warnings]
+    started = time.perf_counter()
+    count = last - first + 1
+    with contextlib.ExitStack() as stack:
+        frames = stack.enter_context(FrameWriter(shot.frames_dir)) if shot.frames_dir else None
+        video = None
+        if shot.output:
+            size = (shot.size, shot.size)
+            length, offset = Fraction(count) / shot.fps, Fraction(first - 1) / shot.fps
+            video = stack.enter_context(VideoWriter(shot.output, size, shot.fps, shot.voice, length, offset))
+        from .shooting import Shooting
+
+        shooting = Shooting(head, shot.size, shot.background, device, shot.memory_mb)
+        rendered = 0
+        for index in range(first, last + 1):
+            if cancelled():
+                raise Cancelled
+            if frames and frames.have(index, hashes[index - 1]):
+                image = frames.read(index) if video else None
+            else:
+                image = shooting.frame(drive.expression[index - 1], drive.poses[index - 1])
+                rendered += 1
+                if frames:
+                    path = frames.write(index, image, hashes[index - 1])
+                    report(Frame(index, str(path)))
+            if video:
+                video.write(image)
+            done = index - first + 1
+            report(Progress("render", done, count, done / max(time.perf_counter() - started, 1e-6), None))
+    seconds = time.perf_counter() - started
+    rate = rendered / seconds if rendered else 0.0
+    return Result(
+        count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rate, warnings
+    )  # fmt: skip
+
+
+def _range(shot: Shot, total: int) -> tuple[int, int]:
+    first, last = shot.frames or (1, total)
+    if first > total:
+        raise BadInput("frames_outside", f"the shot has {total} frames, so none from {first} on. Change the range.")
+    return first, min(last, total)
+
+
+def _frame_hashes(shot: Shot, avatar: Avatar, drive: Drive, device: str) -> list[str]:
+    kind = "cpu" if device == "cpu" else "tensor"
+    base = f"{RENDERER}|{avatar.key}|{shot.size}|{shot.background}|{kind}".encode()
+    rows = zip(drive.expression, drive.poses, strict=True)
+    return [hashlib.sha256(base + e.tobytes() + p.tobytes()).hexdigest()[:32] for e, p in rows]

@@ -1,0 +1,144 @@
+"""Reading a photo, whatever a camera, a phone or a paint program wrote, into plain sRGB."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from elocute.errors import BadInput
+
+# Larger photos are reduced to this side (by area): at the largest output, 1024, the face has more than enough detail,
+# and every later step stays quick.
+MAX_SIDE = 2048
+MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any network runs
+MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photo: `rgb` uint8 [H, W, 3] in sRGB, `alpha` float32 [H, W] in 0..1 or None when it is opaque, `sha256`
+    of the file's bytes, `reduced` how many times larger the file is than `rgb`."""
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None
+    sha256: str
+    reduced: float = 1.0
+
+
+def load_image(path: str | Path) -> Picture:
+    """Read a photo upright (EXIF) and in sRGB (embedded profile), at most MAX_SIDE on its longer side.
+
+    Raises BadInput: "image_missing", "image_is_directory", "image_unreadable", "image_truncated", "image_too_large",
+    "image_too_small".
+    """
+    path = Path(path)
+    content = read_file(path)
+    image = _decode(content, path)
+    rgb, alpha = _to_srgb(image)
+    reduced = max(max(image.size) / MAX_SIDE, 1.0)
+    if reduced > 1:
+        rgb, alpha = _reduce(rgb, alpha)
+    return Picture(rgb, alpha, hashlib.sha256(content).hexdigest(), reduced)
+
+
+def read_file(path: str | Path) -> bytes:
+    """The file's bytes. Raises BadInput: "image_missing", "image_is_directory", "image_unreadable"."""
+    path = Path(path)
+    if path.is_dir():
+        raise BadInput("image_is_directory", f"{path} is a folder. Name a photo in it.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadInput("image_missing", f"there is no file {path}. Check the name.") from error
+    except OSError as error:
+        raise BadInput("image_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from error
+
+
+def _decode(content: bytes, path: Path) -> Image.Image:
+    """The decoded, upright picture in whatever mode the file has."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower and says more
+            image = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, "far more than") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise BadInput("image_unreadable", f"{path} is no photo that Elocute can read. Save it as JPEG or PNG.") from error
+    width, height = image.size
+    if width * height > MAX_MEGAPIXELS * 1e6:
+        raise _too_large(path, f"{width * height / 1e6:.0f}, more than")
+    if min(width, height) < MIN_SIDE:
+        raise BadInput(
+            "image_too_small", f"{path} has {width} x {height} pixels. Use a photo of at least 300 x 300 pixels."
+        )
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError) as error:
+        raise BadInput(
+            "image_truncated", f"{path} is damaged or incomplete. Copy or download the photo again."
+        ) from error
+
+
+def _too_large(path: Path, amount: str) -> BadInput:
+    return BadInput(
+        "image_too_large", f"{path} has {amount} {MAX_MEGAPIXELS} megapixels. Reduce the photo; {MAX_SIDE} pixels do."
+    )
+
+
+def _to_srgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Any mode to rgb uint8 [H, W, 3] and alpha float32 [H, W] (None when opaque everywhere)."""
+    alpha = None
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image if image.mode in ("RGBA", "LA", "La", "RGBa") else image.convert("RGBA")
+        straight = image.convert("RGBA")
+        opacity = np.asarray(straight.getchannel("A"), np.float32) / 255
+        alpha = opacity if opacity.min() < 1 else None
+        image = straight.convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        image = _to_eight_bits(image)
+    if image.mode not in ("RGB", "CMYK", "L", "LAB"):
+        image = image.convert("RGB")
+    image = _apply_profile(image)
+    return np.array(image.convert("RGB")), alpha
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and floating grey to 8 bits; Pillow alone would clip them to white."""
+    values = np.asarray(image).astype(np.float64)
+    if image.mode == "F":
+        top = 1.0 if values.max() <= 1 else 255.0 if values.max() <= 255 else 65535.0
+    else:
+        top = 65535.0 if values.max() > 255 else 255.0
+    eight = np.clip(np.round(np.nan_to_num(values) / top * 255), 0, 255).astype(np.uint8)
+    grey = Image.fromarray(eight)
+    grey.info = dict(image.info)
+    return grey
+
+
+def _apply_profile(image: Image.Image) -> Image.Image:
+    """Colours by the embedded ICC profile; a broken or foreign profile leaves them as they are."""
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image  # a wrong profile (grey profile in a colour file) is common and no reason to refuse a photo
+    return converted if converted is not None else image
+
+
+def _reduce(rgb: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    import cv2
+
+    scale = MAX_SIDE / max(rgb.shape[:2])
+    size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    return small, None if alpha is None else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)

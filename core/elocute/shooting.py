@@ -1,0 +1,81 @@
+"""One avatar in front of the camera: expression and pose in, finished frame out, recomputing only what moves."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .generators.headfield import HeadField
+from .rendering.renderer import Renderer
+from .rendering.shells import project
+
+Box = tuple[int, int, int, int]
+MARGIN = 2  # pixels around moved triangles: Catmull-Rom taps and the edge test reach one pixel out
+
+
+class Shooting:
+    """Renders frames of one avatar.
+
+    While the pose stays what it was, a pixel outside the triangles that moved since the pose's base frame crosses
+    the same triangles at the same places, so it is copied from there; a test compares with full renders.
+    """
+
+    def __init__(self, head: HeadField, side: int, background: str, device: str, memory_mb: int) -> None:
+        self.head, self.side = head, side
+        self.renderer = Renderer(head.shells, side, device, memory_mb)
+        self.incremental = device == "cpu"
+        self._backdrop = _backdrop(background, head.background, side)
+        self._base_pose: tuple[float, ...] | None = None
+
+    def frame(self, expression: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
+        angles = (float(pose[0]), float(pose[1]), float(pose[2]))
+        moved = self.head.motion.moved(expression, angles)
+        if not self.incremental:
+            return self._finish(self.renderer.render(moved)[0])
+        if angles != self._base_pose:
+            self._base_pose, self._base_moved = angles, moved
+            self._base_frame = self._finish(self.renderer.render(moved)[0])
+            return self._base_frame.copy()
+        box = self._changed(moved)
+        out = self._base_frame.copy()
+        if box:
+            x0, y0, x1, y1 = box
+            rgba = self.renderer.render(moved, box)[0]
+            out[y0:y1, x0:x1] = self._finish(rgba[y0:y1, x0:x1], box)
+        return out
+
+    def _changed(self, moved: np.ndarray) -> Box | None:
+        """The pixels that triangles with a moved corner cover now or covered in the base frame."""
+        corners = (moved != self._base_moved).any(1)[self.renderer.shells.faces].any(1)
+        if not corners.any():
+            return None
+        touched = np.unique(self.renderer.shells.faces[corners])
+        both = np.concatenate([moved[touched], self._base_moved[touched]])
+        xy = project(both, *self.renderer.cam)[:, :2]
+        low = np.clip(np.floor(xy.min(0)).astype(int) - MARGIN, 0, self.side)
+        high = np.clip(np.ceil(xy.max(0)).astype(int) + MARGIN, 0, self.side)
+        return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (high > low).all() else None
+
+    def _finish(self, rgba: np.ndarray, box: Box | None = None) -> np.ndarray:
+        """Premultiplied float [h, w, 4] over the backdrop, or straight alpha, as uint8."""
+        if self._backdrop is None:
+            alpha = rgba[..., 3:]
+            straight = rgba[..., :3] / np.maximum(alpha, 1e-4)
+            out = np.concatenate([np.clip(straight, 0, 1), np.clip(alpha, 0, 1)], 2)
+            return np.round(out * 255).astype(np.uint8)
+        x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
+        mixed = rgba[..., :3] + (1 - rgba[..., 3:]) * self._backdrop[y0:y1, x0:x1]
+        return np.clip(mixed * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def _backdrop(setting: str, own: np.ndarray, side: int) -> np.ndarray | None:
+    """float32 [side, side, 3] in 0..1, or None for transparent."""
+    if setting == "transparent":
+        return None
+    if setting == "keep":
+        way = cv2.INTER_AREA if own.shape[0] > side else cv2.INTER_CUBIC
+        resized = own if own.shape[0] == side else cv2.resize(own, (side, side), interpolation=way)
+        return resized.astype(np.float32) / 255
+    plain = np.array([int(setting[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
+    return np.broadcast_to(plain, (side, side, 3))
