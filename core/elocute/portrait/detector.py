@@ -139,9 +139,7 @@ def crop_square(
     # OpenCV counts pixel centres as whole numbers; here they are at .5.
     matrix = matrix.copy()
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
-    return cv2.warpAffine(
-        rgb, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border
-    )
+    return cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
 
 
 def _square_to_image(x: float, y: float, side: float, roll: float, size: int) -> np.ndarray:

@@ -69,7 +69,7 @@ def _decode(content: bytes, path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _too_large(path, "far more than") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise BadInput("image_unreadable", f"{path} is no photo that Elocute can read. Save it as JPEG or PNG.") from error
+        raise BadInput("image_unreadable", f"{path} is no photo Elocute can read. Save it as JPEG or PNG.") from error
     width, height = image.size
     if width * height > MAX_MEGAPIXELS * 1e6:
         raise _too_large(path, f"{width * height / 1e6:.0f}, more than")

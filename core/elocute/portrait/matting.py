@@ -150,4 +150,3 @@ def _without_pinholes(alpha: np.ndarray, largest: float) -> np.ndarray:
     fill = ~at_edge & (stats[:, cv2.CC_STAT_AREA] <= largest)
     fill[0] = False  # label 0 is the person
     return np.where(fill[labels], np.float32(1), alpha).astype(np.float32) if count > 1 else alpha
-

@@ -1,0 +1,159 @@
+"""Which part of the person each pixel shows: skin, lips, mouth interior, eyes, hair, neck and shoulders.
+
+Landmarks give the exact outlines (lips, eyes, face); three colour models, learnt from places of this very photo
+that are surely skin, hair and clothes, decide what the outlines leave open (ears, fringe, long hair, neck).
+A hat counts as hair, glasses and a beard as skin: they move with the head as those do.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from elocute.portrait.face import CHIN, FOREHEAD, face_height
+from elocute.portrait.matting import OVAL
+from elocute.values import REGION_NAMES, Face
+
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+RIGHT_EYE_OPENING = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE_OPENING = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+BROWS, MOUTH_CORNERS = (105, 334), (61, 291)
+
+WORK_FACE_HEIGHT = 160  # pixels: enough for the colour models, and the same cost for every photo
+SAMPLES = 4000  # pixels a colour model learns from
+SKIN, HAIR, CLOTHES = range(3)
+
+
+def find_regions(rgb: np.ndarray, matte: np.ndarray, face: Face) -> dict[str, np.ndarray]:
+    """Soft masks float32 [H, W] for REGION_NAMES that add up to 1 at every pixel.
+
+    `rgb` uint8 [H, W, 3]; `matte` float32 [H, W] in 0..1.
+    """
+    height, width = matte.shape
+    points = face.landmarks[:, :2]
+    lips_and_mouth = polygon_mask(points[list(OUTER_LIPS)], height, width)
+    mouth = np.minimum(polygon_mask(points[list(INNER_LIPS)], height, width), lips_and_mouth)
+    eyes = np.maximum(
+        polygon_mask(points[list(RIGHT_EYE_OPENING)], height, width),
+        polygon_mask(points[list(LEFT_EYE_OPENING)], height, width),
+    )
+    skin, hair, _ = _body_shares(rgb, matte, face)
+    rest = matte * (1 - np.maximum(lips_and_mouth, eyes))
+    regions = {
+        "skin": rest * skin,
+        "lips": matte * (lips_and_mouth - mouth),
+        "mouth_interior": matte * mouth,
+        "eyes": matte * eyes * (1 - lips_and_mouth),
+        "hair": rest * hair,
+        "background": 1 - matte,
+    }
+    regions["neck_shoulders"] = np.clip(1 - sum(regions.values()), 0, 1)
+    return {name: regions[name].astype(np.float32) for name in REGION_NAMES}
+
+
+def polygon_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A polygon [N, 2] in pixels as a float32 [H, W] mask with an edge about one pixel soft."""
+    mask = np.zeros((height, width), np.uint8)
+    fixed = np.round((points - 0.5) * 16).astype(np.int32)  # pixel centres at .5 -> OpenCV's whole numbers, 1/16 px
+    cv2.fillPoly(mask, [fixed], 255, lineType=cv2.LINE_AA, shift=4)
+    return cv2.GaussianBlur(mask, (3, 3), 0.6).astype(np.float32) / 255
+
+
+def _body_shares(rgb: np.ndarray, matte: np.ndarray, face: Face) -> np.ndarray:
+    """Shares [3, H, W] of skin, hair, neck-and-clothes at each pixel of the person; they add up to 1."""
+    height, width = matte.shape
+    scale = min(WORK_FACE_HEIGHT / face_height(face), 1.0)
+    size = (max(round(width * scale), 2), max(round(height * scale), 2))
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    small_matte = cv2.resize(matte, size, interpolation=cv2.INTER_AREA)
+    points = face.landmarks[:, :2] * [size[0] / width, size[1] / height]
+    logits = _logits(small, small_matte, points)
+    guide = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    shares = _softmax(np.stack([_guided(layer, guide, radius=3, eps=1e-3) for layer in _softmax(logits)]) * 12)
+    shares = np.stack([cv2.resize(layer, (width, height), interpolation=cv2.INTER_LINEAR) for layer in shares])
+    return shares / np.maximum(shares.sum(axis=0), 1e-6)
+
+
+def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Log-likelihoods [3, H, W] of skin, hair, clothes: colour and place together."""
+    height, width = matte.shape
+    down = _along_face(points, height, width)
+    brow, mouth = (float(_along(points, points[list(pair)]).mean()) for pair in (BROWS, MOUTH_CORNERS))
+    unit = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
+    oval = polygon_mask(points[list(OVAL)], height, width) > 0.5
+    outside = cv2.distanceTransform((~oval).astype(np.uint8), cv2.DIST_L2, 5) / unit  # in face heights
+    person, solid = matte > 0.5, matte > 0.9
+
+    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
+    skin_colour = _colour_logits(lab, lab[oval & (down > brow + 0.12) & (down < 0.95)])
+    # Around the upper face is hair, except what looks like skin: a high forehead, a bald head, ears.
+    around = solid & (outside > 0.06) & (outside < 0.6) & (down < brow) & (skin_colour < -4)
+    worn = solid & (down > 1.35) | solid & (down > 1.05) & (outside > 0.35)
+    colour = np.stack([skin_colour, _colour_logits(lab, lab[around]), _colour_logits(lab, lab[worn])])
+    # Ears lie beside the oval between brow and mouth, a high forehead above it; farther out skin gets unlikely.
+    beside = (down > brow) & (down < mouth)
+    skin = np.where(oval, 4.5, np.where(beside, 2.5, 1.5) - 12 * outside)
+    # Hair is everything around the upper face; below the mouth it has to look more and more like hair.
+    hair = np.where(down < mouth, 3.0, 3.0 - 11 * (down - mouth))
+    clothes = np.where(down < mouth, -6.0, -2.0 + 11 * (down - mouth))
+    place = np.stack([skin, hair, clothes])
+    logits = np.clip(colour, -12, 0) * 0.5 + place
+    # Neck skin belongs to the part that stays with the shoulders.
+    below = ~oval & (down > mouth)
+    logits[CLOTHES][below] = np.maximum(logits[CLOTHES], 0.5 * np.clip(colour[SKIN], -12, 0) + 2.0)[below]
+    logits[SKIN][below] = -20
+    logits[SKIN][oval & (down > brow)] = 20  # a beard or glasses stay skin
+    logits[CLOTHES][~person & (down < mouth)] = -20
+    return logits
+
+
+def _along_face(points: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[H, W]: 0 at the top of the forehead, 1 at the chin, measured along the face, for every pixel."""
+    y, x = np.mgrid[0:height, 0:width] + 0.5
+    return _along(points, np.stack([x, y], axis=-1))
+
+
+def _along(points: np.ndarray, where: np.ndarray) -> np.ndarray:
+    axis = points[CHIN] - points[FOREHEAD]
+    return (where - points[FOREHEAD]) @ axis / float(axis @ axis)
+
+
+def _colour_logits(lab: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Log-density [H, W] of each pixel's colour under a small Gaussian mixture of `samples` [N, 3], relative to a
+    perfect match; a flat -6 when there is nothing to learn from."""
+    if len(samples) < 50:
+        return np.full(lab.shape[:2], -6.0, np.float32)
+    samples = samples[:: max(len(samples) // SAMPLES, 1)]
+    # Deterministic k-means: seeds at the quantiles of lightness.
+    order = np.argsort(samples[:, 0], kind="stable")
+    centres = samples[order[np.linspace(0, len(order) - 1, 7).astype(int)[1:-1]]]
+    for _ in range(8):
+        nearest = ((samples[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+        centres = np.stack(
+            [samples[nearest == k].mean(axis=0) if (nearest == k).any() else centres[k] for k in range(len(centres))]
+        )
+    density = []
+    for k, centre in enumerate(centres):
+        member = samples[nearest == k]
+        if len(member) < 8:
+            continue
+        spread = np.maximum(member.std(axis=0), [7.0, 4.0, 4.0])  # noise and shading of one material
+        density.append(np.log(len(member) / len(samples)) - 0.5 * (((lab - centre) / spread) ** 2).sum(axis=2))
+    return np.max(np.stack(density), axis=0) if density else np.full(lab.shape[:2], -6.0, np.float32)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the first axis, float32."""
+    exponent = np.exp(logits - logits.max(axis=0))
+    return (exponent / exponent.sum(axis=0)).astype(np.float32)
+
+
+def _guided(mask: np.ndarray, guide: np.ndarray, radius: int, eps: float) -> np.ndarray:
+    """Edge-aware smoothing (He et al., "Guided Image Filtering", TPAMI 2013)."""
+    size = (2 * radius + 1, 2 * radius + 1)
+    mean_guide, mean_mask = cv2.blur(guide, size), cv2.blur(mask, size)
+    slope = (cv2.blur(guide * mask, size) - mean_guide * mean_mask) / (
+        cv2.blur(guide * guide, size) - mean_guide * mean_guide + eps
+    )
+    return cv2.blur(slope, size) * guide + cv2.blur(mean_mask - slope * mean_guide, size)
