@@ -89,12 +89,15 @@ def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
     if sheet is not None:
         from elocute.evaluate.sheet import check_sheet
 
-        check_sheet(sheet, shot)
+        check_sheet(sheet)
     result = jobs.speak(shot, console, _never)
     if sheet is not None:
-        from elocute.evaluate.sheet import write_sheet
+        from elocute.evaluate.sheet import sheet_of_frames, sheet_of_video
 
-        write_sheet(sheet, shot)
+        if shot.output is not None:
+            sheet_of_video(shot.output, sheet)
+        elif shot.frames_dir is not None:
+            sheet_of_frames(shot.frames_dir, sheet)
     places = [str(place) for place in (result["output"], result["frames_dir"], sheet) if place]
     text = f"{', '.join(places)}: {result['frames']} frames at {result['fps']} fps in {result['seconds']:.1f} s"
     reused = f" ({result['reused']} were there already)" if result["reused"] else ""
@@ -181,7 +184,10 @@ def evaluate(
 ) -> None:
     """Measure a finished video: identity, sharpness, pose, lips against the voice, jitter, blinks."""
     with reporting(as_json) as console:
-        result = jobs.evaluate(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames, console)
+        from elocute.evaluate import run
+
+        job = run.Evaluation(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames)
+        result = run.evaluate(job, console)
         console.result(result, _table(result))
 
 

@@ -35,10 +35,11 @@ def fit(settings: FitSettings, report: Report, cancelled: Cancelled) -> dict[str
 
 def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     """Write a voice's expression curves; returns where, how many, how long."""
+    from elocute.drive import frame_count
     from elocute.errors import Cancelled as Stopped
     from elocute.finishing.temporary import check_writable
-    from elocute.media import load_audio
-    from elocute.speech.performance import frame_count, perform
+    from elocute.media import SAMPLE_RATE, load_audio
+    from elocute.speech.performance import perform
     from elocute.speech.track_io import write_curves
 
     if settings.output.is_dir():
@@ -46,7 +47,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     check_writable(settings.output.parent)
     report(Progress("curves", 0, 1))
     audio = load_audio(settings.voice)
-    frames = frame_count(audio, settings.fps)
+    frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)
     device = "cpu" if settings.device == "auto" else settings.device  # a minute of speech takes a CPU a second
     track = perform(audio, settings.fps, frames, settings.seed, settings.blink, device)
     if cancelled():

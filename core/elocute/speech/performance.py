@@ -1,7 +1,4 @@
-"""Everything a voice makes the face do, in one track: mouth, blinks, gaze, brows.
-
-`elocute curves` writes this track and `elocute speak` renders it, so that an unedited file changes no frame.
-"""
+"""Everything a voice makes the face do, in one track: mouth, blinks, gaze, brows."""
 
 from __future__ import annotations
 
@@ -9,15 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from elocute.media import SAMPLE_RATE
 from elocute.speech.curves import speech_curves
 from elocute.speech.motion import brow_curves, eye_curves
 from elocute.values import ExpressionTrack
-
-
-def frame_count(audio: np.ndarray, fps: Fraction) -> int:
-    """Frames that last as long as `audio` (16 kHz), rounded to the nearest; at least one."""
-    return max(1, round(Fraction(len(audio), SAMPLE_RATE) * fps))
 
 
 def perform(

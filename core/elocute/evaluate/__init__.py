@@ -1,0 +1,1 @@
+"""Measuring a finished video against its portrait, voice, poses and labels."""

@@ -1,0 +1,139 @@
+"""`elocute evaluate`: from files to numbers, and to the files that show them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elocute.errors import BadInput
+from elocute.evaluate import identity, measure
+from elocute.evaluate.observe import Observation, observe, probe, sharpness
+from elocute.finishing.temporary import check_writable, write_whole
+from elocute.protocol import Message, Progress
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to measure, and where the results go (any of them may be None)."""
+
+    video: Path
+    portrait: Path | None = None
+    voice: Path | None = None  # the video's own sound when not given
+    poses: Path | None = None
+    labels: Path | None = None
+    json_file: Path | None = None
+    html: Path | None = None
+    sheet: Path | None = None
+    max_frames: int = 2000
+
+
+def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, Any]:
+    """Measure a video and write the asked files. Raises BadInput and EnvironmentProblem, with nothing written."""
+    for place in (job.json_file, job.html, job.sheet):
+        if place is not None:
+            check_writable(place.parent)
+    labels = read_labels(job.labels) if job.labels else None
+    photo = _read_photo(job.portrait) if job.portrait else None
+    total = probe(job.video)[1]
+    seen = observe(job.video, job.max_frames, lambda done, of: report(Progress("evaluate", done, of)))
+    n, fps = len(seen), float(seen.fps)
+    out: dict[str, Any] = {
+        "frames": n, "fps": fps, "size": [seen.width, seen.height], "seconds": n / fps, "notes": [],
+    }  # fmt: skip
+    line = None
+    if seen.found.any():
+        line = measure.curves(seen, _sound(job, out))
+        out |= measure.picture_numbers(seen, line) | measure.sound_numbers(line)
+        if labels is not None:
+            out["lips"] = measure.lip_numbers(line, labels, fps)
+        if job.poses is not None:
+            out["pose_error_deg"] = measure.pose_numbers(line, _wanted_poses(job.poses, seen, out))
+        if photo is not None:
+            _compare(photo, seen, out)
+    else:
+        out["face_rate"] = 0.0
+        out["notes"].append("no face found in any frame")
+    if "video_sound_seconds" in out and total <= job.max_frames:
+        out["av_end_gap_frames"] = (out["video_sound_seconds"] - n / fps) * fps
+    _write(job, out, seen, line, labels)
+    return out
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Viseme labels, int [T] at 100 a second. Raises BadInput labels_unreadable."""
+    try:
+        visemes = json.loads(path.read_text(encoding="utf-8"))["viseme"]
+        labels = np.array(visemes)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise BadInput("labels_unreadable", f'{path} has no "viseme" list. Use one index a 10 ms.') from None
+    if labels.ndim != 1 or labels.dtype.kind != "i" or not len(labels) or labels.min() < 0 or labels.max() > 14:
+        raise BadInput("labels_unreadable", f"the visemes of {path} are not whole numbers from 0 to 14. Mend the file.")
+    return labels
+
+
+def _read_photo(path: Path) -> np.ndarray:
+    from elocute.portrait.image import load_image
+
+    return load_image(path).rgb
+
+
+def _sound(job: Evaluation, out: dict[str, Any]) -> np.ndarray | None:
+    """The voice (16 kHz); notes the length of the video's own track on the way."""
+    from elocute.media import SAMPLE_RATE, load_audio
+
+    own = None
+    try:
+        own = load_audio(job.video)
+        out["video_sound_seconds"] = len(own) / SAMPLE_RATE
+    except BadInput as error:  # a video without sound is a fair thing to measure
+        out["notes"].append(f"the video's own sound was not used: {error}")
+    voice = own if job.voice is None else load_audio(job.voice)
+    if voice is not None:
+        out["voice_seconds"] = len(voice) / SAMPLE_RATE
+    return voice
+
+
+def _wanted_poses(path: Path, seen: Observation, out: dict[str, Any]) -> dict[str, np.ndarray]:
+    from elocute.speech.track_io import read_poses
+
+    track, notes = read_poses(path, seen.fps, len(seen))
+    out["notes"] += notes
+    return {name: np.degrees(getattr(track, name)) for name in ("yaw", "pitch", "roll")}
+
+
+def _compare(photo: np.ndarray, seen: Observation, out: dict[str, Any]) -> None:
+    """Against the photo the video was made from."""
+    from elocute.portrait.face import detect_faces
+
+    faces = detect_faces(photo)
+    if faces:
+        out["sharpness_ratio"] = out["sharpness"] / sharpness(photo, faces[0].landmarks)
+    else:
+        out["notes"].append("no face found in the portrait: no sharpness ratio")
+    if not identity.available():
+        out["notes"].append("no identity distance: pip install 'elocute[evaluate]'")
+        return
+    distance = identity.identity_distance(photo, seen.samples)
+    if distance:
+        out["identity_distance"] = distance
+    else:
+        out["notes"].append("no identity distance: dlib's detector found no face")
+
+
+def _write(
+    job: Evaluation, out: dict[str, Any], seen: Observation, line: measure.Curves | None, labels: np.ndarray | None
+) -> None:
+    from elocute.evaluate.report import page
+    from elocute.evaluate.sheet import encode_sheet
+
+    if job.json_file is not None:
+        write_whole(job.json_file, json.dumps(out, indent=1).encode() + b"\n")
+    if job.sheet is not None:
+        write_whole(job.sheet, encode_sheet(seen.pictures, job.sheet.suffix))
+    if job.html is not None:
+        write_whole(job.html, page(job, out, seen, line, labels).encode())

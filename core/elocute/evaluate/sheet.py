@@ -1,0 +1,61 @@
+"""A contact sheet: twelve frames of a video, evenly spread, in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from elocute.errors import BadInput
+from elocute.evaluate.observe import SHEET_FRAMES, probe, read_frames, shrink
+from elocute.finishing.temporary import check_writable, write_whole
+
+COLUMNS = 4
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def check_sheet(path: Path) -> None:
+    """Before any work: whether a sheet can be written there. Raises BadInput sheet_type, EnvironmentProblem."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput("sheet_type", f"can't make a {path.suffix or 'nameless'} contact sheet. Use .png or .jpg.")
+    check_writable(path.parent)
+
+
+def sheet_of_video(video: Path, path: Path) -> None:
+    """Write the contact sheet of a video file."""
+    _, count = probe(video)
+    wanted = {int(i) for i in np.linspace(0, count - 1, min(SHEET_FRAMES, count))}
+    pictures = [shrink(frame) for index, frame in enumerate(read_frames(video, count)) if index in wanted]
+    write_whole(path, encode_sheet(pictures, path.suffix))
+
+
+def sheet_of_frames(folder: Path, path: Path) -> None:
+    """Write the contact sheet of a folder of numbered PNG frames; transparent ones on grey."""
+    from elocute.finishing.frames import read_png
+
+    files = sorted(folder.glob("[0-9]*.png"))
+    picked = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(SHEET_FRAMES, len(files)))]
+    write_whole(path, encode_sheet([shrink(_opaque(read_png(file))) for file in picked], path.suffix))
+
+
+def encode_sheet(pictures: list[np.ndarray], suffix: str = ".png") -> bytes:
+    """Pictures of one size, uint8 [h, w, 3] each, as one image file."""
+    import cv2
+
+    _, encoded = cv2.imencode(suffix, cv2.cvtColor(arrange(pictures), cv2.COLOR_RGB2BGR))
+    return bytes(encoded.tobytes())
+
+
+def arrange(pictures: list[np.ndarray]) -> np.ndarray:
+    """Rows of COLUMNS pictures; the last row is filled up with white."""
+    blank = np.full_like(pictures[0], 255)
+    filled = pictures + [blank] * (-len(pictures) % COLUMNS if len(pictures) > COLUMNS else 0)
+    rows = [np.hstack(filled[start : start + COLUMNS]) for start in range(0, len(filled), COLUMNS)]
+    return np.vstack(rows)
+
+
+def _opaque(frame: np.ndarray) -> np.ndarray:
+    if frame.shape[2] == 3:
+        return frame
+    alpha = frame[..., 3:] / 255.0
+    return np.round(frame[..., :3] * alpha + 128 * (1 - alpha)).astype(np.uint8)
