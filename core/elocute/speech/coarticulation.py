@@ -66,8 +66,8 @@ ARTICULATORS = (
         before=0.025,
         after=0.030,
         wide=_ROUNDED,
-        wide_before=0.080,  # lips round about 100-150 ms ahead of a rounded vowel
-        wide_after=0.055,
+        wide_before=0.090,  # lips round about 100-150 ms ahead of a rounded vowel
+        wide_after=0.070,
     ),
     Articulator(
         ("mouthStretch", "mouthSmile", "mouthDimple"),

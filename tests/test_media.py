@@ -1,0 +1,151 @@
+import os
+import subprocess
+import time
+import wave
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from elocute.errors import BadInput
+from elocute.media import audio_duration, load_audio
+
+JFK = Path(__file__).parent / "data/jfk.wav"
+
+
+@pytest.fixture(scope="module")
+def original():
+    return load_audio(JFK)
+
+
+def ffmpeg(*arguments):
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+def write_wav(path, samples, rate=16000, kind="f"):
+    """`samples` [N] or [N, 2] as float32 ("f") or 16-bit ("h") WAV; Python's own writer knows no floats."""
+    samples = np.asarray(samples)
+    data = samples.astype("<f4" if kind == "f" else "<i2").tobytes()
+    channels, width = (samples.shape[1] if samples.ndim > 1 else 1), 4 if kind == "f" else 2
+    head = b"WAVEfmt " + np.array([16], "<u4").tobytes()
+    head += np.array([3 if kind == "f" else 1, channels], "<u2").tobytes()
+    head += np.array([rate, rate * channels * width], "<u4").tobytes()
+    head += np.array([channels * width, 8 * width], "<u2").tobytes() + b"data" + np.array([len(data)], "<u4").tobytes()
+    path.write_bytes(b"RIFF" + np.array([len(head) + len(data)], "<u4").tobytes() + head + data)
+    return path
+
+
+def code_of(path):
+    with pytest.raises(BadInput) as caught:
+        load_audio(path)
+    assert caught.value.exit_code == 2
+    return caught.value.code
+
+
+def likeness(got, wanted):
+    n = min(len(got), len(wanted))
+    return np.corrcoef(got[:n], wanted[:n])[0, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.mp3", ["-ar", "44100"]),
+        ("a.m4a", ["-ar", "48000"]),
+        ("a.ogg", []),
+        ("a.opus", []),
+        ("a.flac", ["-ar", "96000", "-ac", "2"]),
+        ("a.wav", ["-c:a", "pcm_s24le", "-ac", "6"]),
+        ("a8.wav", ["-c:a", "pcm_u8", "-ar", "22050"]),
+        ("-weird: name%d.wav", []),
+    ],
+)
+def test_common_formats_give_the_same_sound_in_place(tmp_path, original, name, options):
+    ffmpeg("-i", JFK, *options, f"file:{tmp_path / name}")
+    got = load_audio(tmp_path / name)
+    assert got.dtype == np.float32 and got.ndim == 1
+    assert abs(len(got) - len(original)) <= 320
+    assert likeness(got, original) > 0.99  # also fails when shifted by one sample in fifty
+    assert audio_duration(tmp_path / name) == pytest.approx(11, abs=0.05)
+
+
+def test_a_videos_late_track_stays_in_its_place(tmp_path, original):
+    path = tmp_path / "late.mp4"
+    picture = ["-f", "lavfi", "-i", "color=s=64x64:d=12", "-itsoffset", "0.5", "-i", JFK]
+    ffmpeg(*picture, "-map", "0:v", "-map", "1:a", path)
+    got = load_audio(path)
+    assert np.abs(got[:7000]).max() < 0.01 and likeness(got[8000:], original) > 0.99
+
+
+def test_resampling_keeps_tones_and_removes_what_would_alias(tmp_path):
+    t = np.arange(2 * 44100) / 44100
+    low = load_audio(write_wav(tmp_path / "low.wav", 0.5 * np.sin(2 * np.pi * 1000 * t), 44100))
+    assert len(low) == 32000 and np.abs(low[2000:-2000]).max() == pytest.approx(0.35, rel=0.02)  # -3 dB: one of two
+    both = write_wav(
+        tmp_path / "both.wav", 0.5 * np.sin(2 * np.pi * 1000 * t) + 0.5 * np.sin(2 * np.pi * 10000 * t), 44100
+    )
+    assert np.abs(load_audio(both)[2000:-2000] - low[2000:-2000]).max() < 1e-3
+
+
+def test_stereo_out_of_phase_is_still_heard(tmp_path, original):
+    path = write_wav(tmp_path / "anti.wav", np.stack([original, -original], 1))
+    assert likeness(load_audio(path), original) > 0.999
+
+
+def test_an_offset_is_not_sound(tmp_path, original):
+    path = write_wav(tmp_path / "offset.wav", original + 0.3)
+    assert abs(load_audio(path).mean()) < 1e-6
+    assert code_of(write_wav(tmp_path / "flat.wav", np.full(16000, 0.3))) == "audio_silent"
+
+
+def test_what_is_not_there_or_not_sound(tmp_path):
+    assert code_of(tmp_path / "none.wav") == "audio_missing"
+    assert code_of(tmp_path) == "audio_is_directory"
+    (tmp_path / "empty.wav").touch()
+    assert code_of(tmp_path / "empty.wav") == "audio_empty"
+    (tmp_path / "noise.wav").write_bytes(np.random.default_rng(0).bytes(5000))
+    assert code_of(tmp_path / "noise.wav") == "audio_unreadable"
+    ffmpeg("-f", "lavfi", "-i", "color=s=64x64:d=1", tmp_path / "mute.mp4")
+    assert code_of(tmp_path / "mute.mp4") == "audio_no_track"
+
+
+def test_sound_that_says_nothing(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.1, 16000)
+    assert code_of(write_wav(tmp_path / "none.wav", np.zeros(0))) == "audio_empty"
+    assert code_of(write_wav(tmp_path / "one.wav", [0.5])) == "audio_too_short"
+    assert code_of(write_wav(tmp_path / "short.wav", noise[:1500])) == "audio_too_short"
+    assert len(load_audio(write_wav(tmp_path / "just.wav", noise[:1600]))) == 1600
+    assert code_of(write_wav(tmp_path / "zero.wav", np.zeros(16000))) == "audio_silent"
+    assert (
+        code_of(write_wav(tmp_path / "dither.wav", np.random.default_rng(0).integers(-1, 2, 16000), kind="h"))
+        == "audio_silent"
+    )
+    for bad in (np.nan, np.inf):
+        spoiled = noise.copy()
+        spoiled[8000] = bad
+        assert code_of(write_wav(tmp_path / "bad.wav", spoiled)) == "audio_nan"
+
+
+def test_three_hours_are_refused_at_once(tmp_path):
+    path = tmp_path / "long.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 3 * 3600 * 8000, "NONE", ""))
+        file.writeframesraw(b"\0\0" * 8)
+    with path.open("r+b") as file:  # sparse: takes no room on disk
+        size = 44 + 3 * 3600 * 8000 * 2
+        file.seek(4)
+        file.write((size - 8).to_bytes(4, "little"))
+        file.seek(40)
+        file.write((size - 44).to_bytes(4, "little"))
+        os.truncate(path, size)
+    began = time.monotonic()
+    assert code_of(path) == "audio_too_long"
+    assert time.monotonic() - began < 2
+
+
+def test_a_file_that_hides_its_length_is_stopped_at_the_limit(tmp_path, original, monkeypatch):
+    path = tmp_path / "stream.aac"  # no header states a length
+    ffmpeg("-i", JFK, path)
+    assert likeness(load_audio(path)[1024:], original) > 0.99  # raw AAC keeps the encoder's delay
+    monkeypatch.setattr("elocute.media.MAX_SECONDS", 5.0)
+    assert code_of(path) == "audio_too_long"
