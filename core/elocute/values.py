@@ -82,7 +82,8 @@ class HeadFit:
     `offsets` [V, 3] metres, head space: the fine correction that puts lids, lips and jaw line on the photo's;
     `head_to_world` [4, 4] is the identity by construction: the camera carries the pose; `camera` is the photo's;
     `pose` (yaw, pitch, roll) radians of the head relative to the camera; `residual` mean landmark error in pixels
-    before and after the fine correction."""
+    before and after the fine correction; `expression_offsets` [V, 3] metres (or empty) belong to the photo's own
+    mouth and fade as the expression leaves it, so that lips close whatever the photo shows."""
 
     identity: np.ndarray
     expression: np.ndarray
@@ -90,6 +91,7 @@ class HeadFit:
     camera: Camera
     pose: tuple[float, float, float]
     residual: tuple[float, float]
+    expression_offsets: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.float32))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""One person's head, ready to move: neutral, units and closings baked for speed and honesty of lips and lids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from elocute.head.eyes import look_angles, turn_eyeball
+from elocute.values import ARKIT_NAMES, HeadFit
+
+if TYPE_CHECKING:
+    from elocute.head.model import HeadModel
+
+_MOUTH = np.array([k for k, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))])
+LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
+
+
+class AvatarHead:
+    """The head of one fit. `vertices(expression)` takes absolute ARKit values: the photo's own reproduce the photo,
+    all zero is a relaxed face with closed lips and the photo's eyes. Shapes: V vertices in head space, metres."""
+
+    def __init__(self, model: HeadModel, fit: HeadFit) -> None:
+        self.model = model
+        self.fit = fit
+        self.neutral = model.vertices(fit.identity, None, fit.offsets)  # [V, 3]
+        self.units = model.expression.copy()  # [52, V, 3]
+        self._keep_promises()
+        self._flat = np.ascontiguousarray(self.units.reshape(52, -1))
+        photo = fit.expression_offsets
+        self._photo = photo.astype(np.float32) if len(photo) else None
+        self._seams = tuple(model.seams.values())
+        self._prepare_fading()
+
+    def _keep_promises(self) -> None:
+        """On this person, after the fine correction, a blink still shuts the lids and mouthClose undoes jawOpen."""
+        for side in ("Left", "Right"):
+            seam = self.model.seams[f"lids_{side.lower()}"]
+            unit = self.units[ARKIT_NAMES.index(f"eyeBlink{side}")]
+            unit[seam.touched] += seam.closing(self.neutral + unit)
+        seam = self.model.seams["lips"]
+        jaw, close = (self.units[ARKIT_NAMES.index(name)] for name in ("jawOpen", "mouthClose"))
+        close[seam.touched] += seam.closing(self.neutral + jaw + close)
+
+    def _prepare_fading(self) -> None:
+        seam = self.model.seams["lips"]
+        rim = np.concatenate([seam.upper, seam.lower])
+        shift = self.units[_MOUTH][:, rim].reshape(len(_MOUTH), -1)
+        self._likeness = shift @ shift.T / len(rim)  # [M, M] mean product of the lips' displacements
+        opened = self.units[_MOUTH]
+        gap = opened[:, seam.upper, 1] - np.einsum("ul,ml->mu", seam.lower_of_upper, opened[:, seam.lower, 1])
+        self._gap = gap.mean(1)  # [M] metres of mean opening per unit
+        own = self.fit.expression[_MOUTH]
+        self._own_gap = max(float(self._gap @ own), LEAST_OPENING)
+        self._own_size = max(float(own @ self._likeness @ own), LEAST_OPENING**2)
+
+    def presence(self, expression: np.ndarray) -> float:
+        """How much of the photo's own mouth is in an expression, 0..1: both as open and in the same direction."""
+        mouth = np.asarray(expression)[_MOUTH]
+        alike = float(mouth @ self._likeness @ self.fit.expression[_MOUTH]) / self._own_size
+        opened = float(self._gap @ mouth) / self._own_gap
+        return float(np.clip(min(alike, opened), 0, 1))
+
+    def vertices(self, expression: np.ndarray, seal: float = 0.0) -> np.ndarray:
+        """float32 [V, 3] for 52 absolute ARKit values. `seal` 0..1 draws the lips together by that share of what the
+        units leave open (1 for the closure of p, b, m)."""
+        units = np.asarray(expression, np.float32)
+        shape = self.neutral + (units @ self._flat).reshape(-1, 3)
+        if self._photo is not None:
+            shape += self.presence(units) * self._photo
+        for ball, angles in zip(self.model.eyeballs, look_angles(units), strict=True):
+            shape[ball] = turn_eyeball(shape[ball], *angles)
+        if seal > 0:
+            lips = self.model.seams["lips"]
+            shape[lips.touched] += seal * lips.closing(shape)
+        for seam in self._seams:
+            apart = seam.parting(shape)
+            if apart is not None:
+                shape[seam.touched] += apart
+        return shape

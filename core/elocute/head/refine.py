@@ -1,0 +1,171 @@
+"""The fine correction of a head fit: moves the skin parallel to the image until the landmarks sit on the photo's,
+seats the eyeballs, and tells apart what belongs to the person from what belongs to the photo's expression."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elocute.head.eyes import ball_centre, look_units, turn_eyeball
+from elocute.head.model import SIDES, HeadModel
+from elocute.head.projection import pixel_ray, project, shift_in_image
+from elocute.head.surface import plate_energy
+from elocute.values import ARKIT_NAMES, Camera, Face, HeadFit
+
+SKIN_LANDMARKS = 468
+REACH, FAR_REACH = 0.04, 0.018  # metres a correction travels on the face; behind it the head keeps its own shape
+PULL = 4e6  # of a fully trusted landmark, against the plate's bending energy: leaves under a tenth of a pixel
+LID_UNITS = ("eyeBlink", "eyeSquint", "eyeWide")
+SHUT = 0.5  # an eye blinking more than this in the photo is closed, and opens when the units say so
+IRIS_CENTRES = {"left": 473, "right": 468}
+LIP_LANDMARKS_UPPER = (0, 13, 37, 267, 82, 312)
+LIP_LANDMARKS_LOWER = (17, 14, 84, 314, 87, 317, 199, 200)
+TEETH_TRUST = 0.7  # teeth sit in bone: they follow the lips' correction only so far
+
+
+def refine(
+    model: HeadModel,
+    face: Face,
+    camera: Camera,
+    pose: tuple[float, float, float],
+    identity: np.ndarray,
+    expression: np.ndarray,
+    trust: np.ndarray,
+) -> HeadFit:
+    """`trust` [468] in 0..1 of the landmarks. Returns the finished fit; see values.HeadFit."""
+    plain = model.vertices(identity, expression)
+    seen = np.asarray(face.landmarks[:, :2], float)
+    before = landmark_error(model, plain, camera, seen, trust)
+    shape = plain + skin_correction(model, plain, camera, seen, trust)
+    gaze = {}
+    for side in SIDES:
+        seat_eyeball(model, plain, shape, camera, side)
+        gaze[side] = gaze_of(model, shape, camera, seen, side)
+    for ball, side in zip(model.eyeballs, SIDES, strict=True):
+        shape[ball] = turn_eyeball(shape[ball], *gaze[side])  # seated straight, now looking where the photo looks
+    after = landmark_error(model, shape, camera, seen, trust)
+    return split(model, shape, camera, pose, identity, expression, gaze, (before, after))
+
+
+def landmark_error(
+    model: HeadModel, vertices: np.ndarray, camera: Camera, seen: np.ndarray, trust: np.ndarray
+) -> float:
+    """Mean distance in pixels of the trusted landmarks, weighted by trust."""
+    where = project(model.landmarks(vertices)[:SKIN_LANDMARKS], camera)[:, :2]
+    return float(np.average(np.linalg.norm(where - seen[:SKIN_LANDMARKS], axis=1), weights=trust))
+
+
+def skin_correction(
+    model: HeadModel, plain: np.ndarray, camera: Camera, seen: np.ndarray, trust: np.ndarray
+) -> np.ndarray:
+    """Displacement [V, 3] of skin, cavity, teeth and tongue that puts the landmarks on `seen`."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.linalg import splu
+
+    skin = np.flatnonzero(model.vertex_part <= model.parts.index("eye_socket"))
+    number = np.full(len(plain), -1)
+    number[skin] = np.arange(len(skin))
+    faces = number[model.faces[model.part_faces("skin", "mouth_cavity", "eye_socket")]]
+    reach = FAR_REACH + (REACH - FAR_REACH) * model.regions["face"][skin]
+    energy = plate_energy(plain[skin].astype(float), faces, reach)
+    corners = number[model.faces[model.landmark_faces[:SKIN_LANDMARKS]]]
+    rows = np.repeat(np.arange(SKIN_LANDMARKS), 3)
+    weights = model.landmark_weights[:SKIN_LANDMARKS].ravel().astype(float)
+    at = coo_matrix((weights, (rows, corners.ravel())), (SKIN_LANDMARKS, len(skin))).tocsc()
+    pull = PULL * trust
+    matrix = (energy + at.T @ at.multiply(pull[:, None])).tocsc()
+    solver = splu(matrix)
+    moved = plain.copy().astype(float)
+    for _ in range(2):  # the second pass takes up what the change of depth under perspective leaves
+        where = project(model.landmarks(moved)[:SKIN_LANDMARKS], camera)
+        wanted = shift_in_image(seen[:SKIN_LANDMARKS] - where[:, :2], where[:, 2], camera)
+        so_far = at @ (moved - plain)[skin]
+        moved[skin] = plain[skin] + solver.solve(at.T @ (pull[:, None] * (so_far + wanted)))
+    delta = moved - plain
+    move_with_mouth(model, delta)
+    return delta.astype(np.float32)
+
+
+def move_with_mouth(model: HeadModel, delta: np.ndarray) -> None:
+    """Teeth and tongue have no landmarks of their own: they go rigidly with the lips before them. In place."""
+    on_landmarks = model.landmarks(delta)
+    upper = on_landmarks[list(LIP_LANDMARKS_UPPER)].mean(0) * TEETH_TRUST
+    lower = on_landmarks[list(LIP_LANDMARKS_LOWER)].mean(0) * TEETH_TRUST
+    delta[model.part("teeth_upper")] += upper
+    for name in ("teeth_lower", "tongue"):
+        delta[model.part(name)] += lower
+
+
+def seat_eyeball(model: HeadModel, plain: np.ndarray, shape: np.ndarray, camera: Camera, side: str) -> None:
+    """Carries an eyeball along with its lids, keeping its distance behind them. In place."""
+    seam = model.seams[f"lids_{side}"]
+    rim = np.concatenate([seam.upper, seam.lower])
+    ball = model.eyeballs[SIDES.index(side)]
+    shape[ball] += (shape[rim] - plain[rim]).mean(0)
+    wanted = np.linalg.norm(plain[rim] - ball_centre(plain[ball]), axis=1).mean()
+    towards = camera.camera_to_world[:3, 2].astype(np.float32)
+    for _ in range(4):
+        arm = shape[rim] - ball_centre(shape[ball])
+        length = np.linalg.norm(arm, axis=1)
+        slope = (arm @ towards / length).mean()
+        shape[ball] += towards * np.clip((length.mean() - wanted) / max(slope, 0.3), -0.003, 0.003)
+
+
+def gaze_of(
+    model: HeadModel, shape: np.ndarray, camera: Camera, seen: np.ndarray, side: str
+) -> tuple[float, float]:
+    """(yaw, pitch) that turns a straight eyeball until its pupil lies on the photo's."""
+    ball = shape[model.eyeballs[SIDES.index(side)]]
+    centre = ball_centre(ball)
+    radius = np.linalg.norm(ball[0] - centre)
+    origin, ray = pixel_ray(seen[IRIS_CENTRES[side]], camera)
+    along = (centre - origin) @ ray
+    miss = centre - origin - along * ray
+    reach = max(radius**2 - miss @ miss, 0.05 * radius**2)
+    pupil = origin + (along - np.sqrt(reach)) * ray - centre
+    yaw, pitch = np.arctan2(pupil[0], pupil[2]), np.arctan2(pupil[1], np.hypot(pupil[0], pupil[2]))
+    return float(np.clip(yaw, -0.45, 0.45)), float(np.clip(pitch, -0.4, 0.4))
+
+
+def split(
+    model: HeadModel,
+    shape: np.ndarray,
+    camera: Camera,
+    pose: tuple[float, float, float],
+    identity: np.ndarray,
+    expression: np.ndarray,
+    gaze: dict[str, tuple[float, float]],
+    residual: tuple[float, float],
+) -> HeadFit:
+    """Makes `shape` the sum of person, units and photo: the lids' opening becomes the person's own, the lips' opening
+    that the units don't explain becomes `expression_offsets`, so that the rest closes exactly."""
+    units = expression.copy()
+    for side in ("Left", "Right"):
+        if units[ARKIT_NAMES.index(f"eyeBlink{side}")] < SHUT:
+            for name in LID_UNITS:
+                units[ARKIT_NAMES.index(name + side)] = 0
+    for name, value in look_units(gaze["left"], gaze["right"]).items():
+        units[ARKIT_NAMES.index(name)] = value
+    straight = shape.copy()
+    for ball, side in zip(model.eyeballs, SIDES, strict=True):
+        straight[ball] = turn_back(shape[ball], *gaze[side])
+    person = model.vertices(identity, None)
+    offsets = straight - person - np.tensordot(units, model.expression, 1)
+    seam = model.seams["lips"]
+    closing = np.zeros_like(offsets)
+    closing[seam.touched] = seam.closing(person + offsets)
+    return HeadFit(
+        identity=identity,
+        expression=units,
+        offsets=(offsets + closing).astype(np.float32),
+        camera=camera,
+        pose=pose,
+        residual=residual,
+        expression_offsets=(-closing).astype(np.float32),
+    )
+
+
+def turn_back(ball: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
+    from elocute.head.eyes import look_rotation
+
+    centre = ball_centre(ball)
+    return (ball - centre) @ look_rotation(yaw, pitch).astype(ball.dtype) + centre
