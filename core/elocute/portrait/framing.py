@@ -1,0 +1,163 @@
+"""The output picture: a square of head and shoulders out of the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from elocute.portrait.background import complete_background
+from elocute.portrait.face import face_height
+from elocute.portrait.matting import foreground_colour
+from elocute.values import REGION_NAMES, Face, Portrait
+
+LOOSE, TIGHT = 2.3, 1.9  # side in face heights: wanted, and what a small photo may shrink it to
+TIGHTEST = 1.3  # ... when the person is cut off by the photo's edges, so that nothing could be added believably
+EYE_LEVEL = 0.45  # of the side from the top
+TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyond it
+
+
+@dataclass(frozen=True)
+class Framed:
+    """The portrait as the output shows it, `side` x `side` pixels.
+
+    `rgb`, `foreground`, `background` uint8 [side, side, 3] (`background`: completed behind the person), `matte`
+    float32 [side, side], `regions` as in Portrait, `face` with landmarks in these pixels. A photo pixel (x, y) is
+    at ((x, y) - `origin`) * `scale` here; `scale` above 1 means the photo was enlarged.
+    """
+
+    rgb: np.ndarray
+    matte: np.ndarray
+    foreground: np.ndarray
+    background: np.ndarray
+    regions: dict[str, np.ndarray]
+    face: Face
+    origin: tuple[float, float]
+    scale: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def side(self) -> int:
+        return self.rgb.shape[0]
+
+
+def frame_portrait(portrait: Portrait, side: int) -> Framed:
+    """Crop `portrait` to a square of head and shoulders, `side` pixels. Takes 1 to 3 s, most of it for the background.
+
+    A tilted head stays tilted: it is the photo's own pose.
+    """
+    left, top, length = choose_square(portrait)
+    height, width = portrait.matte.shape
+    inside = left >= 0 and top >= 0 and left + length <= width and top + length <= height
+    notes = list(portrait.notes)
+    source = portrait if inside else _extended(portrait, left, top, length)
+    x, y = (left, top) if inside else (0, 0)
+    if not inside:
+        notes.append("the photo is tight around the head: the background is continued beyond its edge")
+    scale = side / length
+    if scale > 1.5:
+        notes.append(f"the photo is enlarged {scale:.1f} times; a larger one would be sharper")
+    rgb = _resample(source.rgb[y : y + length, x : x + length], side)
+    matte = _resample(source.matte[y : y + length, x : x + length], side)
+    foreground = _resample(source.foreground[y : y + length, x : x + length], side)
+    regions = {name: _resample(mask[y : y + length, x : x + length], side) for name, mask in source.regions.items()}
+    return Framed(
+        rgb=rgb,
+        matte=matte,
+        foreground=foreground,
+        background=complete_background(rgb, matte),
+        regions=_add_up_to_one({name: regions[name] for name in REGION_NAMES}),
+        face=moved(portrait.face, left, top, scale),
+        origin=(float(left), float(top)),
+        scale=scale,
+        notes=tuple(notes),
+    )
+
+
+def moved(face: Face, left: float, top: float, scale: float) -> Face:
+    """The face in a picture that starts at (left, top) and is scaled by `scale`."""
+    landmarks = (face.landmarks - [left, top, 0]) * scale
+    x0, y0, x1, y1 = face.box
+    box = ((x0 - left) * scale, (y0 - top) * scale, (x1 - left) * scale, (y1 - top) * scale)
+    return replace(face, landmarks=landmarks, box=box)
+
+
+def choose_square(portrait: Portrait) -> tuple[int, int, int]:
+    """(left, top, length) of the square in whole photo pixels; parts of it may lie beyond the photo's left, top and
+    right edge, never below its bottom: a body has to continue to the picture's lower edge."""
+    height, width = portrait.matte.shape
+    points = portrait.face.landmarks[:, :2]
+    unit = face_height(portrait.face)
+    centre = float(points[:, 0].min() + points[:, 0].max()) / 2
+    eyes = float(points[[33, 133, 362, 263], 1].mean())
+    person = portrait.matte > 0.5
+    cut = [person[:, 0].mean() > TOUCHES, person[:, -1].mean() > TOUCHES, person[0].mean() > TOUCHES]
+
+    length = min(LOOSE * unit, max(min(width, height), TIGHT * unit))
+    if length > width and (cut[0] or cut[1]):
+        length = max(width, TIGHTEST * unit)
+    if length > height and cut[2]:
+        length = max(min(length, height), TIGHTEST * unit)
+    size = int(length)
+    left = _shift(round(centre - size / 2), size, width)
+    top = round(eyes - EYE_LEVEL * size)
+    top = min(top, height - size)
+    if top < 0:  # down as far as the photo has something below, then beyond the top edge
+        top = min(0, height - size)
+    return left, top, size
+
+
+def _shift(start: int, size: int, limit: int) -> int:
+    """Into the photo when it is wide enough; else the photo as near as possible to its place."""
+    low, high = min(0, limit - size), max(0, limit - size)
+    return min(max(start, low), high)
+
+
+def _extended(portrait: Portrait, left: int, top: int, length: int) -> Portrait:
+    """The square with what lies beyond the photo made up: background mirrored and blurred, the person ending at a
+    free edge and continued straight where the photo cuts it. Same fields, square-sized."""
+    height, width = portrait.matte.shape
+    x0, x1, y0 = max(left, 0), min(left + length, width), max(top, 0)
+    photo = portrait.rgb[y0 : top + length, x0:x1]
+    matte = portrait.matte[y0 : top + length, x0:x1]
+    pads = (y0 - top, 0, x0 - left, left + length - x1)  # top, bottom, left, right
+
+    def pad(array: np.ndarray, how: int) -> np.ndarray:
+        return cv2.copyMakeBorder(np.ascontiguousarray(array), *pads, borderType=how)
+
+    behind = pad(complete_background(photo, matte), cv2.BORDER_REFLECT)
+    outside = pad(np.zeros(matte.shape, np.float32), cv2.BORDER_CONSTANT)
+    outside[: pads[0]], outside[:, : pads[2]], outside[:, length - pads[3] :] = 1, 1, 1
+    # Mirrored things look like themselves twice: blur them, more the farther out.
+    distance = cv2.distanceTransform(outside.astype(np.uint8), cv2.DIST_L2, 5)
+    share = np.clip(distance / (0.03 * length), 0, 1)[..., None]
+    blurred = cv2.GaussianBlur(behind, (0, 0), max(0.02 * length, 1))
+    behind = np.round(behind + share * (blurred.astype(np.float32) - behind)).astype(np.uint8)
+
+    matte = pad(matte, cv2.BORDER_REPLICATE)
+    person = pad(portrait.foreground[y0 : top + length, x0:x1], cv2.BORDER_REPLICATE)
+    mixed = np.round(person * matte[..., None] + behind * (1 - matte[..., None])).astype(np.uint8)
+    rgb = np.where(outside[..., None] > 0, mixed, pad(photo, cv2.BORDER_REPLICATE))
+    regions = {
+        name: pad(mask[y0 : top + length, x0:x1], cv2.BORDER_REPLICATE) for name, mask in portrait.regions.items()
+    }
+    return replace(portrait, rgb=rgb, matte=matte, foreground=foreground_colour(rgb, matte), regions=regions)
+
+
+def _resample(image: np.ndarray, side: int) -> np.ndarray:
+    """To side x side: by area when it shrinks (no aliasing), by Lanczos when it grows."""
+    length = image.shape[0]
+    if length == side:
+        return image.copy()
+    masks = image.dtype != np.uint8
+    # Lanczos overshoots: fine for a picture, wrong for a mask.
+    grow = cv2.INTER_CUBIC if masks else cv2.INTER_LANCZOS4
+    method = cv2.INTER_AREA if length > side else grow
+    resized = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=method)
+    return np.clip(resized, 0, 1) if masks else resized
+
+
+def _add_up_to_one(regions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    total = np.maximum(np.sum(list(regions.values()), axis=0), 1e-6)
+    return {name: (mask / total).astype(np.float32) for name, mask in regions.items()}
