@@ -22,9 +22,9 @@ LAYER_OF_PART = {
 }  # fmt: skip
 SKIN_THICKNESS = 0.0008  # metres: under a pixel at 1024, so skin stays sharp
 HAIR_THICKNESS = 0.005  # hair and cloth are soft at this scale
-GRAZING = (0.06, 0.22)  # cosines between which the photo's say fades out: there one pixel smears over many
 DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and still count as shown
 SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
+RIM = 0.03  # of the side: rim light and matting errors reach so far in from the outline
 DIFFUSION = 30.0  # how far seen colour spreads over unseen surface, against the pivot's own colour
 
 
@@ -50,8 +50,7 @@ def look(points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens:
     farthest = cv2.dilate(finite, np.ones((3, 3), np.uint8))
     x, y = (np.clip(uv[:, k].astype(int), 0, side - 1) for k in (0, 1))
     open_to_view = (uv[:, 2] <= farthest[y, x] + DEPTH_SLACK) | (farthest[y, x] == 0)
-    fade = np.clip((facing - GRAZING[0]) / (GRAZING[1] - GRAZING[0]), 0, 1)
-    shown = np.where(open_to_view, fade * fade * (3 - 2 * fade), 0)
+    shown = np.where(open_to_view & (facing > 0), 1.0, 0.0)
     return Sight(uv, normals, facing.astype(np.float32), shown.astype(np.float32), depth)
 
 
@@ -109,16 +108,22 @@ def part_members(
 
 
 def completed_colour(
-    photo_colour: np.ndarray, shown: np.ndarray, pivot: np.ndarray, mirror: np.ndarray, faces: np.ndarray
+    photo_colour: np.ndarray, trust: np.ndarray, pivot: np.ndarray, mirror: np.ndarray, faces: np.ndarray
 ) -> np.ndarray:
-    """Colour [V, 3] of every vertex as the photo, its mirror image and smoothness suggest, sRGB 0..1.
+    """Colour [V, 3] of every vertex as the photo, its mirror image and smoothness suggest, sRGB 0..1. `trust` [V]
+    0..1 is how far the photo's colour at a vertex is the surface's own (frontal, away from the outline's rim light).
 
     The mirrored side lends its difference from the pivot, not its colour: light from one side stays on its side.
     """
     residual = photo_colour - pivot
-    mirrored = shown[mirror] * (1 - shown)
-    trust = np.maximum(shown, 0.5 * mirrored)
-    known = np.where((shown >= 0.5 * mirrored)[:, None], residual, residual[mirror])
-    return np.clip(pivot + diffuse(known, trust, faces), 0, 1).astype(np.float32)
+    mirrored = 0.5 * trust[mirror] * (1 - trust)
+    known = np.where((trust >= mirrored)[:, None], residual, residual[mirror])
+    return np.clip(pivot + diffuse(known, np.maximum(trust, mirrored), faces), 0, 1).astype(np.float32)
 
 
+
+
+def rim_distance(matte: np.ndarray) -> np.ndarray:
+    """[R, R] 0..1: how far inside the person's outline a pixel lies, 1 from RIM of the side on."""
+    inside = cv2.distanceTransform((matte > 0.9).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.clip(inside / (RIM * matte.shape[0]) - 0.15, 0, 1).astype(np.float32)

@@ -12,19 +12,23 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ..head.model import AvatarHead, HeadModel
+from ..head.avatar import AvatarHead
+from ..head.model import HeadModel, load_head_model
 from ..head.surface import vertex_normals
+from ..portrait.fill import push_pull
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
-from ..values import HeadFit
+from ..values import Camera, HeadFit
 from .appearance import PARTS, Appearance
 from .canonical import (
-    HAIR_THICKNESS, LAYER_OF_PART, SKIN_THICKNESS, SOLIDITY_BLUR, completed_colour, look, part_members, sample,
+    HAIR_THICKNESS, LAYER_OF_PART, SKIN_THICKNESS, SOLIDITY_BLUR, completed_colour, look, part_members, rim_distance,
+    sample,
     spread_one_ring,
 )  # fmt: skip
 from .motion import FieldMotion, to_camera
 from .planes import Layers
 from .relief import Relief, build_relief
 
+FIT_ARRAYS = ("identity", "expression", "offsets")
 MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.10
 CHIN_LANDMARK = 152
@@ -72,16 +76,14 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     """Head surface, relief and how they move."""
     pose = scene.fit.camera.camera_to_world
     points = to_camera(head.vertices(scene.fit.expression), pose)
-    layer_of = np.array([LAYER_OF_PART[name] for name in model.parts])
+    layer_of = model_layers(model)
     head_layer = layer_of[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
-    outer = np.unique(skin_faces)
     sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side)
     shown = spread_one_ring(sight.shown, skin_faces)
     ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
-    relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[outer])
-    chin = int(model.faces[model.landmark_faces[CHIN_LANDMARK]][0])
-    motion = FieldMotion(head, relief, outer, scene.fit.expression, chin, pose)
+    relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
+    motion = field_motion(scene.fit, head, model, relief)
     return _join(scene, model, motion, relief, sight, shown, head_layer, layer_of)
 
 
@@ -124,7 +126,7 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
         seen=np.zeros(count, np.float32), fill=colour.astype(np.float32),
         solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
         thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
-        facing=geometry.facing, planes=layers.planes, focal=camera.focal, cx=camera.cx, cy=camera.cy,
+        normal=geometry.normal, planes=layers.planes, focal=camera.focal, cx=camera.cx, cy=camera.cy,
     )  # fmt: skip
 
 
@@ -134,11 +136,15 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     seen = geometry.shown.copy()
     fill = latent.fill.copy()
     count = len(geometry.motion.rest_head)
-    layer_of = np.array([LAYER_OF_PART[name] for name in model.parts])[model.vertex_part]
+    layer_of = model_layers(model)[model.vertex_part]
     skin = np.flatnonzero(layer_of == SKIN)
     own = sample(layers.planes[SKIN, ..., :3], geometry.uv[:count])
-    done = completed_colour(own, np.where(layer_of == SKIN, seen[:count], 0), fill[:count], model.mirror, model.faces)
-    fill[skin] = done[skin]
+    inside = rim_distance(scene.matte)
+    trust = np.where(layer_of == SKIN, seen[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
+    trust *= sample(inside, geometry.uv[:count])
+    fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
+    smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
+    fill[count:] = sample(smooth, geometry.uv[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
     teeth = np.flatnonzero(layer_of == TEETH)
@@ -167,7 +173,7 @@ class HeadField:
         shells, relief, fit = self.shells, self.motion.relief, self.fit
         camera = fit.camera
         return {
-            **{f"shells.{name}": getattr(shells, name) for name in ("seen", "fill", "solid", "facing")},
+            **{f"shells.{name}": getattr(shells, name) for name in ("seen", "fill", "solid", "normal")},
             "shells.planes": shells.planes.astype(np.float16),
             "relief.points": relief.points, "relief.faces": relief.faces,
             "relief.bound": relief.bound.astype(np.int32), "relief.weights": relief.weights,
@@ -198,7 +204,7 @@ class HeadField:
             layer=np.concatenate([head_layer, np.full(len(relief.faces), RELIEF)]).astype(np.uint8),
             thickness=np.where(is_relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
             planes=arrays["shells.planes"].astype(np.float32), focal=camera.focal, cx=camera.cx, cy=camera.cy,
-            **{name: arrays[f"shells.{name}"] for name in ("seen", "fill", "solid", "facing")},
+            **{name: arrays[f"shells.{name}"] for name in ("seen", "fill", "solid", "normal")},
         )  # fmt: skip
         return cls(shells, motion, arrays["background"], fit)
 

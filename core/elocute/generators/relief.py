@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 CELLS = 128  # relief cells along the picture's side: 4 px at 512; the matte carries the finer shape
 OVERLAP = 1.6  # cells that the relief reaches under the head's own surface, so that no seam opens between them
 PRIOR_WEIGHT = 0.004  # membrane against ear plane: the surface's own depth reaches about 1/sqrt(weight) = 16 cells
+BEHIND = 0.006  # metres the relief dips under the head's surface where both exist, so that the surface wins
 ROUNDING = 0.022  # metres the relief's rim bends back
 ROUNDING_REACH = 0.03  # metres from the rim over which it does
 FALLOFF = 0.025  # metres over which facial motion dies away outside the head's surface
@@ -56,7 +57,7 @@ def build_relief(
     prior = (plane[0] @ plane[1]) / (rays @ plane[1])
     depth = _membrane(np.where(known, head_depth[np.ix_(pick, pick)], 0.0), known, prior, person > 0)
     rim = ndimage.distance_transform_edt(person) * step / lens[0] * float(np.median(prior))
-    depth = depth + np.where(known, 0, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
+    depth = depth + np.where(known, BEHIND, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
     keep = (person > 0) & (inside < 2 * OVERLAP)
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)

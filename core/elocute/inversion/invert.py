@@ -13,7 +13,8 @@ from ..generators.appearance import PARTS, mean_appearance
 from ..generators.canonical import sample
 from ..generators.headfield import HeadField, Scene, build_geometry, latent_shells, photo_shells
 from ..generators.planes import split_layers
-from ..head.model import AvatarHead, load_head_model
+from ..head.avatar import AvatarHead
+from ..head.model import load_head_model
 from ..rendering.renderer import Renderer
 from ..rendering.shells import Shells
 from .pivot import fit_appearance

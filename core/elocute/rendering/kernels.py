@@ -8,10 +8,10 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .shells import CAVITY, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES
+from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, STRETCH
 
 _SAMPLES = np.array(SAMPLES, np.int64)
-_SEEN, _FILL, _SOLID, _THICK, _FACING = 3, 4, 7, 8, 9  # columns of Shells.vertex_table
+_SEEN, _FILL, _SOLID, _THICK, _NORMAL = 3, 4, 7, 8, 9  # columns of Shells.vertex_table
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
 
 
@@ -116,7 +116,6 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, 
     seen = w0 * table[a, _SEEN] + w1 * table[b, _SEEN] + w2 * table[c, _SEEN]
     solid = w0 * table[a, _SOLID] + w1 * table[b, _SOLID] + w2 * table[c, _SOLID]
     thick = w0 * table[a, _THICK] + w1 * table[b, _THICK] + w2 * table[c, _THICK]
-    facing = w0 * table[a, _FACING] + w1 * table[b, _FACING] + w2 * table[c, _FACING]
     fr = w0 * table[a, _FILL] + w1 * table[b, _FILL] + w2 * table[c, _FILL]
     fg = w0 * table[a, _FILL + 1] + w1 * table[b, _FILL + 1] + w2 * table[c, _FILL + 1]
     fb = w0 * table[a, _FILL + 2] + w1 * table[b, _FILL + 2] + w2 * table[c, _FILL + 2]
@@ -125,17 +124,25 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, 
     ex = p[0, 0] * dx + p[0, 1] * dy + p[0, 2]
     ey = p[1, 0] * dx + p[1, 1] * dy + p[1, 2]
     ez = p[2, 0] * dx + p[2, 1] * dy + p[2, 2]
-    # canonical normal from the rest triangle; the ray enters against it
-    e1x, e1y, e1z = table[b, 0] - table[a, 0], table[b, 1] - table[a, 1], table[b, 2] - table[a, 2]
-    e2x, e2y, e2z = table[c, 0] - table[a, 0], table[c, 1] - table[a, 1], table[c, 2] - table[a, 2]
-    nx, ny, nz = e1y * e2z - e1z * e2y, e1z * e2x - e1x * e2z, e1x * e2y - e1y * e2x
+    # the smooth canonical normal; the ray enters against it
+    nx = w0 * table[a, _NORMAL] + w1 * table[b, _NORMAL] + w2 * table[c, _NORMAL]
+    ny = w0 * table[a, _NORMAL + 1] + w1 * table[b, _NORMAL + 1] + w2 * table[c, _NORMAL + 1]
+    nz = w0 * table[a, _NORMAL + 2] + w1 * table[b, _NORMAL + 2] + w2 * table[c, _NORMAL + 2]
     length = np.sqrt(ex * ex + ey * ey + ez * ez)
-    cosine = abs(nx * ex + ny * ey + nz * ez) / max(np.sqrt(nx * nx + ny * ny + nz * nz) * length, np.float32(1e-12))
+    across = max(np.sqrt(nx * nx + ny * ny + nz * nz), np.float32(1e-12))
+    cosine = abs(nx * ex + ny * ey + nz * ez) / (across * length)
+    in_photo = max(-(nx * x + ny * y + nz * w) / (across * np.sqrt(x * x + y * y + w * w)), np.float32(0.0))
+    if in_photo < np.float32(GRAZING):
+        seen = np.float32(0.0)
+    else:
+        s = (np.float32(STRETCH[1]) - cosine / in_photo) / np.float32(STRETCH[1] - STRETCH[0])
+        s = min(max(s, np.float32(0.0)), np.float32(1.0))
+        seen *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))
     kind = layer[f]
     count = _SAMPLES[kind]
     stride = thick / (cosine * length)  # z parameter per whole shell
-    slant = min(max(max(facing, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
+    slant = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
     for k in range(count):
         q = (np.float32(k) + np.float32(0.5)) / np.float32(count)
         tap[0], tap[1], tap[2], tap[3] = fr, fg, fb, solid

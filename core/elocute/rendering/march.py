@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, MAX_OPTICAL_DEPTH, MIN_FACING, PLANES, SAMPLES, Shells
+from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, PLANES, SAMPLES, STRETCH, Shells
 
 
 @dataclass(frozen=True)
 class ShellTensors:
-    """`Shells` on a device: table [V, 10], faces [F, 3], layer [F], planes [PLANES, R, R, 4], lens (focal, cx, cy)."""
+    """`Shells` on a device: table [V, 12], faces [F, 3], layer [F], planes [PLANES, R, R, 4], lens (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
@@ -92,17 +92,20 @@ def cross(
     w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
     w = torch.stack([1 - w1 - w2, w1, w2], 1) / p[:, :, 2]
     z = 1 / w.sum(1)
-    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 10]
-    here, seen, fill, solid, thick, facing = at.split([3, 1, 3, 1, 1, 1], 1)
+    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 12]
+    here, seen, fill, solid, thick, normal = at.split([3, 1, 3, 1, 1, 3], 1)
     ray = torch.stack([(px - cam[1]) / cam[0], (py - cam[2]) / cam[0], torch.ones_like(px)], 1)
     bent = torch.einsum("nij,nj->ni", pull[f], ray)
-    a, b, c = shells.table[corners][..., :3].unbind(1)
-    normal = torch.linalg.cross(b - a, c - a)
-    length = bent.norm(dim=1)
-    cosine = ((normal * bent).sum(1).abs() / (normal.norm(dim=1) * length).clamp_min(1e-12)).clamp_min(MIN_FACING)
+    length, across = bent.norm(dim=1), normal.norm(dim=1).clamp_min(1e-12)
+    cosine = (normal * bent).sum(1).abs() / (across * length)
+    in_photo = (-(normal * here).sum(1) / (across * here.norm(dim=1))).clamp_min(0)
+    fade = ((STRETCH[1] - cosine / in_photo.clamp_min(GRAZING)) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
+    trust = torch.where(in_photo < GRAZING, 0, seen[:, 0] * fade * fade * (3 - 2 * fade))
+    cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
-    slant = (facing[:, 0].clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
+    slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
     layer = shells.layer[f]
+    trust = torch.where(layer == CAVITY, 0, trust)[:, None]
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
     count = torch.tensor(SAMPLES, device=f.device)[layer]
     for k in range(max(SAMPLES)):
@@ -111,7 +114,6 @@ def cross(
         sample = here + (q * stride)[:, None] * bent
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
-        trust = torch.where(layer == CAVITY, torch.zeros_like(z), seen[:, 0])[:, None]
         tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer.clamp_max(PLANES - 1), u, v), trust)
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1)

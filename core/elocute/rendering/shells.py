@@ -6,7 +6,8 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
 
 * density   sigma = od(u, v) * kernel(q) / L, kernel(q) = 2 sin^2(pi q), od = -log(1 - alpha), alpha from the layer's
   feature plane where the photo saw the point, `solid` elsewhere;
-* colour    the layer's feature plane at (u, v) where the photo saw the point, `fill` elsewhere.
+* colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
+  elsewhere.
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """
@@ -22,13 +23,17 @@ PLANES = 4
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 MAX_OPTICAL_DEPTH = 12.0  # alpha 0.999994: below one 8-bit level
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
+# A surface seen far more frontally than in the photo shows its few photo pixels stretched this many times. Between
+# these two the photo's say fades and the completed colour takes over (view-dependent colour, c(x, d) in NeRF).
+STRETCH = (1.6, 3.0)
+GRAZING = 0.02  # cosine to the photo's ray under which the photo says nothing
 
 
 @dataclass(frozen=True)
 class Shells:
     """rest [V, 3] canonical points; faces [F, 3] counter-clockwise from outside; layer [F] uint8 (constants above);
     seen [V] 0..1: how much the photo shows of this point; fill [V, 3] sRGB 0..1; solid [V] 0..1 alpha where unseen;
-    thickness [V] metres; facing [V] cosine between surface and portrait camera, for the shell's calibration;
+    thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; focal, cx, cy of that camera in
     pixels of a plane R wide."""
 
@@ -39,7 +44,7 @@ class Shells:
     fill: np.ndarray
     solid: np.ndarray
     thickness: np.ndarray
-    facing: np.ndarray
+    normal: np.ndarray
     planes: np.ndarray
     focal: float
     cx: float
@@ -47,9 +52,10 @@ class Shells:
 
     @property
     def vertex_table(self) -> np.ndarray:
-        """[V, 10]: rest, seen, fill, solid, thickness, facing side by side: one cache line a vertex."""
+        """[V, 12]: rest, seen, fill, solid, thickness, normal side by side: one cache line a vertex."""
         columns = (self.rest, self.seen[:, None], self.fill, self.solid[:, None], self.thickness[:, None])
-        return np.ascontiguousarray(np.concatenate((*columns, self.facing[:, None]), 1), np.float32)
+        columns += (self.normal,)
+        return np.ascontiguousarray(np.concatenate(columns, 1), np.float32)
 
 
 def project(points: np.ndarray, focal: float, cx: float, cy: float) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""The compiled renderer against the tensor one, and what a volume renderer must do whatever it shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from elocute.rendering.kernels import pullback as compiled_pullback
+from elocute.rendering.march import ShellTensors, lookup, pullback, render_tensors
+from elocute.rendering.raster import rasterise, rasterise_tensors
+from elocute.rendering.renderer import Renderer
+from elocute.rendering.shells import PLANES, RELIEF, SKIN, Shells, project
+
+SIDE = 96
+FOCAL = 200.0
+
+
+def sheet(cells: int, half: float, depth, layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    line = np.linspace(-half, half, cells)
+    x, y = (a.ravel() for a in np.meshgrid(line, line))
+    index = np.arange(cells * cells).reshape(cells, cells)
+    a, b, c, d = index[:-1, :-1], index[1:, :-1], index[:-1, 1:], index[1:, 1:]
+    faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])
+    return np.stack([x, y, depth(x, y)], 1), faces, np.full(len(faces), layer)
+
+
+@pytest.fixture(scope="module")
+def shells() -> Shells:
+    """A curved soft sheet in front of which a smaller, hard, bulging one stands."""
+    rng = np.random.default_rng(0)
+    back = sheet(24, 0.30, lambda x, y: 1.10 + 0.5 * (x * x + y * y), RELIEF)
+    front = sheet(16, 0.12, lambda x, y: 1.04 + 1.5 * (x * x + y * y), SKIN)
+    rest = np.concatenate([back[0], front[0]]).astype(np.float32)
+    faces = np.concatenate([back[1], front[1] + len(back[0])]).astype(np.int32)
+    layer = np.concatenate([back[2], front[2]]).astype(np.uint8)
+    count = len(rest)
+    coarse = torch.tensor(rng.random((PLANES, 4, 12, 12)), dtype=torch.float32)
+    planes = torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic").permute(0, 2, 3, 1).numpy().clip(0, 1)
+    planes[SKIN, ..., 3] = 1
+    thickness = np.where(np.arange(count) < len(back[0]), 0.006, 0.001).astype(np.float32)
+    normal = np.tile(np.array([0, 0, -1], np.float32), (count, 1))
+    full = np.ones(count, np.float32)
+    return Shells(
+        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, thickness, normal,
+        np.ascontiguousarray(planes), FOCAL, SIDE / 2, SIDE / 2,
+    )  # fmt: skip
+
+
+def turned(points: np.ndarray, angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    centre = np.array([0, 0, 1.1])
+    return ((points - centre) @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T + centre).astype(np.float32)
+
+
+def render_by_tensors(shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:
+    groups = Renderer(shells, SIDE).groups
+    tensors = ShellTensors.of(shells, dtype=dtype)
+    points = torch.as_tensor(moved, dtype=dtype)
+    cam = (FOCAL, SIDE / 2, SIDE / 2)
+    rgba, _ = render_tensors(tensors, points, tuple(torch.as_tensor(g).long() for g in groups), cam, SIDE, SIDE)
+    return rgba.numpy()
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, -0.5])
+def test_compiled_and_tensor_visibility_agree(shells: Shells, angle: float) -> None:
+    points = project(turned(shells.rest, angle), FOCAL, SIDE / 2, SIDE / 2)
+    ids, depth = rasterise(points, shells.faces, SIDE, SIDE)
+    ids_t, depth_t = rasterise_tensors(torch.tensor(points), torch.tensor(shells.faces), SIDE, SIDE, chunk=5000)
+    covered = ids >= 0
+    assert (covered == (ids_t.numpy() >= 0)).mean() > 0.9995  # a centre exactly on an outline may round either way
+    both = covered & (ids_t.numpy() >= 0)
+    assert np.abs(depth - depth_t.numpy())[both].max() < 1e-5
+    assert (ids == ids_t.numpy())[both].mean() > 0.99
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3])
+def test_compiled_and_tensor_pictures_agree(shells: Shells, angle: float) -> None:
+    moved = turned(shells.rest, angle)
+    difference = np.abs(Renderer(shells, SIDE).render(moved)[0] - render_by_tensors(shells, moved))
+    # the compiled one spends one ray on a pixel without an edge, the other always four
+    assert difference.mean() < 2e-3
+    assert np.quantile(difference, 0.99) < 0.02
+
+
+def test_tensor_picture_is_stable_in_float32(shells: Shells) -> None:
+    moved = turned(shells.rest, 0.2)
+    exact = render_by_tensors(shells, moved.astype(np.float64), torch.float64)
+    assert np.quantile(np.abs(render_by_tensors(shells, moved) - exact), 0.999) < 1e-3
+
+
+def test_own_view_gives_the_planes_back(shells: Shells) -> None:
+    """At the portrait's own view a hard layer's pixel is its plane's texel."""
+    rgba, _ = Renderer(shells, SIDE).render(shells.rest)
+    inner = slice(SIDE // 2 - 15, SIDE // 2 + 15)
+    assert np.abs(rgba[inner, inner, :3] - shells.planes[SKIN, inner, inner, :3]).max() < 2e-3
+    assert rgba[inner, inner, 3].min() > 0.999
+
+
+def test_soft_layer_keeps_its_opacity(shells: Shells) -> None:
+    rgba, _ = Renderer(shells, SIDE).render(shells.rest)
+    ring = np.s_[8:16, 8:-8]
+    assert np.abs(rgba[..., 3][ring] - np.minimum(shells.planes[RELIEF, ..., 3], 1)[ring]).max() < 0.02
+
+
+def test_turning_there_and_back_is_the_same_picture(shells: Shells) -> None:
+    back = turned(turned(shells.rest, 0.4), -0.4)
+    renderer = Renderer(shells, SIDE)
+    assert np.abs(renderer.render(back)[0] - renderer.render(shells.rest)[0]).mean() < 1e-4
+
+
+def test_depth_is_where_the_surface_is(shells: Shells) -> None:
+    _, depth = Renderer(shells, SIDE).render(shells.rest)
+    assert abs(depth[SIDE // 2, SIDE // 2] - 1.04) < 0.002
+
+
+def test_a_box_is_a_cut_of_the_whole(shells: Shells) -> None:
+    moved = turned(shells.rest, 0.25)
+    whole, _ = Renderer(shells, SIDE).render(moved)
+    part, _ = Renderer(shells, SIDE).render(moved, (20, 30, 70, 80))
+    assert np.array_equal(whole[30:80, 20:70], part[30:80, 20:70])
+    assert not part[:30].any() and not part[:, :20].any()
+
+
+def test_small_ray_chunks_change_nothing(shells: Shells) -> None:
+    groups = tuple(torch.as_tensor(g).long() for g in Renderer(shells, SIDE).groups)
+    tensors, points, cam = ShellTensors.of(shells), torch.tensor(shells.rest), (FOCAL, SIDE / 2, SIDE / 2)
+    large, _ = render_tensors(tensors, points, groups, cam, SIDE, SIDE)
+    small, _ = render_tensors(tensors, points, groups, cam, SIDE, SIDE, rays_at_once=4096)
+    assert torch.allclose(large, small, atol=1e-6)
+
+
+def test_pullback_inverts_the_deformation(shells: Shells) -> None:
+    moved = turned(shells.rest, 0.35).astype(np.float32)
+    moved[:, 1] *= 1.2
+    there = pullback(torch.tensor(shells.rest), torch.tensor(moved), torch.tensor(shells.faces).long())
+    back = pullback(torch.tensor(moved), torch.tensor(shells.rest), torch.tensor(shells.faces).long())
+    eye = torch.eye(3).expand(len(there), 3, 3)
+    assert torch.allclose(there @ back, eye, atol=1e-3)
+    compiled = np.empty((len(shells.faces), 3, 3), np.float32)
+    compiled_pullback(shells.rest, moved, shells.faces, compiled)
+    assert np.abs(compiled - there.numpy()).max() < 1e-3
+
+
+def test_lookup_returns_texels_at_texel_centres() -> None:
+    planes = torch.rand(2, 9, 9, 4, generator=torch.Generator().manual_seed(1))
+    y, x = torch.meshgrid(torch.arange(9.0), torch.arange(9.0), indexing="ij")
+    layer = torch.ones(81, dtype=torch.long)
+    assert torch.allclose(lookup(planes, layer, x.ravel() + 0.5, y.ravel() + 0.5), planes[1].reshape(-1, 4), atol=1e-6)
+
+
+def test_colour_has_a_gradient_in_the_planes(shells: Shells) -> None:
+    tensors = ShellTensors.of(shells)
+    planes = tensors.planes.clone().requires_grad_()
+    groups = tuple(torch.as_tensor(g).long() for g in Renderer(shells, SIDE).groups)
+    with_gradient = ShellTensors(tensors.table, tensors.faces, tensors.layer, planes, tensors.lens)
+    rgba, _ = render_tensors(with_gradient, torch.tensor(shells.rest), groups, (FOCAL, 48, 48), SIDE, SIDE)
+    rgba[40:50, 40:50, :3].sum().backward()
+    assert planes.grad is not None and planes.grad[SKIN, 45, 45, :3].min() > 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_the_same_picture(shells: Shells) -> None:
+    moved = turned(shells.rest, 0.3)
+    on_cpu = render_by_tensors(shells, moved)
+    on_gpu, _ = Renderer(shells, SIDE, "cuda").render(moved)
+    assert np.quantile(np.abs(on_cpu - on_gpu), 0.99) < 2e-3
