@@ -1,0 +1,191 @@
+"""Jobs as JSON: what is written comes back, what is wrong is refused with its own code."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elocute.errors import BadInput
+from elocute.settings import CurvesSettings, FitSettings, Shot, parse_fps, parse_frames, portrait_seed
+
+MINIMAL = {"portrait": "a.jpg", "voice": "v.wav", "output": "o.mp4"}
+names = st.text("abcdefgh _-.é", min_size=1, max_size=12).filter(lambda text: text.strip())
+
+shots = st.builds(
+    Shot,
+    portrait=st.one_of(names, st.integers(0, 2**32 - 1).map("seed:{}".format)),
+    voice=names.map(Path),
+    curves=st.none() | names.map(Path),
+    poses=st.none() | names.map(Path),
+    fps=st.fractions(1, 240, max_denominator=1001),
+    size=st.integers(64, 2048),
+    background=st.sampled_from(["keep", "transparent", "#00ff7F"]),
+    expression_scale=st.floats(0, 4),
+    blink=st.booleans(),
+    still=st.booleans(),
+    frames=st.none() | st.tuples(st.integers(1, 500), st.integers(500, 900)),
+    seed=st.integers(0, 2**32 - 1),
+    device=st.sampled_from(["auto", "cpu", "cuda:1"]),
+    output=st.just(Path("o.mp4")),
+    frames_dir=st.none() | names.map(Path),
+    memory_mb=st.integers(64, 65536),
+)
+
+
+@given(shots)
+def test_a_shot_survives_the_trip_through_json(shot: Shot) -> None:
+    assert Shot.from_json(json.loads(json.dumps(shot.to_json()))) == shot
+
+
+def test_defaults_are_left_to_the_shot() -> None:
+    shot = Shot.from_json(MINIMAL)
+    assert (shot.fps, shot.size, shot.background, shot.blink, shot.frames) == (25, 512, "keep", True, None)
+    assert shot.fit == FitSettings("a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"sizes": 512}, "shot_unknown_key"),
+        ({"portrait": None}, "shot_type"),
+        ({"portrait": ""}, "shot_range"),
+        ({"portrait": "seed:99999999999"}, "seed"),  # too many digits for a seed: a path then
+        ({"portrait": "seed:9999999999"}, "shot_range"),
+        ({"voice": 3}, "shot_type"),
+        ({"voice": "a\0b"}, "shot_range"),
+        ({"fps": 0}, "shot_range"),
+        ({"fps": 240.5}, "shot_range"),
+        ({"fps": "1/0"}, "shot_range"),
+        ({"fps": "-25"}, "shot_range"),
+        ({"fps": "1e999999999"}, "shot_range"),
+        ({"fps": True}, "shot_type"),
+        ({"fps": float("nan")}, "shot_range"),
+        ({"fps": [25]}, "shot_type"),
+        ({"size": 63}, "shot_range"),
+        ({"size": 2049}, "shot_range"),
+        ({"size": 512.0}, "shot_type"),
+        ({"size": None}, "shot_type"),
+        ({"size": True}, "shot_type"),
+        ({"background": "green"}, "shot_range"),
+        ({"background": "#12345"}, "shot_range"),
+        ({"expression_scale": -0.1}, "shot_range"),
+        ({"expression_scale": float("inf")}, "shot_range"),
+        ({"expression_scale": "1"}, "shot_type"),
+        ({"blink": 1}, "shot_type"),
+        ({"frames": [3]}, "shot_type"),
+        ({"frames": [5, 3]}, "shot_range"),
+        ({"frames": [0, 3]}, "shot_range"),
+        ({"frames": [1.5, 3]}, "shot_type"),
+        ({"seed": -1}, "shot_range"),
+        ({"device": "gpu"}, "shot_range"),
+        ({"model_set": "other"}, "shot_range"),
+        ({"memory_mb": 1}, "shot_range"),
+        ({"voice": None}, "shot_no_drive"),
+        ({"output": None}, "shot_no_output"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_a_code_and_a_sentence(change: dict, code: str) -> None:
+    if code == "seed":
+        assert Shot.from_json(MINIMAL | change).portrait == change["portrait"]
+        return
+    with pytest.raises(BadInput) as caught:
+        Shot.from_json(MINIMAL | change)
+    assert caught.value.code == code
+    assert caught.value.message.endswith(".") and "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("data", [None, [], "x", 3])
+def test_a_job_is_an_object(data: object) -> None:
+    with pytest.raises(BadInput, match="JSON object"):
+        Shot.from_json(data)
+
+
+def test_a_missing_portrait_is_named() -> None:
+    with pytest.raises(BadInput, match="'portrait'") as caught:
+        Shot.from_json({"voice": "v.wav", "output": "o.mp4"})
+    assert caught.value.code == "shot_missing_key"
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    file = tmp_path / "in" / "shot.json"
+    file.write_text(json.dumps(MINIMAL | {"frames_dir": "../frames", "curves": str(tmp_path / "c.json")}))
+    shot = Shot.read(file)
+    assert shot.portrait == str(tmp_path / "in" / "a.jpg")
+    assert shot.output == tmp_path / "in" / "o.mp4"
+    assert shot.frames_dir is not None and shot.frames_dir.resolve() == tmp_path / "frames"
+    assert shot.curves == tmp_path / "c.json"
+    file.write_text(json.dumps(MINIMAL | {"portrait": "seed:7"}))
+    assert Shot.read(file).portrait == "seed:7"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "shot_not_found"),
+        (b"{", "shot_not_json"),
+        (b"\xff\xfe", "shot_not_json"),
+        (b"[" * 100_000, "shot_not_json"),
+    ],
+)
+def test_a_file_that_is_no_shot(tmp_path: Path, content: bytes | None, code: str) -> None:
+    file = tmp_path / "shot.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        Shot.read(file)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("given_fps", "exact"),
+    [
+        ("25", Fraction(25)), (25, Fraction(25)), (25.0, Fraction(25)), ("12.5", Fraction(25, 2)),
+        ("23.976", Fraction(24000, 1001)), (23.98, Fraction(24000, 1001)), (24000 / 1001, Fraction(24000, 1001)),
+        ("29.97", Fraction(30000, 1001)), ("59.94", Fraction(60000, 1001)), ("24000/1001", Fraction(24000, 1001)),
+        ("119.88", Fraction(120000, 1001)), ("24", Fraction(24)), ("24.0", Fraction(24)), ("1", Fraction(1)),
+    ],
+)  # fmt: skip
+def test_frame_rates_are_exact(given_fps: str | float, exact: Fraction) -> None:
+    assert parse_fps(given_fps) == exact
+
+
+@given(st.fractions(1, 240, max_denominator=1001))
+def test_a_frame_rate_survives_being_written(fps: Fraction) -> None:
+    assert parse_fps(str(fps)) == fps
+
+
+@given(st.text(max_size=20) | st.floats() | st.integers())
+def test_no_frame_rate_crashes(value: object) -> None:
+    try:
+        assert 1 <= parse_fps(value) <= 240  # type: ignore[arg-type]
+    except BadInput as error:
+        assert error.code in ("shot_range", "shot_type")
+
+
+def test_frame_ranges_as_typed() -> None:
+    assert parse_frames("10-40") == (10, 40)
+    assert parse_frames(" 7 ") == (7, 7)
+    for wrong in ("", "a-b", "3-", "-3", "1-2-3", "١-٢٣x"):
+        with pytest.raises(BadInput):
+            parse_frames(wrong)
+
+
+def test_seeds_and_photos_are_told_apart() -> None:
+    assert portrait_seed("seed:7") == 7
+    assert portrait_seed("photo.jpg") is None
+    assert portrait_seed("seed:x") is None
+
+
+def test_the_smaller_jobs_are_as_strict() -> None:
+    assert FitSettings.from_json({"portrait": "seed:3", "refit": True}).refit
+    settings = CurvesSettings.from_json({"voice": "v.wav", "output": "c.json", "fps": "29.97"})
+    assert CurvesSettings.from_json(settings.to_json()) == settings
+    with pytest.raises(BadInput) as caught:
+        CurvesSettings.from_json({"voice": "v.wav", "output": "c.json", "size": 512})
+    assert caught.value.code == "shot_unknown_key"
