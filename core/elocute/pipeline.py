@@ -101,19 +101,18 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     from .head.fit import fit_head
     from .head.model import load_head_model
     from .portrait.analyse import analyse
-    from .portrait.background import complete_background
     from .portrait.framing import frame_portrait
 
     clock = time.perf_counter()
     source = analyse(portrait)
     seen = time.perf_counter()
     framed = frame_portrait(source, side)
+    cut = time.perf_counter()
     report(Progress("fit", 1, 4, None, "fitting the head"))
     fit = fit_head(load_head_model(), framed.face, (side, side), device)
     fitted = time.perf_counter()
-    background = complete_background(framed.rgb, framed.matte)
     scene = Scene(
-        photo=framed.rgb.astype(np.float32) / 255, background=background.astype(np.float32) / 255, matte=framed.matte,
+        photo=framed.rgb.astype(np.float32) / 255, background=framed.background.astype(np.float32) / 255, matte=framed.matte,
         regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
     )  # fmt: skip
     top, bottom = source.face.landmarks[10, :2], source.face.landmarks[152, :2]
@@ -123,8 +122,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
         "landmark_residual_px": {"model": round(fit.residual[0], 2), "corrected": round(fit.residual[1], 2)},
         "notes": [*source.notes, *framed.notes], "plane_side": side,
         "stage_seconds": {
-            "analysis": round(seen - clock, 2), "head_fit": round(fitted - seen, 2),
-            "background": round(time.perf_counter() - fitted, 2),
+            "analysis": round(seen - clock, 2), "framing": round(cut - seen, 2), "head_fit": round(fitted - cut, 2),
         },
     }  # fmt: skip
     return scene, about

@@ -28,7 +28,7 @@ from .motion import FieldMotion, to_camera
 from .planes import Layers
 from .relief import Relief, build_relief
 
-FIT_ARRAYS = ("identity", "expression", "offsets")
+FIT_ARRAYS = ("identity", "expression", "offsets", "expression_offsets")
 MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.10
 CHIN_LANDMARK = 152

@@ -6,15 +6,18 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from elocute.portrait.background import complete_background
 from elocute.portrait.face import face_height
 from elocute.portrait.matting import foreground_colour
 from elocute.values import REGION_NAMES, Face, Portrait
 
-LOOSE, TIGHT = 2.3, 1.9  # side in face heights: wanted, and what a small photo may shrink it to
+# Side in face heights: wanted, and what a small photo may shrink it to. The FFHQ convention, which is what face
+# generators show; measured on six photos, a looser frame loses detail of the face at 512 px (1.7: 4 %, 2.3: 22 %).
+LOOSE, TIGHT = 1.7, 1.6
 TIGHTEST = 1.3  # ... when the person is cut off by the photo's edges, so that nothing could be added believably
-EYE_LEVEL = 0.45  # of the side from the top
+EYE_LEVEL = 0.46  # of the side from the top
 TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyond it
 
 
@@ -146,16 +149,15 @@ def _extended(portrait: Portrait, left: int, top: int, length: int) -> Portrait:
 
 
 def _resample(image: np.ndarray, side: int) -> np.ndarray:
-    """To side x side: by area when it shrinks (no aliasing), by Lanczos when it grows."""
+    """To side x side: pictures by a Lanczos filter as wide as the scale asks for, which keeps the detail that area
+    averages lose; masks by area or bilinear, which never overshoot."""
     length = image.shape[0]
     if length == side:
         return image.copy()
-    masks = image.dtype != np.uint8
-    # Lanczos overshoots: fine for a picture, wrong for a mask.
-    grow = cv2.INTER_CUBIC if masks else cv2.INTER_LANCZOS4
-    method = cv2.INTER_AREA if length > side else grow
-    resized = cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=method)
-    return np.clip(resized, 0, 1) if masks else resized
+    if image.dtype == np.uint8:
+        return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
+    method = cv2.INTER_AREA if length > side else cv2.INTER_LINEAR
+    return np.clip(cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=method), 0, 1)
 
 
 def _add_up_to_one(regions: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
