@@ -1,0 +1,125 @@
+"""Numbered frames: atomic, deterministic, and resumed only when they are what they should be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from elocute.errors import BadInput, EnvironmentProblem
+from elocute.finishing import frames as frames_module
+from elocute.finishing.frames import FrameWriter, check_frames_folder, encode_png, read_png
+
+
+def picture(seed: int = 0, channels: int = 3, side: int = 32) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, channels), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> pytest.TempPathFactory:
+    return tmp_path_factory
+
+
+@given(seed=st.integers(0, 2**32 - 1), channels=st.sampled_from([3, 4]), side=st.integers(1, 40))
+@settings(max_examples=25, deadline=None)
+def test_pixels_come_back_exactly(places: pytest.TempPathFactory, seed: int, channels: int, side: int) -> None:
+    folder = places.mktemp("frames")
+    image = picture(seed, channels, side)
+    with FrameWriter(folder) as out:
+        path = out.write(7, image, "h")
+    assert path.name == "000007.png"
+    assert (read_png(path) == image).all()
+    assert (np.array(Image.open(path)) == image).all(), "another decoder sees something else"
+
+
+def test_the_same_pixels_make_the_same_bytes_tagged_srgb() -> None:
+    data = encode_png(picture())
+    assert data == encode_png(picture().copy())
+    assert data[33:46].find(b"sRGB") == 4
+    assert Image.open(__import__("io").BytesIO(data)).info["srgb"] == 0
+
+
+def test_a_second_run_keeps_what_it_has(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as out:
+        for index in range(1, 6):
+            assert not out.have(index, f"hash{index}")
+            out.write(index, picture(index), f"hash{index}")
+    again = FrameWriter(tmp_path)
+    assert all(again.have(index, f"hash{index}") for index in range(1, 6))
+    assert not again.have(3, "another hash")
+    assert not again.have(6, "hash6")
+    assert (again.read(4) == picture(4)).all()
+    assert json.loads((tmp_path / "manifest.json").read_text())["frames"]["4"][0] == "hash4"
+
+
+def test_a_file_that_is_not_ours_any_more_is_rendered_again(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as out:
+        for index in (1, 2, 3):
+            out.write(index, picture(index), "h")
+    (tmp_path / "000001.png").write_bytes((tmp_path / "000001.png").read_bytes()[:-20])
+    cv2.imwrite(str(tmp_path / "000002.png"), picture(9))
+    (tmp_path / "000003.png").unlink()
+    assert not any(FrameWriter(tmp_path).have(index, "h") for index in (1, 2, 3))
+
+
+def test_a_killed_runs_newer_frame_does_not_pass_for_the_old_one(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as out:
+        out.write(1, picture(1), "old")
+    killed = FrameWriter(tmp_path)
+    killed.write(1, picture(2), "new")  # and never gets to flush
+    assert not FrameWriter(tmp_path).have(1, "old")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"version": 99, "frames": {"1": ["h", 1]}}', '{"version": 1, "frames": {"x": 3}}']
+)
+def test_a_broken_manifest_means_render_again(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    assert not FrameWriter(tmp_path).have(1, "h")
+
+
+def test_after_an_error_finished_frames_count(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), FrameWriter(tmp_path) as out:
+        out.write(1, picture(1), "h")
+        raise KeyboardInterrupt
+    assert FrameWriter(tmp_path).have(1, "h")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["000001.png", "manifest.json"]
+
+
+def test_a_frame_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "write_bytes", lambda self, data: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(EnvironmentProblem) as caught:
+        FrameWriter(tmp_path).write(1, picture(), "h")
+    assert caught.value.code == "disk_full"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_manifest_is_written_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "_FLUSH_SECONDS", -1.0)
+    out = FrameWriter(tmp_path)
+    out.write(1, picture(), "h")
+    assert FrameWriter(tmp_path).have(1, "h"), "a run killed now would start from nothing"
+
+
+def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("")
+    for place in (tmp_path / "x", tmp_path / "x" / "frames"):
+        with pytest.raises(BadInput) as caught:
+            check_frames_folder(place)
+        assert caught.value.code == "output_not_a_folder"
+
+
+def test_what_is_no_frame(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        encode_png(np.zeros((4, 4), np.uint8))
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(BadInput) as caught:
+            read_png(tmp_path / name)
+        assert caught.value.code == "frame_unreadable"
