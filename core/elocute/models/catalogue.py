@@ -28,12 +28,11 @@ class Carrier:
 @dataclass(frozen=True)
 class Model:
     """One model file. `carriers` are tried in order; without any, the file belongs to the `elocute` package and
-    `bundled` is its path below the package folder. `sha256` None means: not pinned yet, presence is all that can
-    be checked. `needed_by` says in words what stops working without it."""
+    `bundled` is its path below the package folder. `needed_by` says in words what stops working without it."""
 
     role: str
     file_name: str
-    sha256: str | None
+    sha256: str
     bytes: int
     licence: str
     source: str
@@ -77,8 +76,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256=None,
-        bytes=0,
+        sha256="c02a55590c518298ca6a8da7b9268b749baca6826ced2a49b858a472282b3fec",
+        bytes=5_562_240,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",
@@ -87,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="viseme_head",
         file_name="viseme_head.safetensors",
-        sha256=None,
-        bytes=0,
+        sha256="7afb89bfbb6dae8fdf65d0fd018a7f11f1e4024dff229e6fa1861149cbe270fa",
+        bytes=870_646,
         licence="GPL-3.0-or-later",
         source="trained by this project on permissively licensed synthetic speech",
         needed_by="turning a voice into mouth shapes",

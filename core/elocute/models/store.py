@@ -50,7 +50,7 @@ def model_path(role: str) -> Path:
     path = place(model)
     if not path.is_file():
         raise EnvironmentProblem("model_missing", f"the model file {path} is missing. {_remedy(model)}")
-    if model.sha256 and sha256_of(path) != model.sha256:
+    if sha256_of(path) != model.sha256:
         raise EnvironmentProblem(
             "model_hash", f"the model file {path} is damaged or was replaced (wrong SHA-256). {_remedy(model)}"
         )
@@ -111,7 +111,7 @@ def _remedy(model: Model) -> str:
 
 
 def _matches(model: Model, data: bytes) -> bool:
-    return model.sha256 is None or hashlib.sha256(data).hexdigest() == model.sha256
+    return hashlib.sha256(data).hexdigest() == model.sha256
 
 
 def _cache() -> Path | None:

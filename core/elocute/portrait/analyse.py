@@ -28,7 +28,7 @@ def analyse(path: str | Path) -> Portrait:
         alpha = None if alpha is None else np.ascontiguousarray(np.rot90(alpha, turns))
         faces = detect_faces(_seen(rgb, alpha))
         notes.append(f"the photo {'was upside down' if turns == 2 else 'lay on its side'}; it is used upright")
-    face, about_face = choose_face(faces, Path(path).name)
+    face, about_face = choose_face(faces, Path(path).name, rgb.shape[:2])
     alpha_matte, foreground = matte(rgb, face, alpha)
     regions = find_regions(rgb, alpha_matte, face)
     return Portrait(rgb, alpha_matte, foreground, face, regions, picture.sha256, (*notes, *about_face))

@@ -20,6 +20,7 @@ MIN_FACE_HEIGHT = 96  # pixels from hairline (10) to chin (152); below, lids and
 MAX_TURN_DEGREES = 45.0
 RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)  # corners, of the subject's right and left eye
 FOREHEAD, CHIN = 10, 152
+FEATURES = np.array([33, 263, 4, 61, 291, 17])  # outer eye corners, nose tip, mouth corners, lower lip: have to be seen
 
 # The landmarks that the expression network takes, and its output names after `_neutral`, both in its order
 # (MediaPipe, face_blendshapes_graph.cc).
@@ -153,10 +154,13 @@ def head_turn(landmarks: np.ndarray) -> tuple[float, float, float]:
     return float(np.arctan2(turn[2, 0], turn[2, 2])), float(pitch), float(np.arctan2(turn[1, 0], turn[0, 0]))
 
 
-def choose_face(faces: list[Face], name: str = "the picture") -> tuple[Face, tuple[str, ...]]:
+def choose_face(
+    faces: list[Face], name: str = "the picture", size: tuple[int, int] | None = None
+) -> tuple[Face, tuple[str, ...]]:
     """The face to use (the largest) and what the user should know about the choice.
 
-    Raises BadInput("no_face"), ("face_too_small"), ("face_turned_away"); `name` is what the sentence calls the picture.
+    `name` is what the sentences call the picture, `size` its height and width in pixels.
+    Raises BadInput("no_face"), ("face_too_small"), ("face_turned_away"), ("face_cut_off").
     """
     if not faces:
         raise BadInput("no_face", f"no face in {name}. Use a photo where one face is seen from the front.")
@@ -169,6 +173,12 @@ def choose_face(faces: list[Face], name: str = "the picture") -> tuple[Face, tup
             "face_too_small",
             f"the face in {name} is {height:.0f} pixels high and has to be at least {MIN_FACE_HEIGHT}. "
             "Use a larger photo, or one taken from nearer.",
+        )
+    features = face.landmarks[FEATURES, :2]
+    if size is not None and ((features < 0) | (features > np.array(size[::-1]))).any():
+        raise BadInput(
+            "face_cut_off",
+            f"the face in {name} is cut off by the edge of the photo. Use a photo that shows both eyes and the mouth.",
         )
     yaw, pitch, roll = (float(np.degrees(angle)) for angle in head_turn(face.landmarks))
     if max(abs(yaw), abs(pitch)) > MAX_TURN_DEGREES:

@@ -17,13 +17,14 @@ from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
 from elocute.values import Face
 
-# Longer side of the network's inner picture. One size alone now and then drops a hat's brim or keeps a flag; the
-# median of three does not.
-INNER_SIDES = (320, 384, 448)
-SETTLE = 2  # looks before the one that counts; more change nothing that is visible
+# Longer side of the network's inner picture. One size alone now and then drops an ear or a hat's brim or keeps a
+# flag, another time at another size; the median of several does not.
+WHOLE_SIDES = (320, 384, 448)
+HEAD_SIDES = (256, 320, 384, 448, 512)
+SETTLE = 1  # looks before the one that counts; more change nothing that is visible
 BELOW = 0.25  # of the height, mirrored below the picture: else the network lets the body end above the bottom edge
-HEAD_CROP = 4.0  # in a large photo the head is looked at again in a square of this many face heights
-CLOSER = 1.3  # ... when the photo is larger than that square by this factor
+HEAD_CROP = 3.5  # the head is looked at by itself in a square of this many face heights
+LARGER = 1.1  # by this factor has the photo to be larger than that square to be worth a look as a whole
 FUSION_RADII = (90, 6)  # pixels, from the paper
 STATE_AND_ALPHA = ("pha", "r1o", "r2o", "r3o", "r4o")  # its own colour output is not used: it keeps old background
 OVAL = (
@@ -40,12 +41,13 @@ def matte(rgb: np.ndarray, face: Face, alpha: np.ndarray | None = None) -> tuple
     background where alpha is between 0 and 1, and carried outward where it is 0.
     """
     if alpha is None:
-        alpha = _look(rgb)
-        square = _head_square(face, rgb.shape[1], rgb.shape[0])
-        x0, y0, x1, y1 = square
-        if max(x1 - x0, y1 - y0) * CLOSER < max(rgb.shape[:2]):
-            near = _look(np.ascontiguousarray(rgb[y0:y1, x0:x1]))
-            alpha[y0:y1, x0:x1] += _feather(square, rgb.shape[1], rgb.shape[0]) * (near - alpha[y0:y1, x0:x1])
+        x0, y0, x1, y1 = square = _head_square(face, rgb.shape[1], rgb.shape[0])
+        near = _look(np.ascontiguousarray(rgb[y0:y1, x0:x1]), HEAD_SIDES)
+        if max(x1 - x0, y1 - y0) * LARGER < max(rgb.shape[:2]):
+            alpha = _look(rgb, WHOLE_SIDES)
+        else:
+            alpha = cv2.copyMakeBorder(near, y0, rgb.shape[0] - y1, x0, rgb.shape[1] - x1, cv2.BORDER_REPLICATE)
+        alpha[y0:y1, x0:x1] += _feather(square, rgb.shape[1], rgb.shape[0]) * (near - alpha[y0:y1, x0:x1])
         alpha = _clean(alpha, face)
     return alpha.astype(np.float32), foreground_colour(rgb, alpha.astype(np.float32))
 
@@ -55,7 +57,8 @@ def foreground_colour(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     "Approximate Fast Foreground Colour Estimation", ICIP 2021, eq. 4-6), a wide pass for the first guess and a
     narrow one for detail; carried outward where there is no person."""
     image, a = rgb.astype(np.float32), alpha[..., None]
-    foreground, background = image, image
+    foreground: np.ndarray = image
+    background: np.ndarray = image
     for radius in FUSION_RADII:
         size = (2 * radius + 1, 2 * radius + 1)
         mean_alpha = cv2.blur(alpha, size)[..., None]
@@ -69,18 +72,22 @@ def foreground_colour(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.clip(np.round(push_pull(foreground.astype(np.float32), known)), 0, 255).astype(np.uint8)
 
 
-def _look(rgb: np.ndarray) -> np.ndarray:
+def _look(rgb: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
     """Raw alpha float32 [H, W]: the median over the inner sizes."""
     height = rgb.shape[0]
     padded = cv2.copyMakeBorder(rgb, 0, int(height * BELOW), 0, 0, cv2.BORDER_REFLECT)
-    answers = [_run(padded, side * padded.shape[0] / height)[:height] for side in INNER_SIDES]
+    answers = [_run(padded, side * padded.shape[0] / height)[:height] for side in sides]
     return np.median(np.stack(answers), axis=0).astype(np.float32)
 
 
 def _run(rgb: np.ndarray, inner_side: float) -> np.ndarray:
     """Alpha [H, W] from one inner size."""
     height, width = rgb.shape[:2]
-    ratio = np.float32(min(inner_side / max(height, width), 1.0))
+    if inner_side > max(height, width):  # a small picture is enlarged, else all inner sizes were one and the same
+        scale = inner_side / max(height, width)
+        large = cv2.resize(rgb, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_CUBIC)
+        return cv2.resize(_run(large, max(large.shape[:2])), (width, height), interpolation=cv2.INTER_AREA)
+    ratio = np.float32(inner_side / max(height, width))
     inner = (int(np.float32(width) * ratio), int(np.float32(height) * ratio))  # as the network's own Resize rounds
     small = cv2.resize(rgb, inner, interpolation=cv2.INTER_AREA)
     state = [np.zeros((1, 1, 1, 1), np.float32)] * 4
@@ -102,6 +109,7 @@ def _network() -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # be kind to what else runs
     options.enable_cpu_mem_arena = False  # the arena would keep the largest picture's memory for good
     return onnxruntime.InferenceSession(str(model_path("matting")), options, providers=["CPUExecutionProvider"])
 
