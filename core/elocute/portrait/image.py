@@ -48,31 +48,6 @@ def load_image(path: str | Path) -> Picture:
 
 
 def read_file(path: str | Path) -> bytes:
-    """The file's bytes. Raises BadInput: "image_missing", "image_is_directory", "image_unreadable"."""
-    path = Path(path)
-    content = read_file(path)
-    image = _decode(content, path)
-    rgb, alpha = _to_srgb(image)
-    reduced = max(max(image.size) / MAX_SIDE, 1.0)
-    if reduced > 1:
-        rgb, alpha = _reduce(rgb, alpha)
-    return Picture(rgb, alpha, hashlib.sha256(content).hexdigest(), reduced)
-
-
-def read_file(path: str | Path) -> bytes:
-    """The file's bytes. Raises BadInput: "image_missing", "image_is_directory", "image_unreadable"."""
-    path = Path(path)
-    if path.is_dir():
-        raise BadInput("image_is_directory", f"{path} is a folder. Name a photo in it.")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise BadInput("image_missing", f"there is no file {path}. Check the name.") from error
-    except OSError as error:
-        raise BadInput("image_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from error
-
-
-def read_file(path: str | Path) -> bytes:
     """A photo's bytes, not looked into (enough to recognise a photo whose avatar is kept).
 
     Raises BadInput: "image_missing", "image_is_directory", "image_unreadable".
