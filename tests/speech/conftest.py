@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from elocute.media import load_audio
 from elocute.speech import levels
 from elocute.speech.visemes import viseme_probabilities

@@ -2,12 +2,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from elocute.speech.coarticulation import TARGETS, blend
-from elocute.speech.curves import curves_from_visemes, speech_curves
-from elocute.speech.visemes import VISEMES
-from elocute.values import ARKIT_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from elocute.speech.coarticulation import TARGETS, blend
+from elocute.speech.curves import curves_from_visemes, speech_curves
+from elocute.speech.pauses import hold_in_gaps, speech_gate
+from elocute.speech.visemes import VISEMES
+from elocute.values import ARKIT_NAMES
 
 # How far each viseme parts the lips, in VISEMES order: sil PP FF TH DD kk CH SS nn RR aa E ih oh ou.
 OPENNESS = np.array([0, 0, 0.1, 0.2, 0.2, 0.25, 0.15, 0.1, 0.2, 0.25, 0.9, 0.6, 0.35, 0.7, 0.35])
@@ -155,3 +157,37 @@ def test_targets_name_real_curves():
     for shape in TARGETS.values():
         for name in shape:
             assert name in ARKIT_NAMES or name + "Left" in ARKIT_NAMES
+
+
+def test_lips_hold_still_in_the_silence_of_a_stop_and_stay_in_place_elsewhere():
+    relative = np.zeros(200, np.float32)
+    relative[100:108] = -60
+    position = hold_in_gaps(relative)
+    assert np.ptp(position[97:107]) == 0
+    np.testing.assert_allclose(position[:85], np.arange(85))
+    np.testing.assert_allclose(position[118:], np.arange(118, 200))
+    assert (np.diff(position) >= 0).all() and np.diff(position).max() < 2
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 30)), min_size=1, max_size=12))
+def test_holding_never_turns_time_back(parts):
+    relative = np.concatenate([np.r_[np.zeros(loud), np.full(quiet, -60.0)] for loud, quiet in parts])
+    position = hold_in_gaps(relative)
+    assert len(position) == len(relative) and (np.diff(position) >= -1e-9).all()
+    assert (
+        position[0] >= 0
+        and position[-1] <= len(relative) - 1
+        and np.abs(position - np.arange(len(relative))).max() < 16
+    )
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=12))
+def test_the_gate_is_shut_in_every_pause(parts):
+    relative = np.concatenate([np.r_[np.zeros(loud), np.full(quiet, -60.0)] for loud, quiet in parts])
+    gate = speech_gate(np.zeros(len(relative)), relative)
+    at = 0
+    for loud, quiet in parts:
+        if quiet > 16:
+            assert gate[at + loud : at + loud + quiet - 3].max() == 0
+        at += loud + quiet
+    assert gate.min() >= 0 and gate.max() <= 1

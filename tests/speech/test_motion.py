@@ -2,10 +2,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from elocute.speech.motion import blink_times, blinks, brow_curves, eye_curves, gaze, head_motion
-from elocute.values import ARKIT_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
+
+from elocute.speech.motion import blink_times, blinks, brow_curves, eye_curves, gaze, head_motion
+from elocute.values import ARKIT_NAMES
 
 RATES = [Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(60)]
 

@@ -3,12 +3,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from elocute.errors import BadInput
-from elocute.speech.track_io import read_curves, read_poses, resample, write_curves
-from elocute.values import ARKIT_NAMES, ExpressionTrack
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+
+from elocute.errors import BadInput
+from elocute.speech.track_io import read_curves, read_poses, resample, write_curves
+from elocute.values import ARKIT_NAMES, ExpressionTrack
 
 FPS = Fraction(24000, 1001)
 

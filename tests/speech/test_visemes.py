@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.models.store import model_path
 from elocute.speech.encoder import SpeechEncoder, read_hama

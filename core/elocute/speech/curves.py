@@ -9,18 +9,14 @@ import numpy as np
 
 from elocute.errors import BadInput
 from elocute.speech import levels
-from elocute.speech.coarticulation import OPENING, SEAL, blend, to_arkit
+from elocute.speech.coarticulation import OPENING, SEAL, TARGETS, blend, to_arkit
+from elocute.speech.pauses import hold_in_gaps, speech_gate
 from elocute.speech.visemes import FRAME_RATE, VISEMES, viseme_probabilities
 from elocute.values import ARKIT_NAMES, ExpressionTrack
 
-PP, FF, SIL = VISEMES.index("PP"), VISEMES.index("FF"), VISEMES.index("sil")
+PP, SIL = VISEMES.index("PP"), VISEMES.index("sil")
 CLOSED_AT, OPEN_AT = 0.5, 0.3  # p/b/m probability that closes the lips fully / starts to close them
 CLOSURE_RAMP = 5  # frames (10 ms) of the smooth way into and out of a closure; longer ones swallow short vowels
-QUIET_DB = 38.0  # this far under the voice nobody speaks
-SHORT_GAP = 0.16  # seconds: shorter silences are stop consonants inside words
-LEAD, TAIL = 0.03, 0.03  # seconds the mouth may move before the first and after the last sound
-FULL = 0.999
-GATE_RAMP = 6  # frames (10 ms) of the smooth way out of and into the neutral mouth
 SMOOTHING = 7  # frames (10 ms), Hann: takes the classifier's flicker, keeps 60 ms sounds
 STRESS = 0.12  # how much stressed syllables open wider and weak ones less
 STRESS_DB = 10.0
@@ -51,17 +47,20 @@ def curves_from_visemes(probabilities: np.ndarray, level: np.ndarray, fps: Fract
     shapes = blend(probabilities)
     stress = 1 + STRESS * np.clip(_smooth(relative, 25) / STRESS_DB + 1.0, -1, 1)
     shapes["jawOpen"] = shapes["jawOpen"] * stress
+    held = hold_in_gaps(relative)
     gate = speech_gate(probabilities[:, SIL], relative)
-    closure = lip_closure(probabilities[:, PP])
+    closure = lip_closure(_sample(probabilities[:, PP], held))
     times = np.arange(frames) / float(fps) * FRAME_RATE  # in 10 ms frames
     gate_at = _sample(gate, times)
     closed = _sample_closure(closure, times)
-    sampled = {name: _sample(_smooth(curve, SMOOTHING), times) * gate_at for name, curve in shapes.items()}
+    sampled = {
+        name: _sample(_sample(_smooth(curve, SMOOTHING), held), times) * gate_at for name, curve in shapes.items()
+    }
     for name in OPENING:
         sampled[name] = sampled[name] * (1 - closed)
     for name in SEAL:
-        full = {"mouthPress": 0.35}.get(name, 0.16)
-        sampled[name] = np.maximum(sampled[name] * (1 - closed), full * closed * gate_at)
+        sealed = TARGETS["PP"][name] * closed * gate_at
+        sampled[name] = np.maximum(sampled[name] * (1 - closed), sealed)
     return ExpressionTrack(ARKIT_NAMES, np.clip(to_arkit(sampled), 0, 1), fps)
 
 
@@ -69,38 +68,6 @@ def lip_closure(probability: np.ndarray) -> np.ndarray:
     """Probability of p/b/m [T] -> how far the lips are shut [T]: exactly 1 through every closure, smooth around it."""
     shut = np.clip((probability - OPEN_AT) / (CLOSED_AT - OPEN_AT), 0, 1)
     return _smooth(_widest(shut, CLOSURE_RAMP // 2), CLOSURE_RAMP)
-
-
-def speech_gate(silence: np.ndarray, relative: np.ndarray) -> np.ndarray:
-    """Silence probability and level under the voice in dB, [T] each -> 0 where nobody speaks, 1 where somebody
-    does, smooth between, and exactly 0 through every pause."""
-    speaking = (silence < 0.5) & (relative > -QUIET_DB)
-    speaking = _fill_gaps(speaking, int(SHORT_GAP * FRAME_RATE))
-    lead, tail = int(LEAD * FRAME_RATE), int(TAIL * FRAME_RATE)
-    inner = GATE_RAMP // 2
-    # Widen by lead and tail, then keep the ramps inside: the gate reaches 0 where the widened speech ends.
-    before, after = lead - inner, tail - inner
-    wide = _shift_grow(speaking, before, after)
-    return _smooth(wide.astype(np.float32), 2 * inner + 1)
-
-
-def _shift_grow(active: np.ndarray, before: int, after: int) -> np.ndarray:
-    """Grow (positive) or shrink (negative) runs of True at their starts and ends by frames."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
-    out = np.zeros_like(active)
-    for start, end in edges.reshape(-1, 2):
-        out[max(0, start - before) : max(0, end + after)] = True
-    return out
-
-
-def _fill_gaps(active: np.ndarray, longest: int) -> np.ndarray:
-    """Close gaps of at most `longest` frames between runs of True."""
-    out = active.copy()
-    edges = np.flatnonzero(np.diff(active.astype(np.int8)))
-    for end, start in zip(edges[:-1], edges[1:], strict=True):
-        if active[end] and start - end <= longest:
-            out[end : start + 1] = True
-    return out
 
 
 def _smooth(curve: np.ndarray, width: int) -> np.ndarray:
@@ -125,7 +92,7 @@ def _sample_closure(closure: np.ndarray, times: np.ndarray) -> np.ndarray:
     value = _sample(closure, times)
     if not len(times):
         return value
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (closure >= FULL).astype(np.int8), [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (closure >= 0.999).astype(np.int8), [0]])))
     middles = edges.reshape(-1, 2).mean(1) - 0.5
     step = times[1] - times[0] if len(times) > 1 else 1.0
     nearest = np.rint(middles / step).astype(int)

@@ -120,8 +120,8 @@ def head_motion(audio: np.ndarray, fps: Fraction, frames: int, seed: int) -> Pos
     limits = np.array([HEAD_YAW, HEAD_PITCH, HEAD_ROLL])
     angles = limits * np.tanh(_lowpass(angles) / limits)
     angles *= _ease(np.clip(clock / 0.6, 0, 1))[:, None]  # from the portrait's own pose into motion
-    at = np.arange(frames) / float(fps) * _CONTROL
-    yaw, pitch, roll = (np.interp(at, np.arange(length), axis) for axis in angles.T)
+    sampled = np.arange(frames) / float(fps) * _CONTROL
+    yaw, pitch, roll = (np.interp(sampled, np.arange(length), axis) for axis in angles.T)
     return PoseTrack(yaw, pitch, roll)
 
 

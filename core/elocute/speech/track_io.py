@@ -114,7 +114,7 @@ def read_poses(path: str | Path, fps: Fraction, frames: int) -> tuple[PoseTrack,
     source = parse_fps(data["fps"]) if "fps" in data else fps
     if "fps" not in data:
         warnings.append(f"{path.name} gives no fps; one pose is taken as one video frame ({fps} fps)")
-    held = frames - int(np.floor(Fraction(count - 1) * fps / source)) - 1
+    held = frames - (count - 1) * fps // source - 1  # exact: fps are fractions
     if held > 0:
         warnings.append(
             f"{path.name} has {count} poses at {source} fps, fewer than the video's {frames} frames at {fps} fps: "

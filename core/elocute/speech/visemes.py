@@ -77,6 +77,13 @@ class VisemeHead:
             raise EnvironmentProblem(
                 "model_unreadable", f"the viseme head {path.name} can't be read ({error}). Install Elocute again."
             ) from None
+        blocks = [f"{kind}{i}.{part}" for i in range(len(DILATIONS)) for kind in "bp" for part in "wb"]
+        lacking = {"inp.w", "inp.b", "o.w", "o.b", *blocks} - weights.keys()
+        if lacking:
+            raise EnvironmentProblem(
+                "model_unreadable",
+                f"{path.name} is not a viseme head: {min(lacking)} is missing. Install Elocute again.",
+            )
         self.weights = {name: value.to(device, self.dtype) for name, value in weights.items()}
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
