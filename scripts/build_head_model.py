@@ -210,11 +210,13 @@ def sparse(directions: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def bring_teeth_to_the_lips(whole: np.ndarray) -> None:
-    """MakeHuman's upper incisors end at the lip's edge and its lower row is as wide as the upper one. People at rest
-    show 2 mm of the upper incisors, which close in front of the lower ones. In place."""
-    upper, lower = HELPERS["teeth_upper"], HELPERS["teeth_lower"]
+    """MakeHuman's upper incisors end at the lip's edge, its lower row is as wide as the upper one and its tongue fills
+    the mouth. People at rest show 2 mm of the upper incisors, which close in front of the lower ones; the tongue lies
+    low behind them. In place."""
+    upper, lower, tongue = (HELPERS[name] for name in ("teeth_upper", "teeth_lower", "tongue"))
     whole[upper, 1] -= 0.002
-    whole[lower] = whole[lower] * [0.95, 1, 1] - [0, 0.0005, 0.0015]
+    whole[lower] = whole[lower] * [0.95, 1, 1] + [0, 0.0015, -0.0025]
+    whole[tongue] += [0, -0.0045, -0.005]
 
 
 def identity_directions(assets: Assets, mesh: Mesh, ears: np.ndarray) -> dict[str, np.ndarray]:

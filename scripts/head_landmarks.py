@@ -118,6 +118,12 @@ def paint(mesh, lips: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
     return colours
 
 
+def fractions(points: np.ndarray) -> np.ndarray:
+    """Share of a polyline's length [N] up to each of its points, 0 to 1."""
+    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    return length / length[-1]
+
+
 def chain_place(points: np.ndarray, target: np.ndarray) -> float:
     """Place (vertex number with a fraction) on the polyline `points` [N, 2] that is nearest to `target` [2]."""
     start, step = points[:-1], np.diff(points, axis=0)
@@ -190,8 +196,12 @@ def find_landmarks(wheel, mesh, identity, expression, names, regions):  # type: 
         for (seam, half), landmarks in CHAINS.items():
             if seam == "lips" and not shown.get("jawOpen"):
                 continue
-            chain = points[getattr(mesh.seams[seam], half), :2]
-            places[seam, half].append(np.array([chain_place(chain, found[j, :2]) for j in landmarks]))
+            chain, seen = points[getattr(mesh.seams[seam], half), :2], found[list(landmarks), :2]
+            if seam == "lips":
+                places[seam, half].append(np.array([chain_place(chain, point) for point in seen]))
+            else:  # the network's inner corner is the tear duct, which this mesh lacks: share the chain out by length
+                share = np.interp(fractions(seen), fractions(chain), np.arange(len(chain)))
+                places[seam, half].append(share)
     face_of, weights = np.zeros(478, int), np.zeros((478, 3))
     candidates = np.flatnonzero(face_skin)
     places_3d = np.array([np.median(hit, axis=0) for hit in hits[:468]])

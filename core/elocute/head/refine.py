@@ -13,12 +13,23 @@ from elocute.values import ARKIT_NAMES, Camera, Face, HeadFit
 
 SKIN_LANDMARKS = 468
 REACH, FAR_REACH = 0.04, 0.018  # metres a correction travels on the face; behind it the head keeps its own shape
-PULL = 4e6  # of a fully trusted landmark, against the plate's bending energy: leaves under a tenth of a pixel
+PULL = 2e7  # of a fully trusted landmark, against the plate's bending energy: leaves under a tenth of a pixel
+RIM_TRUST = 0.5  # at least, of landmarks on lips and lids, which are seen well from anywhere in front
+LIP_THICKNESS_PULL = 2e5  # holds the inside of the lips behind their outside, or thin lips would show it through
 LID_UNITS = ("eyeBlink", "eyeSquint", "eyeWide")
 SHUT = 0.5  # an eye blinking more than this in the photo is closed, and opens when the units say so
 IRIS_CENTRES = {"left": 473, "right": 468}
 LIP_LANDMARKS_UPPER = (0, 13, 37, 267, 82, 312)
 LIP_LANDMARKS_LOWER = (17, 14, 84, 314, 87, 317, 199, 200)
+LEVELLING, MOST_LEVELLING = 0.8, 0.0018  # share and metres of the eyeball's place between the lids
+FEATURES = (  # landmarks that mark something to be seen: lips, brows, nose, outline; the others fill the gaps
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409,
+    70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276,
+    1, 2, 4, 5, 6, 19, 94, 97, 98, 168, 195, 197, 326, 327, 48, 278, 64, 294, 115, 344, 129, 358, 102, 331, 49, 279,
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
+    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+)  # fmt: skip
+GUESS_TRUST = 0.02
 TEETH_TRUST = 0.7  # teeth sit in bone: they follow the lips' correction only so far
 
 
@@ -39,6 +50,7 @@ def refine(
     gaze = {}
     for side in SIDES:
         seat_eyeball(model, plain, shape, camera, side)
+        level_eyeball(model, shape, camera, seen, side)
         gaze[side] = gaze_of(model, shape, camera, seen, side)
     for ball, side in zip(model.eyeballs, SIDES, strict=True):
         shape[ball] = turn_eyeball(shape[ball], *gaze[side])  # seated straight, now looking where the photo looks
@@ -71,8 +83,15 @@ def skin_correction(
     rows = np.repeat(np.arange(SKIN_LANDMARKS), 3)
     weights = model.landmark_weights[:SKIN_LANDMARKS].ravel().astype(float)
     at = coo_matrix((weights, (rows, corners.ravel())), (SKIN_LANDMARKS, len(skin))).tocsc()
-    pull = PULL * trust
-    matrix = (energy + at.T @ at.multiply(pull[:, None])).tocsc()
+    rims = np.isin(model.landmark_faces[:SKIN_LANDMARKS], rim_faces(model))
+    pull = PULL * np.where(rims, np.maximum(trust, RIM_TRUST), trust)
+    pull[~rims & ~np.isin(np.arange(SKIN_LANDMARKS), FEATURES)] *= GUESS_TRUST
+    behind = lip_backs(model, plain)
+    together = coo_matrix(
+        (np.repeat([1.0, -1.0], len(behind)), (np.tile(np.arange(len(behind)), 2), number[behind.T.ravel()])),
+        (len(behind), len(skin)),
+    ).tocsc()
+    matrix = (energy + at.T @ at.multiply(pull[:, None]) + LIP_THICKNESS_PULL * together.T @ together).tocsc()
     solver = splu(matrix)
     moved = plain.copy().astype(float)
     for _ in range(2):  # the second pass takes up what the change of depth under perspective leaves
@@ -83,6 +102,27 @@ def skin_correction(
     delta = moved - plain
     move_with_mouth(model, delta)
     return delta.astype(np.float32)
+
+
+def rim_faces(model: HeadModel) -> np.ndarray:
+    """Triangles with an edge on a seam."""
+    rim = np.concatenate([chain for seam in model.seams.values() for chain in (seam.upper, seam.lower)])
+    return np.flatnonzero(np.isin(model.faces, rim).sum(1) >= 2)
+
+
+def lip_backs(model: HeadModel, shape: np.ndarray) -> np.ndarray:
+    """Pairs [N, 2] of a vertex inside the mouth near a lip's edge and the nearest one on that lip's outside."""
+    seam = model.seams["lips"]
+    half = len(seam.upper) - 2
+    pull = np.stack([seam.fields[:, :half].sum(1), seam.fields[:, half:].sum(1)], 1)
+    is_inside = model.vertex_part[seam.touched] == model.parts.index("mouth_cavity")
+    pairs = []
+    for side in (0, 1):
+        near = (pull[:, side] > 0.25) & (pull[:, side] > pull[:, 1 - side])
+        inner, outer = seam.touched[near & is_inside], seam.touched[near & ~is_inside]
+        distance = np.linalg.norm(shape[inner][:, None] - shape[outer][None], axis=2)
+        pairs.append(np.stack([inner, outer[distance.argmin(1)]], 1))
+    return np.concatenate(pairs)
 
 
 def move_with_mouth(model: HeadModel, delta: np.ndarray) -> None:
@@ -108,6 +148,19 @@ def seat_eyeball(model: HeadModel, plain: np.ndarray, shape: np.ndarray, camera:
         length = np.linalg.norm(arm, axis=1)
         slope = (arm @ towards / length).mean()
         shape[ball] += towards * np.clip((length.mean() - wanted) / max(slope, 0.3), -0.003, 0.003)
+
+
+def level_eyeball(model: HeadModel, shape: np.ndarray, camera: Camera, seen: np.ndarray, side: str) -> None:
+    """Raises or lowers an eyeball between its lids so that it need not roll up or down to look where it looks: people
+    look level or at the camera far more often than past it, and lids differ. In place."""
+    ball = model.eyeballs[SIDES.index(side)]
+    centre = ball_centre(shape[ball])
+    radius = np.linalg.norm(shape[ball[0]] - centre)
+    towards = camera.camera_to_world[:3, 3] - centre
+    level = np.arctan2(towards[1], np.hypot(towards[0], towards[2])) / 2  # between straight ahead and the camera
+    _, pitch = gaze_of(model, shape, camera, seen, side)
+    lift = LEVELLING * radius * (np.sin(pitch) - np.sin(level))
+    shape[ball, 1] += np.clip(lift, -MOST_LEVELLING, MOST_LEVELLING)
 
 
 def gaze_of(
