@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput
+from elocute.finishing.temporary import write_whole
 from elocute.settings import parse_fps
 from elocute.values import ARKIT_NAMES, ExpressionTrack, PoseTrack
 
@@ -26,17 +26,12 @@ MAX_DEGREES = 180.0
 
 
 def write_curves(track: ExpressionTrack, path: str | Path) -> None:
-    """Write a track; the file appears complete or not at all. Raises OSError when the folder can't be written."""
-    path = Path(path)
+    """Write a track; the file appears complete or not at all. Raises EnvironmentProblem output_not_writable or
+    disk_full."""
     rows = ",\n  ".join(json.dumps([round(float(v), DECIMALS) for v in row]) for row in track.values)
     head = {"format": FORMAT, "fps": str(track.fps), "names": list(track.names)}
     text = json.dumps(head, indent=1)[:-2] + f',\n "values": [\n  {rows}\n ]\n}}\n'
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(Path(path), text.encode())
 
 
 def read_curves(path: str | Path) -> ExpressionTrack:
