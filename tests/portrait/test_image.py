@@ -6,9 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
+from PIL import Image, ImageCms
+
 from elocute.errors import BadInput
 from elocute.portrait.image import MAX_SIDE, load_image
-from PIL import Image, ImageCms
 
 
 @pytest.fixture(scope="module")

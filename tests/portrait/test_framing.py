@@ -1,0 +1,125 @@
+"""The output square and the background behind the person."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elocute.portrait.analyse import analyse
+from elocute.portrait.background import complete_background
+from elocute.portrait.face import detect_faces, face_height, roll_of
+from elocute.portrait.framing import EYE_LEVEL, LOOSE, choose_square, frame_portrait
+from elocute.values import REGION_NAMES
+
+
+def cropped(portrait, x0, y0, x1, y1):
+    """The portrait as if the photo had been only this part."""
+    part = np.s_[y0:y1, x0:x1]
+    x, y = x0, y0
+    landmarks = portrait.face.landmarks - [x, y, 0]
+    box = tuple(value - start for value, start in zip(portrait.face.box, (x, y, x, y), strict=True))
+    return replace(
+        portrait,
+        rgb=portrait.rgb[part],
+        matte=portrait.matte[part],
+        foreground=portrait.foreground[part],
+        regions={name: mask[part] for name, mask in portrait.regions.items()},
+        face=replace(portrait.face, landmarks=landmarks, box=box),
+    )
+
+
+@pytest.fixture(scope="module")
+def framed(portrait):
+    return frame_portrait(portrait, 256)
+
+
+def test_shapes_types_and_sums(framed):
+    assert framed.side == 256
+    for picture in (framed.rgb, framed.foreground, framed.background):
+        assert picture.shape == (256, 256, 3) and picture.dtype == np.uint8
+    assert framed.matte.shape == (256, 256) and 0 <= framed.matte.min() and framed.matte.max() <= 1
+    assert tuple(framed.regions) == REGION_NAMES
+    assert np.allclose(sum(framed.regions.values()), 1, atol=1e-5)
+
+
+def test_the_face_sits_where_it_should(framed, portrait):
+    eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / framed.side
+    assert eyes == pytest.approx(EYE_LEVEL, abs=0.02)
+    assert framed.side / face_height(framed.face) == pytest.approx(LOOSE, rel=0.02)
+    assert roll_of(framed.face.landmarks) == pytest.approx(roll_of(portrait.face.landmarks), abs=1e-6)
+
+
+def test_landmarks_move_with_the_picture(framed):
+    (seen,) = detect_faces(framed.rgb)
+    assert np.linalg.norm((seen.landmarks - framed.face.landmarks)[:, :2], axis=1).mean() < 1.0
+
+
+def test_origin_and_scale_lead_back_to_the_photo(framed, portrait):
+    back = framed.face.landmarks[:, :2] / framed.scale + framed.origin
+    assert np.allclose(back, portrait.face.landmarks[:, :2])
+
+
+def test_a_picture_is_put_together_again_from_its_layers(framed):
+    matte = framed.matte[..., None]
+    again = framed.foreground * matte + framed.background * (1 - matte)
+    solid = (framed.matte > 0.999) | (framed.matte < 0.001)
+    difference = np.abs(again - framed.rgb.astype(float))
+    assert difference[solid].mean() < 1 and difference.mean() < 2
+
+
+@pytest.mark.parametrize(
+    "part", [(0, 0, 512, 330), (90, 60, 420, 430), (140, 100, 512, 600), (0, 110, 380, 600), (150, 120, 380, 350)]
+)
+def test_a_tight_photo_still_gives_a_full_square(portrait, part):
+    tight = cropped(portrait, *part)
+    left, top, length = choose_square(tight)
+    assert top + length <= tight.matte.shape[0]  # the body reaches the lower edge
+    framed = frame_portrait(tight, 192)
+    assert framed.rgb.shape == (192, 192, 3)
+    inside = framed.face.landmarks[[33, 263, 61, 291], :2]
+    assert (inside > 0).all() and (inside < 192).all()
+    assert framed.matte[-1].max() > 0.9
+    assert np.allclose(sum(framed.regions.values()), 1, atol=1e-5)
+
+
+def test_background_is_exact_outside_and_different_inside(portrait):
+    background = complete_background(portrait.rgb, portrait.matte)
+    far = np.ones(portrait.matte.shape, bool)
+    reach = 12
+    for y, x in np.argwhere(portrait.matte > 0.02)[::7]:
+        far[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = False
+    assert far.any() and np.array_equal(background[far], portrait.rgb[far])
+    assert np.array_equal(background, complete_background(portrait.rgb, portrait.matte))  # the same every time
+    # Beside the head on the right is plain sky: so it is behind the head's right half.
+    sky = portrait.rgb[150:250, 420:500].reshape(-1, 3).mean(axis=0)
+    assert np.abs(background[150:250, 345:370].reshape(-1, 3).mean(axis=0) - sky).max() < 30
+
+
+def test_background_continues_stripes():
+    """Stripes behind a disc: the band inside its rim has stripes too, in step with those outside."""
+    y, x = np.mgrid[0:200, 0:200]
+    stripes = np.where((x // 8) % 2, 60, 200)
+    photo = np.repeat(stripes[..., None], 3, axis=2).astype(np.uint8)
+    disc = np.hypot(x - 100, y - 110) < 50
+    seen = photo.copy()
+    seen[disc] = (250, 0, 0)
+    filled = complete_background(seen, disc.astype(np.float32))
+    band = disc & (np.hypot(x - 100, y - 110) > 40)
+    assert np.abs(filled.astype(int) - photo)[band].mean() < 25
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_background_without_or_with_nothing_but_a_person(value):
+    photo = np.random.default_rng(0).integers(0, 255, (90, 70, 3), np.uint8)
+    background = complete_background(photo, np.full((90, 70), value, np.float32))
+    assert background.shape == photo.shape
+    assert value or np.array_equal(background, photo)
+
+
+def test_a_photo_lying_on_its_side_is_used_upright(tmp_path, portrait):
+    from PIL import Image
+
+    Image.fromarray(np.ascontiguousarray(np.rot90(portrait.rgb))).save(tmp_path / "lying.png")
+    lying = analyse(tmp_path / "lying.png")
+    assert np.array_equal(lying.rgb, portrait.rgb)
+    assert any("side" in note for note in lying.notes)
