@@ -75,7 +75,7 @@ def test_the_catalogue_says_everything_about_every_file():
 
 @pytest.mark.parametrize("role", [model.role for model in MODELS if model.bundled])
 def test_files_in_the_package_match_their_pinned_hash(role):
-    """Fails after a rebuild of the file until catalogue.py has the new hash and size."""
+    """Fails after a rebuild of the file until scripts/pin_bundled_models.py has run."""
     path = store.model_path(role)
     assert path.stat().st_size == find_model(role).bytes
 
