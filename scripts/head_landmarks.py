@@ -45,7 +45,13 @@ VIEWS = (
     (0.0, 0.05, 1.0, {"jawOpen": 0.35}),
 )
 SKIN = (0.85, 0.68, 0.58)
-PAINT = {1: (0.35, 0.12, 0.12), 2: (0.75, 0.45, 0.42), 3: (0.92, 0.92, 0.88), 4: (0.92, 0.92, 0.85), 5: (0.75, 0.38, 0.38)}
+PAINT = {  # by part: cavity, sockets, upper and lower teeth, tongue
+    1: (0.35, 0.12, 0.12),
+    2: (0.75, 0.45, 0.42),
+    3: (0.92, 0.92, 0.88),
+    4: (0.92, 0.92, 0.85),
+    5: (0.75, 0.38, 0.38),
+}
 
 FRONT_LIGHT = (0.0, 0.4, 0.9)  # light from one side pulls the chin's landmarks over
 
@@ -74,9 +80,7 @@ class LandmarkNetwork:
             c, s = np.cos(angle) * side / self._size, np.sin(angle) * side / self._size
             half = self._size / 2
             to_image = np.array([[c, -s, centre[0] - (c - s) * half], [s, c, centre[1] - (s + c) * half]])
-            crop = cv2.warpAffine(
-                rgb, to_image, (self._size, self._size), flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
-            )
+            crop = cv2.warpAffine(rgb, to_image, (self._size, self._size), flags=cv2.INTER_AREA | cv2.WARP_INVERSE_MAP)
             self._net.set_tensor(self._input["index"], crop[None].astype(np.float32) / 255)
             self._net.invoke()
             for detail in self._net.get_output_details():
@@ -85,7 +89,8 @@ class LandmarkNetwork:
                     raw = value.reshape(478, 3)
                 elif value.size == 1 and "score" not in detail["name"]:
                     score = max(score, float(value[0]))
-            points = np.concatenate([raw[:, :2] @ to_image[:, :2].T + to_image[:, 2], raw[:, 2:] * side / self._size], 1)
+            flat = raw[:, :2] @ to_image[:, :2].T + to_image[:, 2]
+            points = np.concatenate([flat, raw[:, 2:] * side / self._size], 1)
             eyes = points[263, :2] - points[33, :2]
             angle = float(np.arctan2(eyes[1], eyes[0]))
             low, high = points[:, :2].min(0), points[:, :2].max(0)

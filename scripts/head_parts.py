@@ -140,7 +140,8 @@ def eyeball_delta(helper: np.ndarray, delta: np.ndarray, sphere: np.ndarray) -> 
 def triangulate(quads: np.ndarray, vertices: np.ndarray) -> np.ndarray:
     """Two triangles per quad along the shorter diagonal, [2Q, 3]."""
     a, b, c, d = quads.T
-    first = np.linalg.norm(vertices[a] - vertices[c], axis=1) <= np.linalg.norm(vertices[b] - vertices[d], axis=1) + 1e-7
+    one_way, other_way = (np.linalg.norm(vertices[p] - vertices[q], axis=1) for p, q in ((a, c), (b, d)))
+    first = one_way <= other_way + 1e-7
     one = np.where(first[:, None], np.stack([a, b, c], 1), np.stack([a, b, d], 1))
     two = np.where(first[:, None], np.stack([a, c, d], 1), np.stack([b, c, d], 1))
     return np.stack([one, two], 1).reshape(-1, 3)
@@ -154,8 +155,10 @@ def smoothstep(x: np.ndarray, low: float, high: float) -> np.ndarray:
 def lip_weights(rings: Rings, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights [body] of upper and lower lip: 1 on the red of the lips, 0.5 on its border."""
     upper, lower = np.zeros(BODY.stop), np.zeros(BODY.stop)
-    weights = dict(zip(LIP_RINGS_OUT, (1, 1, 1, 1, 0.5), strict=True)) | {LIP_SEAM: 1.0} | dict(
-        zip(LIP_RINGS_IN, (1, 0.5), strict=True)
+    weights = (
+        dict(zip(LIP_RINGS_OUT, (1, 1, 1, 1, 0.5), strict=True))
+        | {LIP_SEAM: 1.0}
+        | dict(zip(LIP_RINGS_IN, (1, 0.5), strict=True))
     )
     for (top, _), weight in weights.items():
         ring = ring_through(rings, vertices, top)

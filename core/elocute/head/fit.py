@@ -208,7 +208,8 @@ def bounded_step(problem: Problem, estimate: Estimate, normal: np.ndarray, gradi
     first = 7 + problem.identities
     for _ in range(6):
         free = ~held
-        step[free] = -np.linalg.solve(normal[np.ix_(free, free)], gradient[free] + normal[np.ix_(free, held)] @ step[held])
+        right = gradient[free] + normal[np.ix_(free, held)] @ step[held]
+        step[free] = -np.linalg.solve(normal[np.ix_(free, free)], right)
         if len(gradient) == 7:
             break
         units = estimate.coefficients[problem.identities :] + step[first:]

@@ -48,9 +48,10 @@ class HeadModel:
 
     `base` [V, 3] metres, the average head with lips closed; `faces` [F, 3], counter-clockwise seen from outside;
     `vertex_part` [V] and `face_part` [F] index `parts`; `mirror` [V] is each vertex's twin on the other side;
-    `uv` [V, 2] MakeHuman's texture coordinates; `regions` name -> weight [V] in 0..1; `landmark_faces` [478] and
-    `landmark_weights` [478, 3] place MediaPipe's landmarks; `landmark_mirror` [478]; `seams`: lips, lids_left,
-    lids_right.
+    `uv` [V, 2]: MakeHuman's texture coordinates on skin and tongue; on teeth the place along the row of 14, and from
+    the gum in front (0) over the edge (0.6) to the gum behind (1); on eyeballs the view from the front;
+    `regions` name -> weight [V] in 0..1; `landmark_faces` [478] and `landmark_weights` [478, 3] place MediaPipe's
+    landmarks, `landmark_mirror` [478] is each one's twin; `seams`: lips, lids_left, lids_right.
     """
 
     base: np.ndarray
@@ -131,13 +132,15 @@ def load_head_model() -> HeadModel:
     count = len(data["vertices"])
 
     def rows(name: str) -> SparseRows:
-        return SparseRows(*(data[f"{name}.{k}"] for k in ("start", "vertex", "value")), count)
+        start, vertex, value = (data[f"{name}.{key}"] for key in ("start", "vertex", "value"))
+        return SparseRows(start, vertex, value, count)
 
     fields = rows("seam_fields").dense()
     seams = {}
     for name in ("lips", "lids_left", "lids_right"):
-        chains = [data[f"{name}.{k}"] for k in ("upper", "lower", "lower_of_upper", "upper_of_lower")]
-        seams[name] = Seam.with_fields(*chains, data["seam_movers"], fields)
+        upper, lower = data[f"{name}.upper"], data[f"{name}.lower"]
+        across = data[f"{name}.lower_of_upper"], data[f"{name}.upper_of_lower"]
+        seams[name] = Seam.with_fields(upper, lower, *across, data["seam_movers"], fields)
     return HeadModel(
         base=data["vertices"],
         faces=data["faces"],

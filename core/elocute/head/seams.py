@@ -39,9 +39,7 @@ class Seam:
         number = {int(v): k for k, v in enumerate(movers)}
         mine = fields[[number[int(v)] for v in np.concatenate([upper[1:-1], lower[1:-1]])]]
         touched = np.flatnonzero(np.abs(mine).max(0) > 0)
-        return cls(
-            upper, lower, lower_of_upper, upper_of_lower, touched, np.ascontiguousarray(mine[:, touched].T)
-        )
+        return cls(upper, lower, lower_of_upper, upper_of_lower, touched, np.ascontiguousarray(mine[:, touched].T))
 
     def openings(self, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vectors from each upper vertex's opposite point to it [U, 3], and from each lower vertex up to its own

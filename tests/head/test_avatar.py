@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from elocute.head.fit import fit_head
+from elocute.head.model import AvatarHead, HeadModel
+
+Make = Callable[..., np.ndarray]
+
+PHOTOS = {
+    "closed": {},
+    "toothy smile": {"jawOpen": 0.2, "mouthSmileBoth": 0.7, "mouthUpperUpBoth": 0.6, "mouthLowerDownBoth": 0.2},
+    "speaking": {"jawOpen": 0.5, "mouthFunnel": 0.2},
+    "squinting": {"eyeSquintBoth": 0.6, "mouthStretchBoth": 0.3},
+}
+
+
+@pytest.fixture(scope="module", params=list(PHOTOS))
+def avatar(
+    request: pytest.FixtureRequest, model: HeadModel, units: Make, random_identity: Make, photographed: Make
+) -> AvatarHead:
+    shown = units(**PHOTOS[request.param])
+    shape = model.vertices(random_identity(model, 11), shown)
+    face, _ = photographed(model, shape, shown, (12, -5, 4), noise=0.7)
+    return AvatarHead(model, fit_head(model, face, (640, 640)))
+
+
+def widest(avatar: AvatarHead, seam: str, vertices: np.ndarray) -> float:
+    """Widest opening of a seam in metres."""
+    return max(float(np.linalg.norm(gap, axis=1).max()) for gap in avatar.model.seams[seam].openings(vertices))
+
+
+def deepest(avatar: AvatarHead, seam: str, vertices: np.ndarray) -> float:
+    """How far lips or lids pass through each other, metres."""
+    return max(float(-gap[:, 1].min()) for gap in avatar.model.seams[seam].openings(vertices))
+
+
+def test_zero_closes_the_lips_whatever_the_photo_shows(avatar: AvatarHead, units: Make) -> None:
+    assert widest(avatar, "lips", avatar.vertices(units())) < 3e-4
+
+
+def test_photo_expression_reproduces_the_photo(avatar: AvatarHead) -> None:
+    fit = avatar.fit
+    expected = avatar.model.vertices(fit.identity, fit.expression, fit.offsets + fit.expression_offsets)
+    assert avatar.presence(fit.expression) == pytest.approx(1) or np.abs(fit.expression_offsets).max() < 1e-3
+    if avatar.presence(fit.expression) > 0.999:
+        assert np.abs(avatar.vertices(fit.expression) - expected).max() < 3e-4
+
+
+@pytest.mark.parametrize("opened", [0.1, 0.4, 1.0])
+def test_mouth_close_undoes_jaw_open(avatar: AvatarHead, opened: float, units: Make) -> None:
+    shut = avatar.vertices(units(jawOpen=opened, mouthClose=opened))
+    assert widest(avatar, "lips", shut) < 5e-4
+    assert widest(avatar, "lips", avatar.vertices(units(jawOpen=opened))) > 0.02 * opened
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_blink_shuts_the_lids_over_the_eyeball(avatar: AvatarHead, side: str, units: Make) -> None:
+    shut = avatar.vertices(units(eyeBlinkBoth=1.0))
+    assert widest(avatar, f"lids_{side}", shut) < 5e-4
+    model = avatar.model
+    ball = model.eyeballs[("left", "right").index(side)]
+    centre = model.eye_centres(shut)[("left", "right").index(side)]
+    radius = np.linalg.norm(shut[ball[0]] - centre)
+    seam = model.seams[f"lids_{side}"]
+    assert np.linalg.norm(shut[seam.upper] - centre, axis=1).min() > radius - 3e-4
+
+
+def test_zero_keeps_the_photos_eyes_open(avatar: AvatarHead, units: Make) -> None:
+    at_rest = avatar.vertices(units())
+    in_photo = avatar.vertices(avatar.fit.expression)
+    for seam in ("lids_left", "lids_right"):
+        assert widest(avatar, seam, at_rest) == pytest.approx(widest(avatar, seam, in_photo), rel=0.3)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lips_and_lids_never_pass_through_each_other(avatar: AvatarHead, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = avatar.vertices((rng.random(52) * (rng.random(52) < 0.25)).astype(np.float32))
+    for seam in ("lids_left", "lids_right"):
+        assert deepest(avatar, seam, shape) < 6e-4
+
+
+def test_seal_draws_the_lips_together(avatar: AvatarHead, units: Make) -> None:
+    parted = units(jawOpen=0.2, mouthFunnel=0.3, mouthUpperUpBoth=0.2)
+    open_width = widest(avatar, "lips", avatar.vertices(parted))
+    assert widest(avatar, "lips", avatar.vertices(parted, seal=1.0)) < 5e-4
+    assert 0.3 * open_width < widest(avatar, "lips", avatar.vertices(parted, seal=0.5)) < 0.7 * open_width
+
+
+def test_motion_is_continuous(avatar: AvatarHead, units: Make) -> None:
+    start, end = units(), units(jawOpen=0.5, mouthSmileBoth=0.6, eyeBlinkBoth=1.0, eyeLookUpBoth=0.4)
+    steps = [avatar.vertices(start + t * (end - start)) for t in np.linspace(0, 1, 41)]
+    jumps = [np.abs(b - a).max() for a, b in zip(steps, steps[1:], strict=False)]
+    assert max(jumps) < 2.5e-3
+
+
+def test_a_frame_takes_little_time(avatar: AvatarHead, units: Make) -> None:
+    values = units(jawOpen=0.3, eyeBlinkBoth=0.5)
+    avatar.vertices(values)
+    times = []
+    for _ in range(20):
+        started = time.perf_counter()
+        avatar.vertices(values)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.005

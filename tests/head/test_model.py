@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from elocute.head.eyes import look_angles, look_units
+from elocute.head.model import HeadModel
+from elocute.values import ARKIT_NAMES
+
+Make = Callable[..., np.ndarray]
+
+
+def test_vertices_are_linear_in_identity_and_expression(model: HeadModel, units: Make, random_identity: Make) -> None:
+    one, two = random_identity(model, 1), random_identity(model, 2)
+    a, b = units(jawOpen=0.4, mouthPucker=0.3), units(mouthSmileBoth=0.5)
+    both = model.vertices(one + two, a + b)
+    parts = model.vertices(one, a) + model.vertices(two, b) - model.base
+    assert np.abs(both - parts).max() < 1e-6
+
+
+def test_mirror_pairs_vertices_faces_and_landmarks(model: HeadModel) -> None:
+    mirror = model.mirror
+    assert (mirror[mirror] == np.arange(len(mirror))).all()
+    flip = np.array([-1, 1, 1])
+    assert np.abs(model.base[mirror] * flip - model.base).max() < 1e-6
+    points = model.landmarks(model.base)
+    assert np.abs(points[model.landmark_mirror] * flip - points).max() < 1.5e-3
+    assert (model.landmark_mirror[[33, 61, 78, 133, 159, 1]] == [263, 291, 308, 362, 386, 1]).all()
+
+
+@pytest.mark.parametrize("name", [n for n in ARKIT_NAMES if n.endswith("Left") and n != "jawLeft"])
+def test_left_unit_is_the_mirror_image_of_the_right_one(model: HeadModel, name: str) -> None:
+    left = model.expression[ARKIT_NAMES.index(name)]
+    right = model.expression[ARKIT_NAMES.index(name.removesuffix("Left") + "Right")]
+    difference = np.abs(left[model.mirror] * [-1, 1, 1] - right)
+    assert difference.max() < 1.2e-3  # MakeHuman's own left and right differ by a millimetre in a few spots
+    assert difference.mean() < 2e-5
+
+
+def test_left_is_towards_plus_x(model: HeadModel) -> None:
+    moved = np.linalg.norm(model.expression[ARKIT_NAMES.index("eyeBlinkLeft")], axis=1)
+    assert model.base[moved > 1e-3, 0].min() > -0.003
+    assert model.landmarks(model.base)[263, 0] > 0.03
+    assert model.eye_centres(model.base)[0, 0] > 0.02
+
+
+def test_faces_look_outwards(model: HeadModel) -> None:
+    for part in ("eye_left", "eye_right", "tongue"):
+        corners = model.base[model.faces[model.part_faces(part)]].astype(float)
+        corners = corners - corners.mean((0, 1))
+        assert np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() > 0, part
+    nose = model.landmark_faces[1]
+    a, b, c = model.base[model.faces[nose]]
+    assert np.cross(b - a, c - a)[2] > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lips_of_any_person_touch_at_rest(model: HeadModel, seed: int, random_identity: Make) -> None:
+    shape = model.vertices(random_identity(model, seed), None)
+    for gap in model.seams["lips"].openings(shape):
+        assert np.linalg.norm(gap, axis=1).max() < 3e-4
+
+
+def test_inner_lip_and_lid_landmarks_lie_on_the_seams(model: HeadModel, units: Make) -> None:
+    points = model.landmarks(model.base)
+    for name, upper, lower in (("lips", (81, 13, 311), (178, 14, 402)), ("lids_right", (160, 158), (144, 153))):
+        seam = model.seams[name]
+        for chain, landmarks in ((seam.upper, upper), (seam.lower, lower)):
+            for landmark in landmarks:
+                a, b = model.base[chain[:-1]], np.diff(model.base[chain], axis=0)
+                t = np.clip(((points[landmark] - a) * b).sum(1) / (b**2).sum(1), 0, 1)[:, None]
+                assert np.linalg.norm(a + t * b - points[landmark], axis=1).min() < 1e-5
+    opened = model.landmarks(model.vertices(None, units(jawOpen=0.5)))
+    assert opened[13, 1] - opened[14, 1] > 0.012
+
+
+def test_jaw_carries_lower_teeth_and_tongue_but_not_the_upper_teeth(model: HeadModel) -> None:
+    shift = model.expression[ARKIT_NAMES.index("jawOpen")]
+    assert shift[model.part("teeth_lower"), 1].mean() < -0.01
+    assert shift[model.part("tongue"), 1].mean() < -0.008
+    assert np.abs(shift[model.part("teeth_upper")]).max() < 1e-5
+    assert model.expression[ARKIT_NAMES.index("tongueOut")][model.part("tongue"), 2].mean() > 0.005
+
+
+def test_eyeballs_turn_about_their_centres(model: HeadModel, units: Make) -> None:
+    shape = model.vertices(None, units(eyeLookOutLeft=1.0, eyeLookUpBoth=0.5))
+    left, right = model.eyeballs
+    assert np.allclose(model.eye_centres(shape), model.eye_centres(model.base), atol=1e-6)
+    pupil = shape[left[0]] - model.eye_centres(shape)[0]
+    assert np.degrees(np.arctan2(pupil[0], pupil[2])) == pytest.approx(28, abs=0.5)
+    assert pupil[1] > 0
+    assert abs(shape[right[0], 0] - model.base[right[0], 0]) < 1e-6
+
+
+@pytest.mark.parametrize("angles", [((0.2, 0.1), (0.1, -0.2)), ((-0.3, -0.1), (-0.3, 0.0))])
+def test_look_units_invert_look_angles(angles: tuple[tuple[float, float], tuple[float, float]], units: Make) -> None:
+    assert np.allclose(look_angles(units(**look_units(*angles))), angles, atol=1e-6)
+
+
+def test_regions_are_weights_where_they_should_be(model: HeadModel) -> None:
+    points = model.landmarks(model.base)
+    nose = int(np.linalg.norm(model.base - points[1], axis=1).argmin())
+    lip = int(np.linalg.norm(model.base - points[14], axis=1).argmin())
+    for weight in model.regions.values():
+        assert weight.min() >= 0 and weight.max() <= 1
+    assert model.regions["face"][nose] == pytest.approx(1)
+    assert model.regions["neck"][nose] == 0
+    assert model.regions["lips_lower"][lip] + model.regions["lips_upper"][lip] >= 1
+    assert model.regions["neck"][model.base[:, 1] < -0.15].min() > 0.9
