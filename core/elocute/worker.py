@@ -49,6 +49,8 @@ class Requests:
         self._cancel = threading.Event()
         self._ended = threading.Event()
         self._idle = threading.Event()
+        self._waiting = 0  # jobs that have come and are not done: a cancel while there is none means nothing
+        self._lock = threading.Lock()
         threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
 
     def cancelled(self) -> bool:
@@ -63,21 +65,25 @@ class Requests:
                 return
             self._idle.clear()
             yield request
-            self._cancel.clear()  # a late cancel was for the job that just ended
+            with self._lock:
+                self._waiting -= 1
+                self._cancel.clear()  # a late cancel was for the job that just ended
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
             if not line.strip():
                 continue
+            request: Job | Cancel | BadInput
             try:
                 request = decode_request(line)
             except BadInput as error:
-                self._jobs.put(error)
-                continue
-            if isinstance(request, Cancel):
-                self._cancel.set()
-            else:
-                self._jobs.put(request)
+                request = error
+            with self._lock:
+                if not isinstance(request, Cancel):
+                    self._waiting += 1
+                    self._jobs.put(request)
+                elif self._waiting:
+                    self._cancel.set()
         self._ended.set()
         self._jobs.put(None)
         if not self._idle.wait(GRACE_SECONDS):
