@@ -25,13 +25,14 @@ HAIR_THICKNESS = 0.005  # hair and cloth are soft at this scale
 DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and still count as shown
 SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
 RIM = 0.03  # of the side: rim light and matting errors reach so far in from the outline
+SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 30.0  # how far seen colour spreads over unseen surface, against the pivot's own colour
 
 
 @dataclass(frozen=True)
 class Sight:
     """What the portrait's camera sees of the head: uv [V, 3] image space; normal [V, 3] unit, camera space; facing
-    [V] cosine; shown [V] 0..1; depth [R, R] of the head's own outer surface (inf: none)."""
+    [V] cosine; shown [V] 0 or 1; depth [R, R] of the head's own outer surface (inf: none)."""
 
     uv: np.ndarray
     normal: np.ndarray
@@ -52,18 +53,6 @@ def look(points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens:
     open_to_view = (uv[:, 2] <= farthest[y, x] + DEPTH_SLACK) | (farthest[y, x] == 0)
     shown = np.where(open_to_view & (facing > 0), 1.0, 0.0)
     return Sight(uv, normals, facing.astype(np.float32), shown.astype(np.float32), depth)
-
-
-def spread_one_ring(value: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Each vertex takes the largest value among itself and its neighbours, [V].
-
-    A triangle half hidden behind another surface must still show the photo on its visible half.
-    """
-    out = value.copy()
-    top = value[faces].max(1)
-    for k in range(3):
-        np.maximum.at(out, faces[:, k], top)
-    return out
 
 
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -87,6 +76,16 @@ def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray) -> np.nda
     return np.stack([solve(weight * 10 * values[:, c]) for c in range(values.shape[1])], 1)
 
 
+def bare_skin(photo: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """[R, R] 0..1: pixels of the face's own hue, lighter or darker; tells a bare neck from a collar."""
+    face = np.median(photo[skin > 0.5], axis=0)
+    total = photo.sum(2)
+    light = total / face.sum()
+    hue = np.abs(photo / (total[..., None] + 0.05) - face / (face.sum() + 0.05)).max(2)
+    like = np.clip(2 - hue / SKIN_HUE, 0, 1) * np.clip(4 * light - 0.8, 0, 1) * np.clip(4 - 3 * light, 0, 1)
+    return like.astype(np.float32)
+
+
 def part_members(
     regions: dict[str, np.ndarray], photo: np.ndarray, uv: np.ndarray, names: tuple[str, ...]
 ) -> np.ndarray:
@@ -95,10 +94,7 @@ def part_members(
     `neck_shoulders` holds both bare neck and clothes: what has the face's skin colour counts as skin.
     """
     value = {name: sample(mask, uv) for name, mask in regions.items()}
-    face = regions["skin"] > 0.5
-    mean, spread = photo[face].mean(0), photo[face].std(0) + 0.08
-    unlike = (((sample(photo, uv) - mean) / spread) ** 2).mean(1)
-    bare = np.exp(-unlike / 2)
+    bare = sample(bare_skin(photo, regions["skin"]), uv)
     out = np.zeros((len(uv), len(names)), np.float32)
     out[:, names.index("lips")] = value["lips"]
     out[:, names.index("hair")] = value["hair"]

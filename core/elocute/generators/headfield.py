@@ -18,17 +18,20 @@ from ..head.surface import vertex_normals
 from ..portrait.fill import push_pull
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
 from ..values import Camera, HeadFit
-from .appearance import PARTS, Appearance
+from .appearance import PARTS, Appearance, harmonics
 from .canonical import (
-    HAIR_THICKNESS, LAYER_OF_PART, SKIN_THICKNESS, SOLIDITY_BLUR, completed_colour, look, part_members, rim_distance,
+    HAIR_THICKNESS, LAYER_OF_PART, SKIN_THICKNESS, SOLIDITY_BLUR, bare_skin, completed_colour, look, part_members, rim_distance,
     sample,
-    spread_one_ring,
 )  # fmt: skip
 from .motion import FieldMotion, to_camera
 from .planes import Layers
 from .relief import Relief, build_relief
 
 FIT_ARRAYS = ("identity", "expression", "offsets", "expression_offsets")
+LIDS = ("lid_upper_l", "lid_upper_r")
+NECK_SHADE = 0.92
+UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
+FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
 MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.10
 CHIN_LANDMARK = 152
@@ -69,6 +72,7 @@ class Geometry:
     facing: np.ndarray
     uv: np.ndarray
     members: np.ndarray  # [V, PARTS]
+    shadow: np.ndarray  # [R, R], see Shells
     mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
 
 
@@ -80,14 +84,13 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     head_layer = layer_of[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
     sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side)
-    shown = spread_one_ring(sight.shown, skin_faces)
     ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
     relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
     motion = field_motion(scene.fit, head, model, relief)
-    return _join(scene, model, motion, relief, sight, shown, head_layer, layer_of)
+    return _join(scene, model, motion, relief, sight, head_layer, layer_of)
 
 
-def _join(scene, model, motion, relief: Relief, sight, shown, head_layer, layer_of) -> Geometry:  # type: ignore[no-untyped-def]
+def _join(scene, model, motion, relief: Relief, sight, head_layer, layer_of) -> Geometry:  # type: ignore[no-untyped-def]
     count, extra = len(sight.uv), len(relief.points)
     lens = scene.lens
     relief_uv = np.stack([lens[0] * relief.points[:, k] / relief.points[:, 2] + lens[k + 1] for k in (0, 1)], 1)
@@ -95,6 +98,7 @@ def _join(scene, model, motion, relief: Relief, sight, shown, head_layer, layer_
     view = relief.points / np.linalg.norm(relief.points, axis=1, keepdims=True)
     uv = np.concatenate([sight.uv[:, :2], relief_uv])
     members = part_members(scene.regions, scene.photo, uv, PARTS)
+    _presume_members(members[:count], sight.shown, model.regions["scalp"])
     for part, name in ((6, "teeth_upper"), (6, "teeth_lower"), (7, "tongue"), (1, "mouth_cavity")):
         members[:count][model.vertex_part == model.parts.index(name)] = np.eye(len(PARTS))[part]
     for name in ("eye_left", "eye_right"):
@@ -108,16 +112,25 @@ def _join(scene, model, motion, relief: Relief, sight, shown, head_layer, layer_
         motion=motion,
         faces=np.concatenate([model.faces, relief.faces + count]).astype(np.int32),
         layer=np.concatenate([head_layer, np.full(len(relief.faces), RELIEF)]).astype(np.uint8),
-        shown=np.concatenate([shown, np.ones(extra)]).astype(np.float32),
+        shown=np.concatenate([sight.shown, np.ones(extra)]).astype(np.float32),
         normal=np.concatenate([sight.normal, relief_normal]).astype(np.float32),
         facing=np.concatenate([sight.facing, -(relief_normal * view).sum(1)]).astype(np.float32),
-        uv=uv, members=members, mouth_light=mouth_light.astype(np.float32),
+        uv=uv, members=members, shadow=cv2.dilate(sight.depth, np.ones((3, 3), np.uint8)), mouth_light=mouth_light.astype(np.float32),
     )  # fmt: skip
+
+
+def _presume_members(members: np.ndarray, shown: np.ndarray, scalp: np.ndarray) -> None:
+    """Unseen head surface is skin, or what the seen scalp mostly is; never what happens to lie in front of it."""
+    hidden = shown < 0.5
+    visible = (shown > 0.5) & (scalp > 0.5)
+    members[hidden] = np.eye(len(PARTS))[PARTS.index("skin")]
+    if visible.any():
+        members[hidden & (scalp > 0.5)] = members[visible].mean(0)
 
 
 def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers) -> Shells:
     """The field as its latents alone describe it: no texel of the photo, only the matte's outline."""
-    colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None]
+    colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None] ** FLESH
     count = len(geometry.uv)
     relief = np.arange(count) >= len(geometry.motion.rest_head)
     camera = scene.fit.camera
@@ -126,31 +139,57 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
         seen=np.zeros(count, np.float32), fill=colour.astype(np.float32),
         solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
         thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
-        normal=geometry.normal, planes=layers.planes, focal=camera.focal, cx=camera.cx, cy=camera.cy,
+        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow, focal=camera.focal, cx=camera.cx, cy=camera.cy,
     )  # fmt: skip
 
 
 def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers, model: HeadModel) -> Shells:
     """The field with the photo's layers in its planes: where tuning starts."""
     latent = latent_shells(scene, geometry, appearance, layers)
-    seen = geometry.shown.copy()
+    seen = np.ones(len(geometry.shown), np.float32)
     fill = latent.fill.copy()
     count = len(geometry.motion.rest_head)
     layer_of = model_layers(model)[model.vertex_part]
     skin = np.flatnonzero(layer_of == SKIN)
     own = sample(layers.planes[SKIN, ..., :3], geometry.uv[:count])
     inside = rim_distance(scene.matte)
-    trust = np.where(layer_of == SKIN, seen[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
+    trust = np.where(layer_of == SKIN, geometry.shown[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
     trust *= sample(inside, geometry.uv[:count])
+    trust *= 1 - geometry.members[:count, PARTS.index("clothes")]  # no collar's colour spreads over a neck
     fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
+    fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
+    _fill_lids(geometry, model, layers, fill)
+    _fill_neck(scene, geometry, model, layers, fill)
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
     fill[count:] = sample(smooth, geometry.uv[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
     teeth = np.flatnonzero(layer_of == TEETH)
     seen[teeth] = sample(layers.opening, geometry.uv[teeth]) if layers.shows_teeth else 0
-    fill[teeth] = layers.tooth * geometry.mouth_light[teeth, None]
+    shading = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.7, 1.1)
+    fill[teeth] = np.clip(layers.tooth * shading * geometry.mouth_light[teeth, None], 0, 1)
     return replace(latent, seen=seen, fill=fill)
+
+
+def _fill_lids(geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+    """A lid's own pixels are lashes and folds; closed, it shows skin like that around it."""
+    weight = np.clip(3 * np.maximum(*(model.regions[name] for name in LIDS)), 0, 1)
+    at = np.flatnonzero(weight > 0)
+    skin = sample(layers.lid, geometry.uv[at])
+    fill[at] += weight[at, None] * (skin - fill[at])
+
+
+def _fill_neck(scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+    """The neck behind the chin is the visible neck continued, in the chin's shade."""
+    count = len(model.vertex_part)
+    weight = model.regions["neck"] * (1 - geometry.shown[:count])
+    neck = scene.regions["neck_shoulders"] > 0.8
+    like = bare_skin(scene.photo, scene.regions["skin"]) > 0.7
+    if (neck & like).sum() < 4e-4 * scene.side**2:
+        return
+    continued = push_pull(layers.planes[SKIN, ..., :3], (neck & like).astype(np.float32))
+    at = np.flatnonzero(weight > 0)
+    fill[at] += weight[at, None] * (NECK_SHADE * sample(continued, geometry.uv[at]) - fill[at])
 
 
 def _solidity(scene: Scene, uv: np.ndarray) -> np.ndarray:
@@ -173,7 +212,7 @@ class HeadField:
         shells, relief, fit = self.shells, self.motion.relief, self.fit
         camera = fit.camera
         return {
-            **{f"shells.{name}": getattr(shells, name) for name in ("seen", "fill", "solid", "normal")},
+            **{f"shells.{name}": getattr(shells, name) for name in ("seen", "fill", "solid", "normal", "shadow")},
             "shells.planes": shells.planes.astype(np.float16),
             "relief.points": relief.points, "relief.faces": relief.faces,
             "relief.bound": relief.bound.astype(np.int32), "relief.weights": relief.weights,
@@ -204,7 +243,7 @@ class HeadField:
             layer=np.concatenate([head_layer, np.full(len(relief.faces), RELIEF)]).astype(np.uint8),
             thickness=np.where(is_relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
             planes=arrays["shells.planes"].astype(np.float32), focal=camera.focal, cx=camera.cx, cy=camera.cy,
-            **{name: arrays[f"shells.{name}"] for name in ("seen", "fill", "solid", "normal")},
+            **{name: arrays[f"shells.{name}"] for name in ("seen", "fill", "solid", "normal", "shadow")},
         )  # fmt: skip
         return cls(shells, motion, arrays["background"], fit)
 

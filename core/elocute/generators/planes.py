@@ -18,8 +18,11 @@ from ..rendering.shells import EYES, PLANES, RELIEF, SKIN, TEETH
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 336, 296, 334, 293, 300))
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
+PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
+DIM_SKIN = 0.7  # of the face's median brightness
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
 
@@ -27,18 +30,20 @@ IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRG
 @dataclass(frozen=True)
 class Layers:
     """planes [PLANES, R, R, 4] sRGB + alpha in 0..1; tooth [3] sRGB colour of the teeth; shows_teeth: the photo
-    shows them; opening [R, R] 0..1: the mouth's opening in the photo."""
+    shows them; opening [R, R] 0..1: the mouth's opening in the photo; lid [R, R, 3]: what skin would be without
+    eyes and brows."""
 
     planes: np.ndarray
     tooth: np.ndarray
     shows_teeth: bool
     opening: np.ndarray
+    lid: np.ndarray
 
 
 def split_layers(
-    photo: np.ndarray, matte: np.ndarray, background: np.ndarray, landmarks: np.ndarray
+    photo: np.ndarray, matte: np.ndarray, background: np.ndarray, skin: np.ndarray, landmarks: np.ndarray
 ) -> Layers:
-    """photo, background float32 [R, R, 3] 0..1 sRGB; matte [R, R]; landmarks [478, 2+] in pixels of the photo."""
+    """photo, background float32 [R, R, 3] 0..1 sRGB; matte, skin [R, R]; landmarks [478, 2+] in photo pixels."""
     side = photo.shape[0]
     xy = landmarks[:, :2]
     span = float(np.linalg.norm(xy[33] - xy[263]))
@@ -48,12 +53,13 @@ def split_layers(
     holes = np.maximum.reduce([*eyes, mouth])
     planes = np.empty((PLANES, side, side, 4), np.float32)
     planes[RELIEF, ..., :3], planes[RELIEF, ..., 3] = own, matte
-    planes[SKIN, ..., :3] = fill_openings(own, eyes, mouth, LASH * span)
+    lid = lid_skin(own, skin, eyes, landmarks, LASH * span)
+    planes[SKIN, ..., :3] = fill_openings(own, lid, eyes, mouth, LASH * span)
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     teeth, tooth, shown = complete_teeth(own, mouth, xy)
     planes[TEETH, ..., :3], planes[TEETH, ..., 3] = teeth, 1
-    return Layers(planes, tooth, shown, mouth)
+    return Layers(planes, tooth, shown, mouth, lid)
 
 
 def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -66,15 +72,32 @@ def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.nd
     return solved * trust + inner * (1 - trust)
 
 
-def fill_openings(own: np.ndarray, eyes: list[np.ndarray], mouth: np.ndarray, lash: float) -> np.ndarray:
+def lid_skin(
+    own: np.ndarray, skin: np.ndarray, eyes: list[np.ndarray], landmarks: np.ndarray, lash: float
+) -> np.ndarray:
+    """What a closed lid shows, [R, R, 3]: half the bare skin around eyes and brows, half the socket's own shade."""
+    side = own.shape[0]
+    level = own.mean(2)
+    lit = level > DIM_SKIN * np.median(level[skin > 0.8])  # lashes and folds don't spread
+    bare = ((skin > 0.8) & lit).astype(np.float32) * (1 - brows(landmarks, side))
+    grow = max(1, round(lash))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
+    lashes = (cv2.dilate(np.maximum(*eyes), kernel) > 0.01).astype(np.float32)
+    mixed = 0.5 * (push_pull(own, (bare > 0.8).astype(np.float32)) + push_pull(own, 1 - lashes))
+    return cv2.GaussianBlur(mixed, (0, 0), 0.01 * side)
+
+
+def fill_openings(
+    own: np.ndarray, lid: np.ndarray, eyes: list[np.ndarray], mouth: np.ndarray, lash: float
+) -> np.ndarray:
     """Skin continued over eye openings and mouth; lashes and lip edges stay in the plane but don't spread."""
     out = own.copy()
-    reach = max(1, round(lash))
-    for hole, grow in ((np.maximum(*eyes), reach), (mouth, max(1, reach // 2))):
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-        wide = (cv2.dilate(hole, kernel) > 0.01).astype(np.float32)
-        smooth = push_pull(own, 1 - wide)
-        out += hole[..., None] * (smooth - out)
+    grow = max(1, round(lash / 2))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
+    wide = (cv2.dilate(mouth, kernel) > 0.01).astype(np.float32)
+    out += mouth[..., None] * (push_pull(own, 1 - wide) - out)
+    soft = cv2.erode(np.maximum(*eyes), np.ones((3, 3)))
+    out += cv2.GaussianBlur(soft, (0, 0), max(0.6, lash / 4))[..., None] * (lid - out)
     return out
 
 
@@ -109,12 +132,31 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
 
 def complete_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     """Teeth continued past the lips from those that the photo shows. Returns plane, mean colour, shown or not."""
-    width = float(np.linalg.norm(xy[78] - xy[308]))
-    level = own.mean(2)
-    skin = np.median(own[polygon_mask(xy[list(OUTER_LIPS)], *own.shape[:2]) > 0.5], axis=0)
-    spread = own.max(2) - own.min(2)
-    teeth = (mouth > 0.9) & (level > skin.mean()) & (spread < 0.3)
-    if teeth.sum() < 0.02 * width**2:
-        return own, IVORY * min(1.0, skin.mean() * 1.5), False
-    tooth = np.median(own[teeth], axis=0)
+    teeth = visible_teeth(own, mouth, xy)
+    if teeth is None:
+        lips = own[lip_mask(mouth, xy)]
+        return own, IVORY * np.clip(1.7 * np.median(lips.mean(1)), 0.55, 1), False
+    tooth = np.quantile(own[teeth], 0.6, axis=0)
     return push_pull(own, teeth.astype(np.float32)), tooth.astype(np.float32), True
+
+
+def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> np.ndarray | None:
+    """Pixels [R, R] where the photo shows teeth (paler and lighter than the lips), or None when it shows none."""
+    lips = own[lip_mask(mouth, xy)]
+    level, spread = own.mean(2), own.max(2) - own.min(2)
+    pale = spread < 0.75 * np.median(lips.max(1) - lips.min(1))
+    teeth = (mouth > 0.9) & pale & (level > np.quantile(lips.mean(1), 0.6))
+    width, gap = np.linalg.norm(xy[78] - xy[308]), np.linalg.norm(xy[13] - xy[14])
+    return teeth if gap > PARTED * width and teeth.sum() > 0.2 * (mouth > 0.9).sum() else None
+
+
+def lip_mask(mouth: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Pixels of the lips themselves."""
+    return (polygon_mask(xy[list(OUTER_LIPS)], *mouth.shape) > 0.5) & (mouth < 0.1)
+
+
+def brows(landmarks: np.ndarray, side: int) -> np.ndarray:
+    """Mask [side, side] of both eyebrows and the eye openings under them."""
+    masks = [polygon_mask(landmarks[list(ring), :2], side, side) for ring in (*BROWS, RIGHT_EYE, LEFT_EYE)]
+    grown = cv2.dilate(np.maximum.reduce(masks), np.ones((3, 3), np.uint8), iterations=max(1, side // 170))
+    return grown.astype(np.float32)

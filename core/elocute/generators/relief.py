@@ -16,6 +16,7 @@ from scipy.sparse import linalg
 from scipy.spatial import cKDTree
 
 CELLS = 128  # relief cells along the picture's side: 4 px at 512; the matte carries the finer shape
+BEYOND = 14  # cells beyond the picture: what a turn brings in from there is the edge continued, not a hole
 OVERLAP = 1.6  # cells that the relief reaches under the head's own surface, so that no seam opens between them
 PRIOR_WEIGHT = 0.004  # membrane against ear plane: the surface's own depth reaches about 1/sqrt(weight) = 16 cells
 BEHIND = 0.006  # metres the relief dips under the head's surface where both exist, so that the surface wins
@@ -44,21 +45,22 @@ def build_relief(
     pixels; plane: a point and the normal of the ear plane in camera space; head_points [K, 3] outer head vertices."""
     side = matte.shape[0]
     step = side / CELLS
-    at = np.arange(CELLS + 1) * step
+    at = np.arange(-BEYOND, CELLS + BEYOND + 1) * step
     u, v = np.meshgrid(at, at)
     pick = np.clip(np.round(at).astype(int), 0, side - 1)
     person = cv2.dilate((matte > 0.02).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(2 * step))[
         np.ix_(pick, pick)
     ]
-    covered = np.isfinite(head_depth)
+    finite = np.isfinite(head_depth)
+    covered = ndimage.binary_fill_holes(finite)  # an open mouth and the eyes belong to other layers
     inside = ndimage.distance_transform_edt(covered)[np.ix_(pick, pick)] / step  # cells inside the head's outline
-    known = inside > OVERLAP
+    known = (inside > OVERLAP) & finite[np.ix_(pick, pick)] & _within(at, side)
     rays = np.stack([(u - lens[1]) / lens[0], (v - lens[2]) / lens[0], np.ones_like(u)], -1)
     prior = (plane[0] @ plane[1]) / (rays @ plane[1])
-    depth = _membrane(np.where(known, head_depth[np.ix_(pick, pick)], 0.0), known, prior, person > 0)
-    rim = ndimage.distance_transform_edt(person) * step / lens[0] * float(np.median(prior))
+    depth = _membrane(np.where(known, np.where(finite, head_depth, 0)[np.ix_(pick, pick)], 0.0), known, prior, person > 0)
+    rim = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1] * step / lens[0] * float(np.median(prior))
     depth = depth + np.where(known, BEHIND, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
-    keep = (person > 0) & (inside < 2 * OVERLAP)
+    keep = (person > 0) & ((inside < 2 * OVERLAP) | ~_within(at, side))
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)
     index[keep] = np.arange(keep.sum())
@@ -69,6 +71,12 @@ def build_relief(
     weights = 1 / (distance + 1e-4) ** 2
     weights *= np.exp(-((distance[:, :1] / FALLOFF) ** 2)) / weights.sum(1, keepdims=True)
     return Relief(points.astype(np.float32), faces.astype(np.int32), bound, weights.astype(np.float32))
+
+
+def _within(at: np.ndarray, side: int) -> np.ndarray:
+    """Which grid points lie inside the picture, [N, N]."""
+    inside = (at >= 0) & (at <= side)
+    return inside[:, None] & inside[None, :]
 
 
 def _membrane(depth: np.ndarray, known: np.ndarray, prior: np.ndarray, domain: np.ndarray) -> np.ndarray:

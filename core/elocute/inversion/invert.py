@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..head.model import load_head_model
 from ..rendering.renderer import Renderer
 from ..rendering.shells import Shells
 from .pivot import fit_appearance
+from .teeth import seat_teeth
 from .tuning import STEPS, psnr, tune
 
 Step = Callable[[int, int, str], None]
@@ -43,8 +44,9 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
         seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
 
     model = load_head_model()
+    scene = replace(scene, fit=seat_teeth(scene, model))
     geometry = build_geometry(scene, AvatarHead(model, scene.fit), model)
-    layers = split_layers(scene.photo, scene.matte, scene.background, scene.landmarks)
+    layers = split_layers(scene.photo, scene.matte, scene.background, scene.regions["skin"], scene.landmarks)
     lap("geometry")
 
     def render(shells: Shells) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, STRETCH
+from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
 
 _SAMPLES = np.array(SAMPLES, np.int64)
 _SEEN, _FILL, _SOLID, _THICK, _NORMAL = 3, 4, 7, 8, 9  # columns of Shells.vertex_table
@@ -59,6 +59,30 @@ def pullback(rest, moved, faces, out):  # type: ignore[no-untyped-def]
                 out[f, j, i] = v[i, 0] * r[0, j] + v[i, 1] * r[1, j] + v[i, 2] * r[2, j]
 
 
+@numba.njit(cache=True, nogil=True)
+def stretch(rest, moved, faces, out, share):  # type: ignore[no-untyped-def]
+    """out [V]: how many times the surface around each vertex has grown in area, averaged over its triangles; at
+    least 1. share [V] is working memory."""
+    out[:] = 0.0
+    share[:] = 0.0
+    for f in range(faces.shape[0]):
+        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+        grown = _area(moved, a, b, c) / max(_area(rest, a, b, c), np.float32(1e-10))
+        for v in (a, b, c):
+            out[v] += min(grown, np.float32(30.0))
+            share[v] += np.float32(1.0)
+    for v in range(out.shape[0]):
+        out[v] = max(out[v] / max(share[v], np.float32(1.0)), np.float32(1.0))
+
+
+@numba.njit(cache=True, nogil=True)
+def _area(p, a, b, c):  # type: ignore[no-untyped-def]
+    ux, uy, uz = p[b, 0] - p[a, 0], p[b, 1] - p[a, 1], p[b, 2] - p[a, 2]
+    vx, vy, vz = p[c, 0] - p[a, 0], p[c, 1] - p[a, 1], p[c, 2] - p[a, 2]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    return np.sqrt(nx * nx + ny * ny + nz * nz)
+
+
 @numba.njit(cache=True, nogil=True, inline="always")
 def _cubic(t, w):  # type: ignore[no-untyped-def]
     """Catmull-Rom weights: interpolating, so a plane sampled at its own pixels comes back exactly."""
@@ -99,7 +123,7 @@ def _lookup(plane, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """March one ray through one shell and composite into acc = (r, g, b, transmittance, depth sum)."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
@@ -135,7 +159,8 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, 
     if in_photo < np.float32(GRAZING):
         seen = np.float32(0.0)
     else:
-        s = (np.float32(STRETCH[1]) - cosine / in_photo) / np.float32(STRETCH[1] - STRETCH[0])
+        bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
+        s = (np.float32(STRETCH[1]) - bigger * bigger * cosine / in_photo) / np.float32(STRETCH[1] - STRETCH[0])
         s = min(max(s, np.float32(0.0)), np.float32(1.0))
         seen *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))
@@ -150,11 +175,18 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, 
             t = q * stride
             sz = w + t * ez
             u, v = lens[0] * (x + t * ex) / sz + lens[1], lens[0] * (y + t * ey) / sz + lens[2]
-            _lookup(planes[kind], u, v, wx, wy, tap)
-            tap[0] = fr + seen * (tap[0] - fr)
-            tap[1] = fg + seen * (tap[1] - fg)
-            tap[2] = fb + seen * (tap[2] - fb)
-            tap[3] = solid + seen * (tap[3] - solid)
+            iu = min(max(int(u), 0), shadow.shape[1] - 1)
+            iv = min(max(int(v), 0), shadow.shape[0] - 1)
+            trust = seen
+            if kind <= SKIN:
+                hidden = (sz - shadow[iv, iu] - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
+                trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
+            if trust > np.float32(0.0):
+                _lookup(planes[kind], u, v, wx, wy, tap)
+                tap[0] = fr + trust * (tap[0] - fr)
+                tap[1] = fg + trust * (tap[1] - fg)
+                tap[2] = fb + trust * (tap[2] - fb)
+                tap[3] = solid + trust * (tap[3] - solid)
         weight = np.float32(1.0) / np.float32(count)
         if count > 1:
             s = np.sin(np.float32(np.pi) * q)
@@ -174,7 +206,7 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, table, pull, planes, lens, box, rgba, depth_out
+    ids, depths, points, cam, faces, layer, table, pull, grown, planes, shadow, lens, box, rgba, depth_out
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1).
 
@@ -214,9 +246,13 @@ def shade(  # type: ignore[no-untyped-def]
                 acc[0] = acc[1] = acc[2] = acc[4] = np.float32(0.0)
                 acc[3] = np.float32(1.0)
                 if near >= 0:
-                    _cross(near, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, wy, tap, acc)
+                    _cross(
+                        near, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, wx, wy, tap, acc
+                    )
                 if far >= 0 and acc[3] > np.float32(1e-4):
-                    _cross(far, px, py, cam, points, faces, layer, table, pull, planes, lens, wx, wy, tap, acc)
+                    _cross(
+                        far, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, wx, wy, tap, acc
+                    )
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

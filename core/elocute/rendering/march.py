@@ -13,17 +13,19 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, PLANES, SAMPLES, STRETCH, Shells
+from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, PLANES, SAMPLES, SHADOW, SKIN, STRETCH, Shells
 
 
 @dataclass(frozen=True)
 class ShellTensors:
-    """`Shells` on a device: table [V, 12], faces [F, 3], layer [F], planes [PLANES, R, R, 4], lens (focal, cx, cy)."""
+    """`Shells` on a device: table [V, 12], faces [F, 3], layer [F], planes [PLANES, R, R, 4], shadow [R, R], lens
+    (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
     layer: torch.Tensor
     planes: torch.Tensor
+    shadow: torch.Tensor
     lens: tuple[float, float, float]
 
     @classmethod
@@ -31,7 +33,7 @@ class ShellTensors:
         put = lambda a, t=dtype: torch.as_tensor(np.ascontiguousarray(a)).to(device=device, dtype=t)  # noqa: E731
         table, planes = put(shells.vertex_table), put(shells.planes)
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
-        return cls(table, faces, layer, planes, (shells.focal, shells.cx, shells.cy))
+        return cls(table, faces, layer, planes, put(shells.shadow), (shells.focal, shells.cx, shells.cy))
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -48,6 +50,21 @@ def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> to
     eye = torch.eye(3, device=rest.device, dtype=rest.dtype).expand_as(basis)
     out = torch.linalg.solve(torch.where(flat[:, None, None], eye, basis), target)  # basis^-1 @ target
     return torch.where(flat[:, None, None], eye, out).transpose(1, 2)
+
+
+def stretch(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """[V] growth of the surface's area around each vertex, at least 1; see `kernels.stretch`."""
+
+    def area(points: torch.Tensor) -> torch.Tensor:
+        a, b, c = points[faces].unbind(1)
+        return torch.linalg.cross(b - a, c - a).norm(dim=1)
+
+    grown = (area(moved) / area(rest).clamp_min(1e-10)).clamp_max(30)
+    total, share = (moved.new_zeros(len(rest)) for _ in range(2))
+    for k in range(3):
+        total.index_add_(0, faces[:, k], grown)
+        share.index_add_(0, faces[:, k], torch.ones_like(grown))
+    return (total / share.clamp_min(1)).clamp_min(1)
 
 
 def _cubic(t: torch.Tensor) -> torch.Tensor:
@@ -71,9 +88,14 @@ def lookup(planes: torch.Tensor, layer: torch.Tensor, u: torch.Tensor, v: torch.
     return torch.einsum("njic,nj,ni->nc", taps, wy, wx)
 
 
+def _nearest(image: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    side = image.shape[0]
+    return image[v.long().clamp(0, side - 1), u.long().clamp(0, side - 1)]
+
+
 def cross(
-    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, face: torch.Tensor, px: torch.Tensor,
-    py: torch.Tensor, cam: tuple[float, float, float], state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, face: torch.Tensor,
+    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """March rays through one crossing each and composite it.
 
@@ -99,7 +121,8 @@ def cross(
     length, across = bent.norm(dim=1), normal.norm(dim=1).clamp_min(1e-12)
     cosine = (normal * bent).sum(1).abs() / (across * length)
     in_photo = (-(normal * here).sum(1) / (across * here.norm(dim=1))).clamp_min(0)
-    fade = ((STRETCH[1] - cosine / in_photo.clamp_min(GRAZING)) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
+    bigger = (w * z[:, None] * grown[corners]).sum(1)
+    fade = ((STRETCH[1] - bigger * bigger * cosine / in_photo.clamp_min(GRAZING)) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     trust = torch.where(in_photo < GRAZING, 0, seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
@@ -114,7 +137,9 @@ def cross(
         sample = here + (q * stride)[:, None] * bent
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
-        tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer.clamp_max(PLANES - 1), u, v), trust)
+        hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
+        shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
+        tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer.clamp_max(PLANES - 1), u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1)
         od = torch.where(alpha < 0.999, -torch.log1p(-alpha.clamp_max(0.999)) * slant, MAX_OPTICAL_DEPTH)
@@ -139,6 +164,7 @@ def render_tensors(
     points = torch.cat([focal * moved[:, :2] / z + z.new_tensor([cx, cy]), z], 1)
     doubled = points * points.new_tensor([2, 2, 1])
     pull = pullback(shells.table[:, :3], moved, shells.faces)
+    grown = stretch(shells.table[:, :3], moved, shells.faces)
     found = []
     for group in groups:
         ids, depth = rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width)
@@ -156,7 +182,7 @@ def render_tensors(
         size = part.stop - part.start
         state = (moved.new_zeros(size, 3), moved.new_ones(size), moved.new_zeros(size))
         for face in (near[part], far[part]):
-            state = cross(shells, points, pull, face, px[part], py[part], cam, state)
+            state = cross(shells, points, pull, grown, face, px[part], py[part], cam, state)
         out.append(torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1))
     full = torch.cat(out).view(height, 2, width, 2, 5).mean((1, 3))
     alpha = full[..., 3]

@@ -36,6 +36,9 @@ class Renderer:
             self._layer = np.ascontiguousarray(shells.layer, np.uint8)
             self._planes = np.ascontiguousarray(shells.planes, np.float32)
             self._lens = np.array([shells.focal, shells.cx, shells.cy], np.float32)
+            self._shadow = np.ascontiguousarray(shells.shadow, np.float32)
+            self._rest = np.ascontiguousarray(shells.rest, np.float32)
+            self._grown = np.empty((2, len(self._rest)), np.float32)
             self._pull = np.empty((len(self._faces), 3, 3), np.float32)
             self._ids = np.empty((2, 2 * side, 2 * side), np.int32)
             self._depths = np.empty((2, 2 * side, 2 * side), np.float32)
@@ -61,11 +64,13 @@ class Renderer:
             local = ids[rows]
             self._ids[g, rows] = np.where(local >= 0, self.groups[g][local], -1) if len(faces) else -1
             self._depths[g, rows] = depth[rows]
-        kernels.pullback(self._table[:, :3], np.ascontiguousarray(moved, np.float32), self._faces, self._pull)
+        moved = np.ascontiguousarray(moved, np.float32)
+        kernels.pullback(self._rest, moved, self._faces, self._pull)
+        kernels.stretch(self._rest, moved, self._faces, *self._grown)
         rgba = np.zeros((self.side, self.side, 4), np.float32)
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
             self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer, self._table,
-            self._pull, self._planes, self._lens, np.array([x0, y0, x1, y1]), rgba, out,
+            self._pull, self._grown[0], self._planes, self._shadow, self._lens, np.array([x0, y0, x1, y1]), rgba, out,
         )  # fmt: skip
         return rgba, out

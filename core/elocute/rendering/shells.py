@@ -23,9 +23,12 @@ PLANES = 4
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 MAX_OPTICAL_DEPTH = 12.0  # alpha 0.999994: below one 8-bit level
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
-# A surface seen far more frontally than in the photo shows its few photo pixels stretched this many times. Between
-# these two the photo's say fades and the completed colour takes over (view-dependent colour, c(x, d) in NeRF).
-STRETCH = (1.6, 3.0)
+# A photo pixel is magnified by turning its surface towards the viewer and, squared (it also shows folds, lashes and
+# shadows that a stretched skin has not), by stretching it. Between these two magnifications the photo's say fades and
+# the completed colour takes over (view-dependent colour, c(x, d) in NeRF).
+STRETCH = (2.5, 10.0)
+# Metres a sample may lie behind the first surface of the photo and still be what the photo shows: wholly, not at all.
+SHADOW = (0.003, 0.009)
 GRAZING = 0.02  # cosine to the photo's ray under which the photo says nothing
 
 
@@ -34,7 +37,8 @@ class Shells:
     """rest [V, 3] canonical points; faces [F, 3] counter-clockwise from outside; layer [F] uint8 (constants above);
     seen [V] 0..1: how much the photo shows of this point; fill [V, 3] sRGB 0..1; solid [V] 0..1 alpha where unseen;
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
-    planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; focal, cx, cy of that camera in
+    planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
+    to which the photo sees (inf where nothing hides anything); focal, cx, cy of that camera in
     pixels of a plane R wide."""
 
     rest: np.ndarray
@@ -46,6 +50,7 @@ class Shells:
     thickness: np.ndarray
     normal: np.ndarray
     planes: np.ndarray
+    shadow: np.ndarray
     focal: float
     cx: float
     cy: float
