@@ -77,9 +77,15 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _read_photo(path: Path) -> np.ndarray:
-    from elocute.portrait.image import load_image
+    """The photo at its full size: reducing it first would change how sharp it measures."""
+    import cv2
 
-    return load_image(path).rgb
+    from elocute.portrait.image import read_file
+
+    image = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), cv2.IMREAD_COLOR)  # upright, by EXIF
+    if image is None:
+        raise BadInput("image_unreadable", f"{path.name} can't be read as a picture. Use a JPEG or PNG file.")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
 def _sound(job: Evaluation, out: dict[str, Any]) -> np.ndarray | None:
