@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from head_parts import ball_centre
 from head_raster import shade
+
+if TYPE_CHECKING:
+    from build_head_model import Mesh
 
 LIPS_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # inner line, from the subject's right to the left
 LIPS_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
@@ -109,7 +113,7 @@ def project(vertices: np.ndarray, yaw: float, pitch: float) -> tuple[np.ndarray,
     return np.stack([x, y, depth], 1), turned
 
 
-def paint(mesh, lips: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+def paint(mesh: Mesh, lips: np.ndarray) -> np.ndarray:
     """Colours [V, 3]: skin, redder lips, white eyes with iris and pupil."""
     colours = np.tile(np.array(SKIN), (len(mesh.vertices), 1))
     colours += np.clip(lips, 0, 1)[:, None] * (np.array([0.72, 0.36, 0.34]) - SKIN)
@@ -168,7 +172,14 @@ def landmark_mirror(places: np.ndarray) -> np.ndarray:
     return np.concatenate([twin, irises])
 
 
-def find_landmarks(wheel, mesh, identity, expression, names, regions):  # type: ignore[no-untyped-def]
+def find_landmarks(
+    wheel: Path,
+    mesh: Mesh,
+    identity: np.ndarray,
+    expression: np.ndarray,
+    names: tuple[str, ...],
+    regions: dict[str, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Face [478] and barycentric weights [478, 3] of every landmark, averaged over VIEWS and over left and right, and
     each landmark's mirror image [478].
 
@@ -179,7 +190,6 @@ def find_landmarks(wheel, mesh, identity, expression, names, regions):  # type: 
     colours = paint(mesh, regions["lips_upper"] + regions["lips_lower"])
     # the chin's landmarks run a little past the chin: take the skin's edge then, not the neck behind it
     face_skin = (mesh.face_part == 0) & (regions["neck"][mesh.faces].max(1) < 0.3)
-    outer = mesh.face_part == 0
     hits: list[list[np.ndarray]] = [[] for _ in range(478)]
     places: dict[tuple[str, str], list[np.ndarray]] = {key: [] for key in CHAINS}
     for yaw, pitch, share, shown in VIEWS:
@@ -207,6 +217,17 @@ def find_landmarks(wheel, mesh, identity, expression, names, regions):  # type: 
             else:  # the network's inner corner is the tear duct, which this mesh lacks: share the chain out by length
                 share = np.interp(fractions(seen), fractions(chain), np.arange(len(chain)))
                 places[seam, half].append(share)
+    return place_landmarks(mesh, hits, places, face_skin)
+
+
+def place_landmarks(
+    mesh: Mesh,
+    hits: list[list[np.ndarray]],
+    places: dict[tuple[str, str], list[np.ndarray]],
+    face_skin: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Averages what the views said, `hits` in space and `places` along the seams, and puts it on the mesh."""
+    outer = mesh.face_part == 0
     face_of, weights = np.zeros(478, int), np.zeros((478, 3))
     candidates = np.flatnonzero(face_skin)
     places_3d = np.array([np.median(hit, axis=0) for hit in hits[:468]])

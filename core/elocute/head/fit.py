@@ -24,6 +24,7 @@ SKIN_LANDMARKS = 468  # the ten after them are irises
 FARTHEST_TURN = np.radians(45)
 USUAL_DISTANCE, DISTANCE_SPREAD = 1.1, 0.25  # metres, and the spread of its logarithm: portraits are taken from near
 NOISE, CONTOUR_NOISE = 0.0022, 0.006  # metres on the face that the landmarks are trusted to; the outline slides
+CONTOUR_SLIDES = np.radians((8, 28))  # yaw over which the outline's landmarks leave their place on the skin
 OPENING_NOISE = 0.0007  # metres: openings of mouth and eyes are seen better than places
 IDENTITY_SPREAD, ASYMMETRY_SPREAD = 0.35, 0.2  # MakeHuman's directions are extreme at 1
 # How far to believe a blend-shape score before seeing the geometry (mean = belief * score). The scores of brows,
@@ -141,7 +142,9 @@ def landmark_weights(problem: Problem, estimate: Estimate) -> np.ndarray:
     """Trust [J] in 0..1 by how squarely the skin faces the camera: beyond the silhouette landmarks are invented."""
     facing = (problem.normals @ estimate.turn.T)[:, 2]
     trust = np.clip((facing + 0.05) / 0.45, 0.02, 1)
-    return trust * np.where(problem.contour, (NOISE / CONTOUR_NOISE) ** 2, 1.0)
+    turned = abs(pose_angles(estimate.turn)[0])
+    slides = np.clip(1 - (turned - CONTOUR_SLIDES[0]) / (CONTOUR_SLIDES[1] - CONTOUR_SLIDES[0]), 0.02, 1)
+    return trust * np.where(problem.contour, (NOISE / CONTOUR_NOISE) ** 2 * slides, 1.0)
 
 
 def residuals(problem: Problem, estimate: Estimate, free: int) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,8 @@ def skin_correction(
     weights = model.landmark_weights[:SKIN_LANDMARKS].ravel().astype(float)
     at = coo_matrix((weights, (rows, corners.ravel())), (SKIN_LANDMARKS, len(skin))).tocsc()
     rims = np.isin(model.landmark_faces[:SKIN_LANDMARKS], rim_faces(model))
-    pull = PULL * np.where(rims, np.maximum(trust, RIM_TRUST), trust)
+    # squared: the plate is soft, so that even a weak pull would drag skin to where the network only guesses
+    pull = PULL * np.where(rims, np.maximum(trust, RIM_TRUST), trust) ** 2
     pull[~rims & ~np.isin(np.arange(SKIN_LANDMARKS), FEATURES)] *= GUESS_TRUST
     behind = lip_backs(model, plain)
     together = coo_matrix(
