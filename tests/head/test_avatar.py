@@ -108,3 +108,8 @@ def test_a_frame_takes_little_time(avatar: AvatarHead, units: Make) -> None:
         avatar.vertices(values)
         times.append(time.perf_counter() - started)
     assert min(times) < 0.005
+
+
+def test_pressed_lips_are_together_even_in_a_remnant_of_the_photos_smile(avatar: AvatarHead, units: Make) -> None:
+    shape = avatar.vertices(0.35 * avatar.fit.expression + units(jawOpen=0.05, mouthPressBoth=0.35))
+    assert widest(avatar, "lips", shape) < 5e-4

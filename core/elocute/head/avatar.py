@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from elocute.head.model import HeadModel
 
 _MOUTH = np.array([k for k, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))])
+_PRESS = np.array([ARKIT_NAMES.index(f"mouthPress{side}") for side in ("Left", "Right")])
+PRESSED = (0.1, 0.3)  # mouthPress from which lips begin to be, and surely are, together: nobody presses open lips
 LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
 
 
@@ -61,15 +63,22 @@ class AvatarHead:
         opened = float(self._gap @ mouth) / self._own_gap
         return float(np.clip(min(alike, opened), 0, 1))
 
-    def vertices(self, expression: np.ndarray, seal: float = 0.0) -> np.ndarray:
+    def seal(self, expression: np.ndarray) -> float:
+        """How far pressing draws the lips together, 0..1, whatever the other units leave open. A photo whose lips
+        press without touching keeps them as they are."""
+        pressed = _pressed(expression)
+        return max(pressed - _pressed(self.fit.expression) * self.presence(expression), 0.0) if pressed else 0.0
+
+    def vertices(self, expression: np.ndarray, seal: float | None = None) -> np.ndarray:
         """float32 [V, 3] for 52 absolute ARKit values. `seal` 0..1 draws the lips together by that share of what the
-        units leave open (1 for the closure of p, b, m)."""
+        units leave open (1 for the closure of p, b, m); None takes it from mouthPress."""
         units = np.asarray(expression, np.float32)
         shape = self.neutral + (units @ self._flat).reshape(-1, 3)
         if self._photo is not None:
             shape += self.presence(units) * self._photo
         for ball, angles in zip(self.model.eyeballs, look_angles(units), strict=True):
             shape[ball] = turn_eyeball(shape[ball], *angles)
+        seal = self.seal(units) if seal is None else seal
         if seal > 0:
             lips = self.model.seams["lips"]
             shape[lips.touched] += seal * lips.closing(shape)
@@ -78,3 +87,9 @@ class AvatarHead:
             if apart is not None:
                 shape[seam.touched] += apart
         return shape
+
+
+def _pressed(expression: np.ndarray) -> float:
+    t = (float(np.asarray(expression)[_PRESS].mean()) - PRESSED[0]) / (PRESSED[1] - PRESSED[0])
+    t = min(max(t, 0.0), 1.0)
+    return t * t * (3 - 2 * t)
