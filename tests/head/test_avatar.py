@@ -104,9 +104,9 @@ def test_a_frame_takes_little_time(avatar: AvatarHead, units: Make) -> None:
     avatar.vertices(values)
     times = []
     for _ in range(20):
-        started = time.perf_counter()
+        started = time.thread_time()
         avatar.vertices(values)
-        times.append(time.perf_counter() - started)
+        times.append(time.thread_time() - started)
     assert min(times) < 0.005
 
 
