@@ -1,0 +1,115 @@
+"""A whole evaluation of a small video whose head is moved by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from elocute.errors import BadInput
+from elocute.evaluate import identity
+from elocute.evaluate.run import Evaluation, evaluate, read_labels
+from elocute.evaluate.sheet import arrange, check_sheet, sheet_of_frames
+from elocute.finishing.frames import FrameWriter
+from elocute.finishing.video import VideoWriter
+from elocute.models.store import verify
+
+ROOT = Path(__file__).resolve().parents[2]
+PORTRAIT, VOICE = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "voice.wav"
+pytestmark = pytest.mark.skipif(not verify("face"), reason="models not fetched: elocute models --fetch")
+FRAMES = 30
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example portrait, tilting to the right and back."""
+    image = cv2.cvtColor(cv2.imread(str(PORTRAIT)), cv2.COLOR_BGR2RGB)[:512, :512]
+    path = tmp_path_factory.mktemp("video") / "tilt.mp4"
+    with VideoWriter(path, (512, 512), Fraction(25), VOICE, Fraction(FRAMES, 25)) as out:
+        for roll in tilt():
+            matrix = cv2.getRotationMatrix2D((256, 256), -float(roll), 1)  # OpenCV counts anticlockwise
+            sharp = cv2.INTER_LANCZOS4  # bilinear loses 40 % of the photo's sharpness
+            out.write(cv2.warpAffine(image, matrix, (512, 512), flags=sharp, borderMode=cv2.BORDER_REPLICATE))
+    return path
+
+
+def tilt() -> np.ndarray:
+    return 8 * np.sin(np.linspace(0, np.pi, FRAMES))
+
+
+def test_numbers_page_and_sheet(video: Path, tmp_path: Path) -> None:
+    poses = {"fps": 25, "yaw_deg": [0] * FRAMES, "pitch_deg": [0] * FRAMES, "roll_deg": tilt().tolist()}
+    (tmp_path / "poses.json").write_text(json.dumps(poses))
+    job = Evaluation(
+        video, PORTRAIT, VOICE, tmp_path / "poses.json", ROOT / "tests/data/voice.json",
+        tmp_path / "e.json", tmp_path / "e.html", tmp_path / "e.png",
+    )  # fmt: skip
+    said = []
+    out = evaluate(job, said.append)
+    assert (out["frames"], out["fps"], out["size"], out["face_rate"]) == (FRAMES, 25, [512, 512], 1)
+    assert out["pose_error_deg"]["roll"]["mae"] < 0.7
+    assert out["pose_range_deg"]["roll"][1] == pytest.approx(8, abs=1)
+    assert 0.7 < out["sharpness_ratio"] < 1.1
+    assert abs(out["av_end_gap_frames"]) < 1
+    assert out["lips"]["closures"] >= 0 and "sync" in out
+    assert ("identity_distance" in out) == identity.available()
+    assert len(said) == FRAMES and (said[-1].done, said[-1].total) == (FRAMES, FRAMES)
+    assert json.loads((tmp_path / "e.json").read_text()) == out
+    assert cv2.imread(str(tmp_path / "e.png")).shape[1] == 4 * 320
+    page = (tmp_path / "e.html").read_text()
+    assert page.count("<svg") == 4 and "data:image/jpeg" in page
+    assert not re.search(r'(src|href)="(?!data:)', page), "the page has to stand alone"
+    assert "NaN" not in page and "nan" not in re.sub(r'base64,[^"]*', "", page)
+
+
+@pytest.mark.skipif(not identity.available(), reason="the evaluate extra is not installed")
+def test_the_same_person_is_near(video: Path) -> None:
+    out = evaluate(Evaluation(video, PORTRAIT), lambda message: None)
+    assert out["identity_distance"]["mean"] < 0.3
+
+
+def test_a_video_of_no_one(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "grey.mp4", (96, 96), Fraction(25)) as out:
+        for _ in range(3):
+            out.write(np.full((96, 96, 3), 128, np.uint8))
+    result = evaluate(Evaluation(tmp_path / "grey.mp4", html=tmp_path / "e.html"), lambda message: None)
+    assert result["face_rate"] == 0 and "no face found in any frame" in result["notes"]
+    assert (tmp_path / "e.html").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"viseme": "abc"}', '{"viseme": [15]}', '{"viseme": []}', '{"viseme": [0.5]}']
+)
+def test_labels_that_are_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "labels.json").write_text(text)
+    with pytest.raises(BadInput) as caught:
+        read_labels(tmp_path / "labels.json")
+    assert caught.value.code == "labels_unreadable"
+
+
+@pytest.mark.parametrize(("content", "code"), [(None, "video_missing"), (b"no video", "video_unreadable")])
+def test_what_is_no_video(tmp_path: Path, content: bytes | None, code: str) -> None:
+    if content is not None:
+        (tmp_path / "v.mp4").write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        evaluate(Evaluation(tmp_path / "v.mp4", json_file=tmp_path / "e.json"), lambda message: None)
+    assert caught.value.code == code
+    assert not (tmp_path / "e.json").exists()
+
+
+def test_sheets_of_frames_and_odd_counts(tmp_path: Path) -> None:
+    picture = np.zeros((8, 10, 3), np.uint8)
+    assert arrange([picture] * 2).shape == (8, 20, 3)
+    assert arrange([picture] * 5).shape == (16, 40, 3)
+    with FrameWriter(tmp_path / "frames") as out:
+        for index in range(1, 15):
+            out.write(index, np.full((64, 64, 4), index, np.uint8), "h")
+    sheet_of_frames(tmp_path / "frames", tmp_path / "sheet.png")
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (960, 1280, 3)
+    with pytest.raises(BadInput):
+        check_sheet(tmp_path / "sheet.gif")
