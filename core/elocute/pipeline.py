@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[Message], None]
 RENDERER = 1  # raise it whenever the same inputs would make another picture
-FIT_ROLES = ("face", "matting", "head_model")  # models whose change changes an avatar
+FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
 
 
@@ -95,6 +95,9 @@ def _invert(portrait: str, settings: FitSettings, side: int, key: str, folder: P
 
 def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene, dict[str, Any]]:
     """The framed, analysed and fitted portrait, and what to tell about it."""
+    seed = portrait_seed(portrait)
+    if seed is not None:
+        return _random(portrait, seed, side, device)
     import numpy as np
 
     from .generators.headfield import Scene
@@ -106,7 +109,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     clock = time.perf_counter()
     source = analyse(portrait)
     seen = time.perf_counter()
-    framed = frame_portrait(source, side)
+    framed = frame_portrait(source, side, device)
     cut = time.perf_counter()
     report(Progress("fit", 1, 4, None, "fitting the head"))
     fit = fit_head(load_head_model(), framed.face, (side, side), device)
@@ -124,6 +127,25 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
         "stage_seconds": {
             "analysis": round(seen - clock, 2), "framing": round(cut - seen, 2), "head_fit": round(fitted - cut, 2),
         },
+    }  # fmt: skip
+    return scene, about
+
+
+def _random(portrait: str, seed: int, side: int, device: str) -> tuple[Scene, dict[str, Any]]:
+    """The portrait behind a seed, whose head fit is known and not estimated, and what to tell about it."""
+    import numpy as np
+
+    from .generators.identity import random_scene
+
+    clock = time.perf_counter()
+    scene = random_scene(seed, side, device)
+    top, bottom = scene.landmarks[10, :2], scene.landmarks[152, :2]
+    about = {
+        "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
+        "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(scene.fit.pose).round(1).tolist(), strict=True)),
+        "landmark_residual_px": {"model": 0.0, "corrected": 0.0},
+        "notes": [f"random identity {seed}"], "plane_side": side,
+        "stage_seconds": {"painting": round(time.perf_counter() - clock, 2)},
     }  # fmt: skip
     return scene, about
 

@@ -31,17 +31,18 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles)
+        presence = self.head.motion.head.presence(expression)
         if not self.incremental:
-            return self._finish(self.renderer.render(moved)[0])
+            return self._finish(self.renderer.render(moved, None, presence)[0])
         if angles != self._base_pose:
             self._base_pose, self._base_moved = angles, moved
-            self._base_frame = self._finish(self.renderer.render(moved)[0])
+            self._base_frame = self._finish(self.renderer.render(moved, None, presence)[0])
             return self._base_frame.copy()
         box = self._changed(moved)
         out = self._base_frame.copy()
         if box:
             x0, y0, x1, y1 = box
-            rgba = self.renderer.render(moved, box)[0]
+            rgba = self.renderer.render(moved, box, presence)[0]
             out[y0:y1, x0:x1] = self._finish(rgba[y0:y1, x0:x1], box)
         return out
 

@@ -17,7 +17,7 @@ from ..rendering.raster import rasterise
 from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
 
 LAYER_OF_PART = {
-    "skin": SKIN, "mouth_cavity": CAVITY, "eye_socket": CAVITY, "teeth_upper": TEETH, "teeth_lower": TEETH,
+    "skin": SKIN, "mouth_cavity": CAVITY, "eye_socket": CAVITY, "teeth_upper": TEETH, "teeth_lower": CAVITY,
     "tongue": CAVITY, "eye_left": EYES, "eye_right": EYES,
 }  # fmt: skip
 SKIN_THICKNESS = 0.0008  # metres: under a pixel at 1024, so skin stays sharp
@@ -26,7 +26,8 @@ DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and s
 SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
 RIM = 0.03  # of the side: rim light and matting errors reach so far in from the outline
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
-DIFFUSION = 30.0  # how far seen colour spreads over unseen surface, against the pivot's own colour
+DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
+FORGETTING = 0.003  # then the pivot's own colour takes over
 
 
 @dataclass(frozen=True)
@@ -62,16 +63,16 @@ def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     return out.reshape(len(uv), -1) if image.ndim == 3 else out.reshape(len(uv))
 
 
-def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgetting: float = FORGETTING) -> np.ndarray:
     """Values [V, C] kept where weight [V] is high and carried over the surface where it is low; they fade to 0 far
-    from every known vertex. Solves (W + D L + small I) x = W values with the mesh's graph Laplacian L."""
+    from every known vertex. Solves (W + D L + forgetting I) x = W values with the mesh's graph Laplacian L."""
     count = len(values)
     i = np.concatenate([faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()])
     j = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces[:, [0, 1, 2]].ravel()])
     link = sparse.coo_matrix((np.ones(len(i)), (i, j)), (count, count)).tocsr()
     link.data[:] = 1
     laplacian = sparse.diags(np.asarray(link.sum(1)).ravel()) - link
-    system = sparse.diags(weight * 10 + 0.02) + DIFFUSION * laplacian / 10
+    system = sparse.diags(weight * 10 + forgetting) + DIFFUSION * laplacian
     solve = linalg.factorized(system.tocsc())
     return np.stack([solve(weight * 10 * values[:, c]) for c in range(values.shape[1])], 1)
 

@@ -28,7 +28,9 @@ from .planes import Layers
 from .relief import Relief, build_relief
 
 FIT_ARRAYS = ("identity", "expression", "offsets", "expression_offsets")
+HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
 LIDS = ("lid_upper_l", "lid_upper_r")
+GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
 NECK_SHADE = 0.92
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
@@ -125,7 +127,8 @@ def _presume_members(members: np.ndarray, shown: np.ndarray, scalp: np.ndarray) 
     visible = (shown > 0.5) & (scalp > 0.5)
     members[hidden] = np.eye(len(PARTS))[PARTS.index("skin")]
     if visible.any():
-        members[hidden & (scalp > 0.5)] = members[visible].mean(0)
+        hair = members[visible, PARTS.index("hair")].mean() > HAIRY
+        members[hidden & (scalp > 0.5)] = np.eye(len(PARTS))[PARTS.index("hair" if hair else "skin")]
 
 
 def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers) -> Shells:
@@ -164,10 +167,13 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[count:] = sample(smooth, geometry.uv[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
-    teeth = np.flatnonzero(layer_of == TEETH)
-    seen[teeth] = sample(layers.opening, geometry.uv[teeth]) if layers.shows_teeth else 0
-    shading = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.7, 1.1)
-    fill[teeth] = np.clip(layers.tooth * shading * geometry.mouth_light[teeth, None], 0, 1)
+    inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)) & (model.vertex_part != model.parts.index("eye_socket")))
+    seen[inner] = sample(layers.opening, geometry.uv[inner])
+    teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
+    shading = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
+    fill[teeth] = np.clip(layers.tooth * shading * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
+    if not layers.shows_teeth:
+        seen[model.part("teeth_upper")] = 0
     return replace(latent, seen=seen, fill=fill)
 
 

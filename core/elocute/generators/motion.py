@@ -19,9 +19,12 @@ _Y_DOWN = np.array([1.0, -1.0, -1.0])
 
 
 class DrivenHead(Protocol):
-    """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values."""
+    """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values, and how
+    much of the photo's own mouth is in them, 0..1."""
 
     def vertices(self, expression: np.ndarray) -> np.ndarray: ...
+
+    def presence(self, expression: np.ndarray) -> float: ...
 
 
 def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:

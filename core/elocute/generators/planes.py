@@ -13,7 +13,7 @@ import numpy as np
 
 from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
-from ..rendering.shells import EYES, PLANES, RELIEF, SKIN, TEETH
+from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
@@ -22,6 +22,7 @@ BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 3
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
+LID_LIGHT = 0.6
 DIM_SKIN = 0.7  # of the face's median brightness
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
@@ -58,6 +59,8 @@ def split_layers(
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     teeth, tooth, shown = complete_teeth(own, mouth, xy)
+    inside = cv2.erode(mouth, np.ones((3, 3)))
+    planes[CAVITY, ..., :3], planes[CAVITY, ..., 3] = push_pull(own, inside) if inside.max() > 0.9 else own, 1
     planes[TEETH, ..., :3], planes[TEETH, ..., 3] = teeth, 1
     return Layers(planes, tooth, shown, mouth, lid)
 
@@ -75,7 +78,7 @@ def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.nd
 def lid_skin(
     own: np.ndarray, skin: np.ndarray, eyes: list[np.ndarray], landmarks: np.ndarray, lash: float
 ) -> np.ndarray:
-    """What a closed lid shows, [R, R, 3]: half the bare skin around eyes and brows, half the socket's own shade."""
+    """What a closed lid shows, [R, R, 3]: the socket's own shade, lit a little by the bare skin around it."""
     side = own.shape[0]
     level = own.mean(2)
     lit = level > DIM_SKIN * np.median(level[skin > 0.8])  # lashes and folds don't spread
@@ -83,8 +86,8 @@ def lid_skin(
     grow = max(1, round(lash))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
     lashes = (cv2.dilate(np.maximum(*eyes), kernel) > 0.01).astype(np.float32)
-    mixed = 0.5 * (push_pull(own, (bare > 0.8).astype(np.float32)) + push_pull(own, 1 - lashes))
-    return cv2.GaussianBlur(mixed, (0, 0), 0.01 * side)
+    light, shade = push_pull(own, (bare > 0.8).astype(np.float32)), push_pull(own, 1 - lashes)
+    return cv2.GaussianBlur(shade + LID_LIGHT * (light - shade), (0, 0), 0.01 * side)
 
 
 def fill_openings(

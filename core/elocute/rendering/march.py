@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, PLANES, SAMPLES, SHADOW, SKIN, STRETCH, Shells
+from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def _nearest(image: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Ten
 
 def cross(
     shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, face: torch.Tensor,
-    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], presence: float,
+    state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """March rays through one crossing each and composite it.
 
@@ -128,7 +129,7 @@ def cross(
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
     layer = shells.layer[f]
-    trust = torch.where(layer == CAVITY, 0, trust)[:, None]
+    trust = torch.where(layer == CAVITY, presence * trust, trust)[:, None]
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
     count = torch.tensor(SAMPLES, device=f.device)[layer]
     for k in range(max(SAMPLES)):
@@ -139,7 +140,7 @@ def cross(
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
         hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
         shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
-        tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer.clamp_max(PLANES - 1), u, v), trust * shown[:, None])
+        tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1)
         od = torch.where(alpha < 0.999, -torch.log1p(-alpha.clamp_max(0.999)) * slant, MAX_OPTICAL_DEPTH)
@@ -153,6 +154,7 @@ def cross(
 def render_tensors(
     shells: ShellTensors, moved: torch.Tensor, groups: tuple[torch.Tensor, torch.Tensor],
     cam: tuple[float, float, float], height: int, width: int, rays_at_once: int = 1 << 18,
+    presence: float = 1.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Render moved vertices [V, 3] (camera space) to premultiplied rgba [H, W, 4] and depth [H, W].
 
@@ -182,7 +184,7 @@ def render_tensors(
         size = part.stop - part.start
         state = (moved.new_zeros(size, 3), moved.new_ones(size), moved.new_zeros(size))
         for face in (near[part], far[part]):
-            state = cross(shells, points, pull, grown, face, px[part], py[part], cam, state)
+            state = cross(shells, points, pull, grown, face, px[part], py[part], cam, presence, state)
         out.append(torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1))
     full = torch.cat(out).view(height, 2, width, 2, 5).mean((1, 3))
     alpha = full[..., 3]

@@ -7,7 +7,8 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
 * density   sigma = od(u, v) * kernel(q) / L, kernel(q) = 2 sin^2(pi q), od = -log(1 - alpha), alpha from the layer's
   feature plane where the photo saw the point, `solid` elsewhere;
 * colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
-  elsewhere.
+  elsewhere. The mouth's inside (CAVITY) is what the photo shows only as far as the mouth has the photo's shape:
+  its share is scaled by `presence`, 1 for the portrait's own mouth.
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """
@@ -18,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers; the first four have a feature plane each
-PLANES = 4
+RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers, each with a feature plane
+PLANES = 5
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 MAX_OPTICAL_DEPTH = 12.0  # alpha 0.999994: below one 8-bit level
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
