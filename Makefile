@@ -1,9 +1,9 @@
 # `make demo` and `make test` do all the set-up themselves, in build/venv. Repeating them repeats only what is needed.
 
 PYTHON ?= python3
-# On machines where pip would choose a large CUDA build that you don't want, name the build, with pip's options:
-#   make demo TORCH="torch --index-url ADDRESS-OF-THE-CPU-BUILDS"
-TORCH ?= torch
+# The version that everything was measured with; pyproject.toml says which others do. Where pip would choose a large CUDA
+# build that you don't want, name another, with pip's own options: make demo TORCH="torch --index-url ..."
+TORCH ?= torch==2.13.0
 PYTESTFLAGS ?=
 
 VENV := build/venv
