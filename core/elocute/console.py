@@ -88,6 +88,9 @@ class Console:
             self._bars = _new_bars()
         total = message.total or None
         if message.stage not in self._tasks:
+            for earlier in self._bars.tasks:  # stages follow each other: a new one means that the others are done
+                self._bars.update(earlier.id, completed=earlier.total or earlier.completed)
+                self._bars.stop_task(earlier.id)
             self._tasks[message.stage] = self._bars.add_task(message.stage, total=total, note="")
         note = f"{message.fps:.1f} frames/s" if message.fps else message.message or ""
         self._bars.update(self._tasks[message.stage], completed=message.done, total=total, note=note)

@@ -1,0 +1,52 @@
+"""Progress on a terminal, silence on a pipe."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from elocute.console import Console, as_known_error
+from elocute.errors import EnvironmentProblem
+from elocute.protocol import Frame, Progress, Warned
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def talk(console: Console) -> None:
+    console(Progress("fit", 0, 4, None, "reading the portrait"))
+    console(Progress("render", 1, 40, 12.5))
+    console(Frame(1, "000001.png"))
+    console(Warned("poses end early"))
+    console(Progress("render", 40, 40, 12.5))
+    console.result({"frames": 40}, "40 frames")
+
+
+def test_a_terminal_sees_bars_and_gets_its_line_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    talk(Console())
+    seen = screen.getvalue()
+    assert "4/4" in seen, "a stage that ended before the next has to look finished"
+    assert "40/40" in seen and "12.5 frames/s" in seen and "warning: poses end early" in seen
+    assert seen.rstrip().endswith("\x1b[?25h"), "the cursor stays hidden"
+    assert capsys.readouterr().out == "40 frames\n"
+
+
+def test_a_pipe_sees_results_and_warnings_only(capsys: pytest.CaptureFixture) -> None:
+    talk(Console())
+    assert capsys.readouterr() == ("40 frames\n", "warning: poses end early\n")
+
+
+def test_known_errors_stay_what_they_are(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = EnvironmentProblem("x", "a sentence.")
+    assert as_known_error(error) is error
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    told = as_known_error(ValueError("odd\nlines"))
+    assert told.code == "internal" and "no log could be written" in told.message and "\n" not in told.message
