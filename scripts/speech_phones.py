@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from elocute.speech.visemes import FRAME_RATE, VISEMES
 
 Segment = tuple[str, float, float]  # phone, start and end in seconds

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from elocute.media import load_audio
 from speech_phones import Segment
+
+from elocute.media import load_audio
 
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 FLITE_STRETCH = (0.85, 1.0, 1.0, 1.2)  # speaking rates

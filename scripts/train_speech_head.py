@@ -24,14 +24,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from elocute.media import load_audio
-from elocute.speech import levels
-from elocute.speech.encoder import FEATURES, SpeechEncoder
-from elocute.speech.visemes import DILATIONS, MEL_BANDS, VISEMES, MelSpectrum, VisemeHead, normalised_mel
 from speech_phones import label_frames
 from speech_synthesis import FLITE_VOICES, Utterance, espeak, flite, sentences_from
 from torch import nn
 from torch.nn import functional as F
+
+from elocute.media import load_audio
+from elocute.speech import levels
+from elocute.speech.encoder import FEATURES, SpeechEncoder
+from elocute.speech.visemes import DILATIONS, MEL_BANDS, VISEMES, MelSpectrum, VisemeHead, normalised_mel
 
 CHANNELS = 96
 CROP = 192  # frames: 1.9 s hold several syllables, and the head sees 0.4 s

@@ -7,6 +7,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+
 from elocute.errors import BadInput
 from elocute.media import audio_duration, load_audio
 
