@@ -38,10 +38,10 @@ def _photographed(
     side: int = 640,
     noise: float = 0.0,
 ) -> tuple[Face, Camera]:
-    """What a perfect landmark network would see of `vertices` from 1.1 m away."""
-    camera = camera_at(pose_rotation(*np.radians(pose_deg)), np.array([0.01, 0.02, -1.1]), 3.2 * side, (side, side))
+    """What a perfect landmark network would see of `vertices` from 2 m away."""
+    camera = camera_at(pose_rotation(*np.radians(pose_deg)), np.array([0.01, 0.02, -2.0]), 5.8 * side, (side, side))
     points = project(model.landmarks(vertices).astype(float), camera)
-    points[:, 2] *= camera.focal / 1.1
+    points[:, 2] *= camera.focal / 2.0
     points[:, :2] += np.random.default_rng(5).normal(0, noise, (len(points), 2))
     low, high = points[:, :2].min(0), points[:, :2].max(0)
     return Face(points, expression.astype(np.float32), (*low, *high), 1.0), camera

@@ -22,7 +22,7 @@ LID_PAIRS = ((160, 144), (159, 145), (158, 153), (385, 380), (386, 374), (387, 3
 SKIN_LANDMARKS = 468  # the ten after them are irises
 
 FARTHEST_TURN = np.radians(45)
-USUAL_DISTANCE, DISTANCE_SPREAD = 1.1, 0.25  # metres, and the spread of its logarithm: portraits are taken from near
+USUAL_DISTANCE, DISTANCE_SPREAD = 2.0, 0.12  # metres (a portrait lens's), and the spread of its logarithm
 NOISE, CONTOUR_NOISE = 0.0022, 0.006  # metres on the face that the landmarks are trusted to; the outline slides
 CONTOUR_SLIDES = np.radians((8, 28))  # yaw over which the outline's landmarks leave their place on the skin
 OPENING_NOISE = 0.0007  # metres: openings of mouth and eyes are seen better than places
