@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from elocute.errors import BadInput, Cancelled
-from elocute.finishing.temporary import Temporary
+from elocute.files import Temporary
 from elocute.protocol import Frame, Progress
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from elocute.errors import Cancelled, ElocuteError, EnvironmentProblem
-from elocute.finishing.temporary import is_disk_full
+from elocute.files import is_disk_full
 from elocute.protocol import Frame, Message, Progress, Warned
 
 if TYPE_CHECKING:

@@ -107,7 +107,7 @@ def _models() -> list[dict[str, Any]]:
 
 def _cache() -> dict[str, Any]:
     from elocute.errors import ElocuteError
-    from elocute.finishing.temporary import check_writable
+    from elocute.files import check_writable
     from elocute.models.store import cache_folder
 
     folder = cache_folder()

@@ -37,7 +37,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     """Write a voice's expression curves; returns where, how many, how long."""
     from elocute.drive import frame_count
     from elocute.errors import Cancelled as Stopped
-    from elocute.finishing.temporary import check_writable
+    from elocute.files import check_writable
     from elocute.media import SAMPLE_RATE, load_audio
     from elocute.speech.performance import perform
     from elocute.speech.track_io import write_curves

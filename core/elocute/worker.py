@@ -17,7 +17,7 @@ from typing import IO
 from elocute import __version__, jobs
 from elocute.console import as_known_error, terminated_like_interrupted
 from elocute.errors import BadInput, Cancelled, ElocuteError
-from elocute.finishing.temporary import discard_all
+from elocute.files import discard_all
 from elocute.protocol import Cancel, Done, Failed, Hello, Job, Message, decode_request, encode
 
 GRACE_SECONDS = 0.6  # for a job to unwind by itself after stdin ended; the whole has to end within a second

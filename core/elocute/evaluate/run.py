@@ -13,7 +13,7 @@ import numpy as np
 from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, probe, sharpness
-from elocute.finishing.temporary import check_writable, write_whole
+from elocute.files import check_writable, write_whole
 from elocute.protocol import Message, Progress
 
 

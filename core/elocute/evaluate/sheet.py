@@ -8,7 +8,7 @@ import numpy as np
 
 from elocute.errors import BadInput
 from elocute.evaluate.observe import SHEET_FRAMES, probe, read_frames, shrink
-from elocute.finishing.temporary import check_writable, write_whole
+from elocute.files import check_writable, write_whole
 
 COLUMNS = 4
 SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.finishing.temporary import check_writable, write_whole
+from elocute.files import check_writable, write_whole
 
 MANIFEST = "manifest.json"
 _VERSION = 1

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput, ElocuteError, EnvironmentProblem
-from elocute.finishing.temporary import Temporary, check_writable
+from elocute.files import Temporary, check_writable
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 # Constant quantiser instead of the usual CRF: rate control codes each key frame a little differently, and a wall that

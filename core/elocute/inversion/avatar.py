@@ -62,7 +62,7 @@ def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[st
     """Write atomically: arrays first, the report last, so that a report means a whole avatar."""
     from safetensors.numpy import save
 
-    from ..finishing.temporary import write_whole
+    from ..files import write_whole
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.safetensors"

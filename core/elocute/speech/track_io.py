@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.finishing.temporary import write_whole
+from elocute.files import write_whole
 from elocute.settings import parse_fps
 from elocute.values import ARKIT_NAMES, ExpressionTrack, PoseTrack
 
