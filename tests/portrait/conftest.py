@@ -15,6 +15,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "portrait.jpg"
 def _models():
     fetch("face")
     fetch("matting")
+    fetch("enlarge")
 
 
 @pytest.fixture(scope="session")
