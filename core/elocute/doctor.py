@@ -77,7 +77,7 @@ def _library(name: str) -> dict[str, Any]:
 
 def _encoder() -> dict[str, Any]:
     from elocute.errors import EnvironmentProblem
-    from elocute.finishing.video import ffmpeg
+    from elocute.media import ffmpeg
 
     try:
         listed = subprocess.run(

@@ -62,7 +62,7 @@ def probe_audio(path: str | Path) -> AudioInfo:
     """Read the header only. Raises BadInput when there is no readable audio track."""
     path = _existing(path)
     run = subprocess.run(
-        [_ffmpeg(), "-hide_banner", "-nostdin", *_input(path)], capture_output=True, text=True, errors="replace"
+        [ffmpeg(), "-hide_banner", "-nostdin", *_input(path)], capture_output=True, text=True, errors="replace"
     )
     log = run.stderr
     if "Input #0" not in log:
@@ -95,16 +95,16 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
-def _ffmpeg() -> str:
-    import imageio_ffmpeg
-
+def ffmpeg() -> str:
+    """The ffmpeg that imageio-ffmpeg carries (or IMAGEIO_FFMPEG_EXE names). Raises EnvironmentProblem."""
     try:
+        import imageio_ffmpeg
+
         return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError as error:
+    except (ImportError, RuntimeError) as error:
         raise EnvironmentProblem(
-            "ffmpeg_missing",
-            f"ffmpeg was not found ({error}). Install imageio-ffmpeg again, or set IMAGEIO_FFMPEG_EXE.",
-        ) from None
+            "ffmpeg_missing", f"no ffmpeg ({error}). Install imageio-ffmpeg again, or set IMAGEIO_FFMPEG_EXE."
+        ) from error
 
 
 def _input(path: Path) -> list[str]:
@@ -140,7 +140,7 @@ def _decode(path: Path, rate: int, channel: str) -> tuple[np.ndarray, bool]:
 def _stereo_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
     """Decoded sound as float32 blocks [n, 2]; ffmpeg is always ended, also when the reader stops early."""
     command = [
-        *(_ffmpeg(), "-v", "error", "-nostdin", *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"),
+        *(ffmpeg(), "-v", "error", "-nostdin", *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"),
         # Silence where the track starts late or has holes: sound stays where a player would play it.
         *("-af", "aresample=async=1:first_pts=0", "-ac", "2", "-ar", str(rate), "-f", "f32le", "-"),
     ]

@@ -14,6 +14,7 @@ import numpy as np
 
 from elocute.errors import BadInput, ElocuteError, EnvironmentProblem
 from elocute.files import Temporary, check_writable
+from elocute.media import ffmpeg
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 # Constant quantiser instead of the usual CRF: rate control codes each key frame a little differently, and a wall that
@@ -174,16 +175,6 @@ def check_output(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise BadInput("output_type", f"can't make a {path.suffix or 'nameless'} video. Use {', '.join(SUFFIXES)}.")
     check_writable(path.parent)
-
-
-def ffmpeg() -> str:
-    """The ffmpeg that imageio-ffmpeg carries (or IMAGEIO_FFMPEG_EXE names). Raises EnvironmentProblem."""
-    try:
-        import imageio_ffmpeg
-
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except (ImportError, RuntimeError) as error:
-        raise EnvironmentProblem("ffmpeg_missing", f"no ffmpeg ({error}). Install imageio-ffmpeg again.") from error
 
 
 def _sound_options(start: Fraction | float, duration: Fraction | float | None) -> list[str]:
