@@ -17,7 +17,7 @@ MOUTH = tuple(
 )  # what speech decides
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook")))
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
-KEPT_SMILE = 0.4  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
+KEPT_SMILE = 0.7  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 MAX_SECONDS = 3600
 

@@ -22,7 +22,7 @@ BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 3
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
-LID_LIGHT = 0.6
+LID_LIGHT = 0.5
 DIM_SKIN = 0.7  # of the face's median brightness
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
@@ -86,7 +86,7 @@ def lid_skin(
     grow = max(1, round(lash))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
     lashes = (cv2.dilate(np.maximum(*eyes), kernel) > 0.01).astype(np.float32)
-    light, shade = push_pull(own, (bare > 0.8).astype(np.float32)), push_pull(own, 1 - lashes)
+    light, shade = push_pull(own, (bare > 0.8).astype(np.float32)), push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
     return cv2.GaussianBlur(shade + LID_LIGHT * (light - shade), (0, 0), 0.01 * side)
 
 

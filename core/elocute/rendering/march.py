@@ -123,7 +123,7 @@ def cross(
     cosine = (normal * bent).sum(1).abs() / (across * length)
     in_photo = (-(normal * here).sum(1) / (across * here.norm(dim=1))).clamp_min(0)
     bigger = (w * z[:, None] * grown[corners]).sum(1)
-    fade = ((STRETCH[1] - bigger * bigger * cosine / in_photo.clamp_min(GRAZING)) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
+    fade = ((STRETCH[1] - bigger**3 * cosine / in_photo.clamp_min(GRAZING)) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     trust = torch.where(in_photo < GRAZING, 0, seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)

@@ -24,7 +24,7 @@ PLANES = 5
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 MAX_OPTICAL_DEPTH = 12.0  # alpha 0.999994: below one 8-bit level
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
-# A photo pixel is magnified by turning its surface towards the viewer and, squared (it also shows folds, lashes and
+# A photo pixel is magnified by turning its surface towards the viewer and, cubed (it also shows folds, lashes and
 # shadows that a stretched skin has not), by stretching it. Between these two magnifications the photo's say fades and
 # the completed colour takes over (view-dependent colour, c(x, d) in NeRF).
 STRETCH = (2.5, 10.0)
