@@ -160,7 +160,7 @@ def draw_lashes(
         at = np.sort(rng.uniform(0.03, 0.99, n))
         place = ((at if inner_first else 1 - at) * 95).astype(int)
         fan = (at - 0.42) * 1.5 * outwards
-        long = unit * (0.0034 + 0.0020 * made_up if upper else 0.0020) * rng.uniform(0.75, 1.15, n)
+        long = unit * (0.0030 + 0.0009 * made_up if upper else 0.0018) * rng.uniform(0.75, 1.15, n)
         long = long * np.interp(at, [0, 0.4, 0.85, 1], [0.45, 0.8, 1, 0.8])
         t = np.linspace(0, 1, 6)[None, :]
         side = long[:, None] * (fan[:, None] * t + rng.normal(0, 0.12, n)[:, None] * t**2)

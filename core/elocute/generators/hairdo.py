@@ -157,7 +157,8 @@ def grow(
         height = lift * min(1.0, (k + 1) / 5)
         at = at + heading * step
         near, above, out = _beside(at, tree, points[skin], normals)
-        hold = cling * (0.12 + 0.88 * smooth_step(at[:, 1], 0.0, 0.05)) if gravity > 0.3 else np.full(n, cling)  # long hair hangs free
+        low = 1 - smooth_step(at[:, 1], 0.0, 0.05)
+        hold = cling * (1 - 0.88 * low) if gravity > 0.3 else np.full(n, cling)  # long hair hangs free of the neck
         leaving = (heading * out).sum(1) * near
         heading = heading - out * np.clip(leaving, -1, 1)[:, None] * np.where(above > height, hold, 0)[:, None]
         at = at + out * (near * (np.maximum(height - above, 0) - hold * 0.25 * np.maximum(above - height, 0)))[:, None]

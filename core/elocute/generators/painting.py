@@ -137,7 +137,7 @@ def skin_albedo(
     strength = person.flush * (0.5 + 0.5 * pale.mean() ** 0.5)
     out = pale * (1 + strength * np.clip(red, 0, 1.2)[:, None] * np.array([0.06, -0.20, -0.17]))
     out = out * (1 - np.clip(tired, 0, 1)[:, None] * np.array([0.10, 0.15, 0.10]))
-    out = out * (1 - lids[:, None] * np.array([0.07, 0.16, 0.14]))
+    out = out * (1 - lids[:, None] * np.array([0.11, 0.17, 0.16]))
     aside, height = np.abs(points[:, 0]), points[:, 1]
     mouth, nose = marks[13, 1], marks[2, 1]
     jaw = smooth_step(height, nose - 0.002, nose - 0.011) * smooth_step(height, marks[CHIN, 1] - 0.03, marks[CHIN, 1])
@@ -188,7 +188,7 @@ def _skin_and_cloth(
     normal /= np.maximum(np.linalg.norm(normal, axis=2, keepdims=True), 1e-6)
     gloss = table[..., GLOSS] * (1 + 0.1 * pores) * (1 - 0.2 * lips) + 0.55 * lips
     shine = _shine(normal, table, lamps, camera, gloss, np.where(lips > 0.5, 60.0, 26.0))
-    skin = albedo * light * (0.55 + 0.45 * table[..., OPEN])[..., None] + shine
+    skin = albedo * light * (0.82 + 0.18 * table[..., OPEN])[..., None] + shine
     inside = table[..., CLOTH]
     share = smooth_step(inside, -0.0006, 0.0006)
     skin *= (1 - 0.45 * np.exp(-np.maximum(-inside, 0) / 0.004) * (share < 0.5))[..., None]
