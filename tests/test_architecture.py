@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors"}),
     frozenset({"settings", "protocol"}),
     frozenset({"values"}),
-    frozenset({"files", "media", "models.catalogue", "models.store", "models"}),  # where files and model weights come from
+    frozenset({"files", "media", "models.catalogue", "models.store", "models"}),  # files and weights
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),
     frozenset({"inversion"}),

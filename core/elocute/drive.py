@@ -43,8 +43,8 @@ def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str) -> Dri
     """All frames of a shot. `portrait_expression` [52] is what the photo shows: eyes and brows keep it, a smile
     fades to KEPT_SMILE, the mouth is the voice's (or the curves')."""
     from .media import load_audio
-    from .speech import curves as speech
     from .speech import motion, track_io
+    from .speech.performance import perform
 
     audio = load_audio(shot.voice) if shot.voice else None
     track = track_io.read_curves(shot.curves) if shot.curves else None
@@ -54,15 +54,16 @@ def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str) -> Dri
     rest[list(MOUTH)] = 0
     rest[list(SMILES)] = KEPT_SMILE * portrait_expression[list(SMILES)]
     values = np.tile(rest, (frames, 1))
-    eyes = motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink)
-    values[:, list(EYES)] = np.clip(values[:, list(EYES)] + eyes.values[:, list(EYES)], 0, 1)
     if track is not None:
+        eyes = motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink)
+        values[:, list(EYES)] += eyes.values[:, list(EYES)]
         values = _with_curves(values, track, track_io.resample(track, shot.fps, frames).values, shot.expression_scale)
     elif audio is not None:
-        said = speech.speech_curves(audio, shot.fps, frames, device).values + motion.brow_curves(
-            audio, shot.fps, frames, shot.seed
-        ).values
-        values = values + shot.expression_scale * said
+        said = perform(audio, shot.fps, frames, shot.seed, shot.blink, device).values
+        scale = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, shot.expression_scale)
+        values = values + scale.astype(np.float32) * said
+    else:
+        values[:, list(EYES)] += motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values[:, list(EYES)]
     values = np.clip(values, 0, 1.5)
     values[:, list(BLINK)] = np.clip(values[:, list(BLINK)], 0, 1)
     if shot.poses is not None:

@@ -17,7 +17,6 @@ from .protocol import Frame, Message, Progress
 from .settings import FitSettings, Shot, portrait_seed
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from .drive import Drive
     from .generators.headfield import HeadField, Scene
@@ -115,8 +114,8 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     fit = fit_head(load_head_model(), framed.face, (side, side), device)
     fitted = time.perf_counter()
     scene = Scene(
-        photo=framed.rgb.astype(np.float32) / 255, background=framed.background.astype(np.float32) / 255, matte=framed.matte,
-        regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
+        photo=framed.rgb.astype(np.float32) / 255, background=framed.background.astype(np.float32) / 255,
+        matte=framed.matte, regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
     )  # fmt: skip
     top, bottom = source.face.landmarks[10, :2], source.face.landmarks[152, :2]
     about = {
@@ -153,8 +152,32 @@ def _random(portrait: str, seed: int, side: int, device: str) -> tuple[Scene, di
 def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     """Render a shot to its video, its frames folder, or both. Frames that are there already, made from the same
     inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
-    from .finishing.frames import FrameWriter, check_frames_folder
-    from .finishing.video import VideoWriter, check_output
+    device = _check(shot)
+    avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
+    if cancelled():
+        raise Cancelled
+    report(Progress("drive", 0, 1, None, "listening to the voice"))
+    from .drive import build_drive
+
+    head = avatar.field()
+    drive = build_drive(shot, head.fit.expression, device)
+    first, last = _range(shot, len(drive))
+    hashes = _frame_hashes(shot, avatar, drive, device)
+    started = time.perf_counter()
+    rendered = _render(shot, head, drive, range(first, last + 1), hashes, device, report, cancelled)
+    seconds = time.perf_counter() - started
+    count = last - first + 1
+    warnings = [*avatar.report.get("notes", []), *drive.warnings]
+    return Result(
+        count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
+    )
+
+
+def _check(shot: Shot) -> str:
+    """Everything that can be refused before the minute that a fit may take. Returns the device."""
+    from .finishing.frames import check_frames_folder
+    from .finishing.video import check_output
+    from .rendering.device import pick_device
 
     if shot.output:
         check_output(shot.output)
@@ -162,57 +185,46 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
         check_frames_folder(shot.frames_dir)
     if shot.background == "transparent" and not shot.frames_dir:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
-    from .rendering.device import pick_device
-
-    device = pick_device(shot.device)
     if shot.voice:
         from .media import audio_duration
 
-        audio_duration(shot.voice)  # a voice that can't be used is said before the minute that a fit may take
-    avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
-    if cancelled():
-        raise Cancelled
-    report(Progress("drive", 0, 1, None, "listening to the voice"))
-    head = avatar.field()
-    from .drive import build_drive
+        audio_duration(shot.voice)
+    return pick_device(shot.device)
 
-    drive = build_drive(shot, head.fit.expression, device)
-    first, last = _range(shot, len(drive))
-    hashes = _frame_hashes(shot, avatar, drive, device)
-    warnings = [*avatar.report.get("notes", []), *drive.warnings]
-    started = time.perf_counter()
-    count = last - first + 1
+
+def _render(
+    shot: Shot, head: HeadField, drive: Drive, numbers: range, hashes: list[str], device: str, report: Report,
+    cancelled: Callable[[], bool],
+) -> int:  # fmt: skip
+    """Frames `numbers` (from 1) to where the shot wants them. Returns how many had to be rendered."""
+    from .finishing.frames import FrameWriter
+    from .finishing.video import VideoWriter
+    from .shooting import Shooting
+
+    shooting = Shooting(head, shot.size, shot.background, device, shot.memory_mb)
+    started, rendered = time.perf_counter(), 0
     with contextlib.ExitStack() as stack:
         frames = stack.enter_context(FrameWriter(shot.frames_dir)) if shot.frames_dir else None
         video = None
         if shot.output:
-            size = (shot.size, shot.size)
-            length, offset = Fraction(count) / shot.fps, Fraction(first - 1) / shot.fps
-            video = stack.enter_context(VideoWriter(shot.output, size, shot.fps, shot.voice, length, offset))
-        from .shooting import Shooting
-
-        shooting = Shooting(head, shot.size, shot.background, device, shot.memory_mb)
-        rendered = 0
-        for index in range(first, last + 1):
+            length, offset = len(numbers) / shot.fps, (numbers[0] - 1) / shot.fps
+            writer = VideoWriter(shot.output, (shot.size, shot.size), shot.fps, shot.voice, length, offset)
+            video = stack.enter_context(writer)
+        for done, number in enumerate(numbers, 1):
             if cancelled():
                 raise Cancelled
-            if frames and frames.have(index, hashes[index - 1]):
-                image = frames.read(index) if video else None
+            if frames and frames.have(number, hashes[number - 1]):
+                if video:
+                    video.write(frames.read(number))
             else:
-                image = shooting.frame(drive.expression[index - 1], drive.poses[index - 1])
+                image = shooting.frame(drive.expression[number - 1], drive.poses[number - 1])
                 rendered += 1
                 if frames:
-                    path = frames.write(index, image, hashes[index - 1])
-                    report(Frame(index, str(path)))
-            if video:
-                video.write(image)
-            done = index - first + 1
-            report(Progress("render", done, count, done / max(time.perf_counter() - started, 1e-6), None))
-    seconds = time.perf_counter() - started
-    rate = rendered / seconds if rendered else 0.0
-    return Result(
-        count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rate, warnings
-    )  # fmt: skip
+                    report(Frame(number, str(frames.write(number, image, hashes[number - 1]))))
+                if video:
+                    video.write(image)
+            report(Progress("render", done, len(numbers), done / (time.perf_counter() - started), None))
+    return rendered
 
 
 def _range(shot: Shot, total: int) -> tuple[int, int]:

@@ -36,7 +36,8 @@ def shells() -> Shells:
     layer = np.concatenate([back[2], front[2]]).astype(np.uint8)
     count = len(rest)
     coarse = torch.tensor(rng.random((PLANES, 4, 12, 12)), dtype=torch.float32)
-    planes = torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic").permute(0, 2, 3, 1).numpy().clip(0, 1)
+    smooth = torch.nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bicubic")
+    planes = smooth.permute(0, 2, 3, 1).numpy().clip(0, 1)
     planes[SKIN, ..., 3] = 1
     thickness = np.where(np.arange(count) < len(back[0]), 0.006, 0.001).astype(np.float32)
     normal = np.tile(np.array([0, 0, -1], np.float32), (count, 1))

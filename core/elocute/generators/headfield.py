@@ -20,7 +20,15 @@ from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
 from ..values import Camera, HeadFit
 from .appearance import PARTS, Appearance, harmonics
 from .canonical import (
-    HAIR_THICKNESS, LAYER_OF_PART, SKIN_THICKNESS, SOLIDITY_BLUR, bare_skin, completed_colour, look, part_members, rim_distance,
+    HAIR_THICKNESS,
+    LAYER_OF_PART,
+    SKIN_THICKNESS,
+    SOLIDITY_BLUR,
+    bare_skin,
+    completed_colour,
+    look,
+    part_members,
+    rim_distance,
     sample,
 )  # fmt: skip
 from .motion import FieldMotion, to_camera
@@ -117,7 +125,8 @@ def _join(scene, model, motion, relief: Relief, sight, head_layer, layer_of) -> 
         shown=np.concatenate([sight.shown, np.ones(extra)]).astype(np.float32),
         normal=np.concatenate([sight.normal, relief_normal]).astype(np.float32),
         facing=np.concatenate([sight.facing, -(relief_normal * view).sum(1)]).astype(np.float32),
-        uv=uv, members=members, shadow=cv2.dilate(sight.depth, np.ones((3, 3), np.uint8)), mouth_light=mouth_light.astype(np.float32),
+        uv=uv, members=members, shadow=cv2.dilate(sight.depth, np.ones((3, 3), np.uint8)),
+        mouth_light=mouth_light.astype(np.float32),
     )  # fmt: skip
 
 
@@ -142,7 +151,8 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
         seen=np.zeros(count, np.float32), fill=colour.astype(np.float32),
         solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
         thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
-        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow, focal=camera.focal, cx=camera.cx, cy=camera.cy,
+        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow,
+        focal=camera.focal, cx=camera.cx, cy=camera.cy,
     )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from .painting import Body, paint_body
 from .person import Person, random_person, stream
 from .studio import studio_lamps, to_linear, to_srgb
 
-DISTANCE = 1.1  # metres from the camera to the head's centre
-FACE_SHARE, EYE_LEVEL = 1 / 2.3, 0.45  # height of the face and of the eyes in the picture, as portraits are framed
+DISTANCE = 2.0  # metres from the camera to the head's centre
+FACE_SHARE, EYE_LEVEL = 1 / 1.75, 0.46  # height of the face and of the eyes in the picture, as portraits are framed
 FINEST = 1536  # pixels at which a picture of half the size or less is painted; larger ones are painted at twice theirs
 FOREHEAD, CHIN, EYES = 10, 152, (33, 133, 362, 263)
 RIM = 0.0005  # metres between eyeball and lids

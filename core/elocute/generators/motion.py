@@ -96,8 +96,8 @@ class FieldMotion:
         angle = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
         if angle < 1e-9:
             return
-        axis = np.array([rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]])
-        axis /= 2 * np.sin(angle)
+        skew = rotation - rotation.T
+        axis = np.array([skew[2, 1], skew[0, 2], skew[1, 0]]) / (2 * np.sin(angle))
         points[self._whole] = (points[self._whole] - self.joint) @ rotation.T.astype(np.float32) + self.joint
         p, w = points[self._partial] - self.joint, (self.weights[self._partial] * angle)[:, None]
         cross = np.cross(np.broadcast_to(axis, p.shape), p)

@@ -86,7 +86,8 @@ def lid_skin(
     grow = max(1, round(lash))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
     lashes = (cv2.dilate(np.maximum(*eyes), kernel) > 0.01).astype(np.float32)
-    light, shade = push_pull(own, (bare > 0.8).astype(np.float32)), push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
+    light = push_pull(own, (bare > 0.8).astype(np.float32))
+    shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
     return cv2.GaussianBlur(shade + LID_LIGHT * (light - shade), (0, 0), 0.01 * side)
 
 

@@ -57,8 +57,10 @@ def build_relief(
     known = (inside > OVERLAP) & finite[np.ix_(pick, pick)] & _within(at, side)
     rays = np.stack([(u - lens[1]) / lens[0], (v - lens[2]) / lens[0], np.ones_like(u)], -1)
     prior = (plane[0] @ plane[1]) / (rays @ plane[1])
-    depth = _membrane(np.where(known, np.where(finite, head_depth, 0)[np.ix_(pick, pick)], 0.0), known, prior, person > 0)
-    rim = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1] * step / lens[0] * float(np.median(prior))
+    own = np.where(known, np.where(finite, head_depth, 0)[np.ix_(pick, pick)], 0.0)
+    depth = _membrane(own, known, prior, person > 0)
+    cell = step / lens[0] * float(np.median(prior))  # metres
+    rim = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1] * cell
     depth = depth + np.where(known, BEHIND, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
     keep = (person > 0) & ((inside < 2 * OVERLAP) | ~_within(at, side))
     points = (rays * depth[..., None])[keep]
@@ -80,7 +82,7 @@ def _within(at: np.ndarray, side: int) -> np.ndarray:
 
 
 def _membrane(depth: np.ndarray, known: np.ndarray, prior: np.ndarray, domain: np.ndarray) -> np.ndarray:
-    """Depth over `domain`: given where `known`, elsewhere the minimum of |grad d|^2 + w (d - prior)^2 (sparse solve)."""
+    """Depth over `domain`: given where `known`, elsewhere the least |grad d|^2 + w (d - prior)^2."""
     rows, cols = depth.shape
     free = domain & ~known
     number = np.full(depth.shape, -1)

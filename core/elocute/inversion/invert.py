@@ -63,8 +63,9 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
     result["after_pivot"] = quality(latent_shells(scene, geometry, appearance, layers))
     lap("pivot")
     shells = photo_shells(scene, geometry, appearance, layers, model)
-    for step, shells in tune(shells, scene.photo, scene.background, render):
+    for step, tuned in tune(shells, scene.photo, scene.background, render):
         report(step, STEPS, "tuning the field to the portrait")
+        shells = tuned
     result["after_tuning"] = quality(shells)
     lap("tuning")
     background = np.clip(np.round(scene.background * 255), 0, 255).astype(np.uint8)

@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="eee58c9116f656c6f6b4e9bc1b04aef141216dc358b0842738d3a871128b6e7d",
-        bytes=5_921_410,
+        sha256="7ea022a3b08d9e4759f2897aaaa8df35d144722f86b178fe471a1e1a8f18c09f",
+        bytes=5_916_322,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",

@@ -6,7 +6,10 @@ from ..errors import EnvironmentProblem
 
 
 def pick_device(wanted: str) -> str:
-    """ "auto" is CUDA when there, else the CPU; anything else must be there. Raises EnvironmentProblem device_missing."""
+    """The device to use: "auto" is CUDA when there, else the CPU; a named one must be there.
+
+    Raises EnvironmentProblem device_missing.
+    """
     if wanted == "cpu":
         return wanted
     import torch

@@ -160,7 +160,8 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, sha
         seen = np.float32(0.0)
     else:
         bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
-        s = (np.float32(STRETCH[1]) - bigger * bigger * bigger * cosine / in_photo) / np.float32(STRETCH[1] - STRETCH[0])
+        magnified = bigger * bigger * bigger * cosine / in_photo
+        s = (np.float32(STRETCH[1]) - magnified) / np.float32(STRETCH[1] - STRETCH[0])
         s = min(max(s, np.float32(0.0)), np.float32(1.0))
         seen *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))

@@ -49,8 +49,11 @@ class Renderer:
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is. Returns premultiplied rgba float32 [side, side, 4] and depth
-        [side, side] in metres; with `box` (x0, y0, x1, y1) only those pixels are computed, the rest is 0."""
+        """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is.
+
+        Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
+        y1) only those pixels are computed, the rest is 0.
+        """
         if self.device != "cpu":
             points = torch.as_tensor(moved, device=self.device)
             rgba, depth = render_tensors(
@@ -73,6 +76,7 @@ class Renderer:
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
             self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer, self._table,
-            self._pull, self._grown[0], self._planes, self._shadow, self._lens, presence, np.array([x0, y0, x1, y1]), rgba, out,
+            self._pull, self._grown[0], self._planes, self._shadow, self._lens, presence,
+            np.array([x0, y0, x1, y1]), rgba, out,
         )  # fmt: skip
         return rgba, out
