@@ -19,7 +19,7 @@ from .person import Person, random_person, stream
 from .studio import studio_lamps, to_linear, to_srgb
 
 DISTANCE = 2.0  # metres from the camera to the head's centre
-FACE_SHARE, EYE_LEVEL = 1 / 1.75, 0.46  # height of the face and of the eyes in the picture, as portraits are framed
+FACE_SHARE, EYE_LEVEL = 1 / 1.95, 0.48  # height of the face and of the eyes in the picture, as portraits are framed
 FINEST = 1536  # pixels at which a picture of half the size or less is painted; larger ones are painted at twice theirs
 FOREHEAD, CHIN, EYES = 10, 152, (33, 133, 362, 263)
 RIM = 0.0005  # metres between eyeball and lids

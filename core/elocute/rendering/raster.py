@@ -14,11 +14,12 @@ import numba
 import numpy as np
 import torch
 
+STRIPS = 8  # horizontal, rastered side by side; a few more than cores, for balance
 NEAR = 0.05  # metres; anything nearer can't be in the picture
 
 
 @numba.njit(cache=True, nogil=True, fastmath=False)
-def _raster_rows(points, faces, row0, row1, ids, depth):  # type: ignore[no-untyped-def]
+def _raster_rows(points, faces, labels, row0, row1, ids, depth):  # type: ignore[no-untyped-def]
     width = ids.shape[1]
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -49,34 +50,39 @@ def _raster_rows(points, faces, row0, row1, ids, depth):  # type: ignore[no-unty
                 z = 1.0 / (w0 * ra + w1 * rb + w2 * rc)  # 1/z is what is linear on the screen
                 if z < depth[y, x]:
                     depth[y, x] = z
-                    ids[y, x] = f
+                    ids[y, x] = labels[f]
 
 
 @numba.njit(cache=True, nogil=True, parallel=True)
-def _raster_parallel(points, faces, ids, depth, row0, row1, strips):  # type: ignore[no-untyped-def]
+def _raster_parallel(points, faces, labels, ids, depth, row0, row1, strips):  # type: ignore[no-untyped-def]
     rows = row1 - row0
     for s in numba.prange(strips):
         first, last = row0 + rows * s // strips, row0 + rows * (s + 1) // strips
         ids[first:last] = -1
         depth[first:last] = np.inf
-        _raster_rows(points, faces, first, last, ids, depth)
+        _raster_rows(points, faces, labels, first, last, ids, depth)
 
 
-def rasterise(
-    points: np.ndarray, faces: np.ndarray, height: int, width: int, rows: tuple[int, int] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def rasterise(points: np.ndarray, faces: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """First front-facing triangle under each pixel centre.
 
     points: float32 [V, 3] image space; faces: int32 [F, 3]. Returns ids int32 [H, W] (-1: none) and depth
-    float32 [H, W] in metres (inf: none). With `rows` only those rows are meaningful.
+    float32 [H, W] in metres (inf: none).
     """
     ids = np.empty((height, width), np.int32)
     depth = np.empty((height, width), np.float32)
-    first, last = rows or (0, height)
-    _raster_parallel(
-        np.ascontiguousarray(points, np.float32), np.ascontiguousarray(faces, np.int32), ids, depth, first, last, 8
-    )
+    labels = np.arange(len(faces), dtype=np.int32)
+    points, faces = np.ascontiguousarray(points, np.float32), np.ascontiguousarray(faces, np.int32)
+    rasterise_into(points, faces, labels, ids, depth, (0, height))
     return ids, depth
+
+
+def rasterise_into(
+    points: np.ndarray, faces: np.ndarray, labels: np.ndarray, ids: np.ndarray, depth: np.ndarray, rows: tuple[int, int]
+) -> None:
+    """`rasterise` for a renderer's loop: contiguous arrays in, labels [F] of the visible triangles out, only `rows`
+    (first, past the last) of the pictures `ids` and `depth` are written."""
+    _raster_parallel(points, faces, labels, ids, depth, *rows, STRIPS)
 
 
 def rasterise_tensors(

@@ -7,7 +7,7 @@ import torch
 
 from . import kernels
 from .march import ShellTensors, render_tensors
-from .raster import rasterise
+from .raster import rasterise_into
 from .shells import RELIEF, Shells, project
 
 BYTES_PER_RAY = 2200  # measured peak of march.cross per ray in float32; turns the memory setting into a chunk
@@ -64,11 +64,7 @@ class Renderer:
         points = project(moved, *self.cam)
         doubled = points * np.array([2, 2, 1], np.float32)
         for g, faces in enumerate(self._group_faces):
-            ids, depth = rasterise(doubled, faces, 2 * self.side, 2 * self.side, (2 * y0, 2 * y1))
-            rows = slice(2 * y0, 2 * y1)
-            local = ids[rows]
-            self._ids[g, rows] = np.where(local >= 0, self.groups[g][local], -1) if len(faces) else -1
-            self._depths[g, rows] = depth[rows]
+            rasterise_into(doubled, faces, self.groups[g], self._ids[g], self._depths[g], (2 * y0, 2 * y1))
         moved = np.ascontiguousarray(moved, np.float32)
         kernels.pullback(self._rest, moved, self._faces, self._pull)
         kernels.stretch(self._rest, moved, self._faces, *self._grown)
