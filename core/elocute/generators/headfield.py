@@ -40,6 +40,7 @@ HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has 
 LIDS = ("lid_upper_l", "lid_upper_r")
 GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
 NECK_SHADE = 0.92
+CROWNS = 0.7  # light that gets into the gaps between teeth
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
 MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
@@ -160,6 +161,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     """The field with the photo's layers in its planes: where tuning starts."""
     latent = latent_shells(scene, geometry, appearance, layers)
     seen = np.ones(len(geometry.shown), np.float32)
+    solid = latent.solid.copy()
     fill = latent.fill.copy()
     count = len(geometry.motion.rest_head)
     layer_of = model_layers(model)[model.vertex_part]
@@ -181,10 +183,14 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     seen[inner] = sample(layers.opening, geometry.uv[inner])
     teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
     shading = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
+    shading *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
     fill[teeth] = np.clip(layers.tooth * shading * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
     if not layers.shows_teeth:
         seen[model.part("teeth_upper")] = 0
-    return replace(latent, seen=seen, fill=fill)
+    # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
+    nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
+    solid[:count][nape] = 0
+    return replace(latent, seen=seen, fill=fill, solid=solid)
 
 
 def _fill_lids(geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:

@@ -21,6 +21,8 @@ INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 3
 BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 336, 296, 334, 293, 300))
 OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
+TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
+TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
 LID_LIGHT = 0.5
 DIM_SKIN = 0.7  # of the face's median brightness
@@ -58,7 +60,8 @@ def split_layers(
     planes[SKIN, ..., :3] = fill_openings(own, lid, eyes, mouth, LASH * span)
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
-    teeth, tooth, shown = complete_teeth(own, mouth, xy)
+    light = np.quantile(own[skin > 0.8], 0.7, axis=0)
+    teeth, tooth, shown = complete_teeth(own, mouth, xy, light)
     inside = cv2.erode(mouth, np.ones((3, 3)))
     planes[CAVITY, ..., :3], planes[CAVITY, ..., 3] = push_pull(own, inside) if inside.max() > 0.9 else own, 1
     planes[TEETH, ..., :3], planes[TEETH, ..., 3] = teeth, 1
@@ -134,12 +137,15 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
     return out
 
 
-def complete_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Teeth continued past the lips from those that the photo shows. Returns plane, mean colour, shown or not."""
+def complete_teeth(
+    own: np.ndarray, mouth: np.ndarray, xy: np.ndarray, light: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Teeth continued past the lips from those that the photo shows; `light` [3] is the lit skin's colour.
+    Returns plane, mean colour, shown or not."""
     teeth = visible_teeth(own, mouth, xy)
     if teeth is None:
-        lips = own[lip_mask(mouth, xy)]
-        return own, IVORY * np.clip(1.7 * np.median(lips.mean(1)), 0.55, 1), False
+        hue = (light / light.mean()) ** TOOTH_HUE
+        return own, np.clip(IVORY * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1), False
     tooth = np.quantile(own[teeth], 0.6, axis=0)
     return push_pull(own, teeth.astype(np.float32)), tooth.astype(np.float32), True
 
