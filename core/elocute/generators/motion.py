@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from .relief import Relief
 
@@ -93,11 +94,11 @@ class FieldMotion:
         return out
 
     def _turn(self, points: np.ndarray, rotation: np.ndarray) -> None:
-        angle = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
+        turn = Rotation.from_matrix(rotation).as_rotvec()  # sound at half a turn too, where the skew part vanishes
+        angle = np.linalg.norm(turn)
         if angle < 1e-9:
             return
-        skew = rotation - rotation.T
-        axis = np.array([skew[2, 1], skew[0, 2], skew[1, 0]]) / (2 * np.sin(angle))
+        axis = turn / angle
         points[self._whole] = (points[self._whole] - self.joint) @ rotation.T.astype(np.float32) + self.joint
         p, w = points[self._partial] - self.joint, (self.weights[self._partial] * angle)[:, None]
         cross = np.cross(np.broadcast_to(axis, p.shape), p)
