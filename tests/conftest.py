@@ -1,0 +1,113 @@
+"""One inversion of the example portrait, shared by every test that needs a real head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PORTRAIT = ROOT / "examples" / "portrait.jpg"
+
+
+@dataclass(frozen=True)
+class Example:
+    """The example portrait at side 512, inverted by the pipeline itself. `scene` has the inversion's own fit; `raw`
+    is the scene as it was handed to the inversion; `messages` is what the run reported."""
+
+    raw: Any
+    scene: Any
+    inverted: Any
+    avatar: Any
+    folder: Path
+    messages: list[Any]
+
+    @property
+    def field(self) -> Any:
+        """The field as it came out of the inversion, before any file."""
+        return self.inverted.field
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
+    from elocute import pipeline
+    from elocute.inversion import invert as inversion
+    from elocute.models.store import verify
+    from elocute.settings import FitSettings
+
+    if not all(verify(role) for role in pipeline.FIT_ROLES):
+        pytest.skip("models not fetched: elocute models --fetch")
+    seen: list[Any] = []
+    whole = inversion.invert
+
+    def watched(scene: Any, *rest: Any) -> Any:
+        seen.extend([scene, whole(scene, *rest)])
+        return seen[1]
+
+    folder = tmp_path_factory.mktemp("avatars")
+    messages: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELOCUTE_AVATARS", str(folder))
+        patch.setattr(inversion, "invert", watched)
+        avatar = pipeline.prepare(str(PORTRAIT), FitSettings(str(PORTRAIT), device="cpu"), messages.append)
+    raw, inverted = seen
+    return Example(raw, replace(raw, fit=inverted.field.fit), inverted, avatar, folder, messages)
+
+
+@pytest.fixture
+def avatars(example: Example, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where the example's avatar lies, as the one that the pipeline looks into."""
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(example.folder))
+    return example.folder
+
+
+@pytest.fixture(scope="session")
+def stored(example: Example) -> Any:
+    """The example's field as shots use it: read back from its avatar file."""
+    return example.avatar.field()
+
+
+@pytest.fixture(scope="session")
+def layers(example: Example) -> Any:
+    """The example's photo taken apart."""
+    from elocute.generators.planes import split_layers
+
+    scene = example.scene
+    return split_layers(scene.photo, scene.matte, scene.background, scene.regions["skin"], scene.landmarks)
+
+
+@pytest.fixture(scope="session")
+def geometry(example: Example) -> Any:
+    """The example's geometry, made again."""
+    from elocute.generators.headfield import build_geometry
+    from elocute.head.avatar import AvatarHead
+    from elocute.head.model import load_head_model
+
+    model = load_head_model()
+    return build_geometry(example.scene, AvatarHead(model, example.scene.fit), model)
+
+
+@pytest.fixture(scope="session")
+def untuned(example: Example, geometry: Any, layers: Any) -> Any:
+    """The example's shells where tuning starts."""
+    from elocute.generators.appearance import mean_appearance
+    from elocute.generators.headfield import photo_shells
+    from elocute.head.model import load_head_model
+
+    return photo_shells(example.scene, geometry, mean_appearance(), layers, load_head_model())
+
+
+@pytest.fixture(scope="session")
+def speaking(example: Example) -> np.ndarray:
+    """The example's own expression with an open mouth, raised brows and half-shut eyes, [52]."""
+    from elocute.values import ARKIT_NAMES
+
+    values = example.scene.fit.expression.astype(np.float32).copy()
+    named = {"jawOpen": 0.6, "mouthLowerDownLeft": 0.4, "mouthLowerDownRight": 0.4, "browInnerUp": 0.3,
+             "eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5}  # fmt: skip
+    for name, value in named.items():
+        values[ARKIT_NAMES.index(name)] = value
+    return values

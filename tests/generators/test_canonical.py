@@ -1,0 +1,171 @@
+"""Canonical geometry: what the photo shows of a vertex, and what it looks like where it shows nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elocute.generators.appearance import PARTS
+from elocute.generators.canonical import (
+    LAYER_OF_PART,
+    bare_skin,
+    completed_colour,
+    diffuse,
+    look,
+    part_members,
+    rim_distance,
+    sample,
+)
+from elocute.head.model import HeadModel, load_head_model
+
+SIDE, LENS = 128, (600.0, 64.0, 64.0)
+
+
+@pytest.fixture(scope="module")
+def model() -> HeadModel:
+    return load_head_model()
+
+
+def globe(centre: tuple[float, float, float], radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A closed ball in camera space: points, outward normals, triangles counter-clockwise from outside."""
+    rings = 24
+    around = np.linspace(0, 2 * np.pi, 2 * rings, endpoint=False)
+    lat, lon = np.meshgrid(np.linspace(0, np.pi, rings), around, indexing="ij")
+    normal = np.stack([np.sin(lat) * np.cos(lon), -np.cos(lat), np.sin(lat) * np.sin(lon)], -1).reshape(-1, 3)
+    index = np.arange(rings * 2 * rings).reshape(rings, -1)
+    a, b = index[:-1], np.roll(index[:-1], -1, 1)
+    c, d = index[1:], np.roll(index[1:], -1, 1)
+    faces = np.concatenate([np.stack(f, -1).reshape(-1, 3) for f in ((a, c, b), (b, c, d))])
+    points = (np.array(centre) + radius * normal).astype(np.float32)
+    first = points[faces]
+    across = np.cross(first[:, 1] - first[:, 0], first[:, 2] - first[:, 0])
+    outward = (across * normal[faces].mean(1)).sum(1)
+    faces[outward < 0] = faces[outward < 0][:, ::-1]
+    return points, normal.astype(np.float32), faces
+
+
+def test_every_part_of_the_head_has_a_layer(model: HeadModel) -> None:
+    assert set(LAYER_OF_PART) == set(model.parts)
+
+
+def test_the_near_side_is_seen_and_the_far_side_is_not() -> None:
+    points, normals, faces = globe((0, 0, 1.0), 0.08)
+    sight = look(points, normals, faces, LENS, SIDE)
+    assert (sight.shown[sight.facing > 0.15] == 1).all()
+    assert (sight.shown[sight.facing < 0] == 0).all()
+    np.testing.assert_allclose(sight.depth[SIDE // 2, SIDE // 2], 0.92, atol=2e-3)
+    assert np.isinf(sight.depth[2, 2])
+
+
+def test_what_stands_behind_something_is_not_seen() -> None:
+    near, far = globe((0, 0, 0.8), 0.05), globe((0, 0, 1.2), 0.05)
+    points, normals = np.concatenate([near[0], far[0]]), np.concatenate([near[1], far[1]])
+    faces = np.concatenate([near[2], far[2] + len(near[0])])
+    sight = look(points, normals, faces, LENS, SIDE)
+    assert sight.shown[len(near[0]) :].max() == 0
+    assert sight.shown[: len(near[0])].sum() > 300
+
+
+def test_sampling_gives_pixels_at_pixel_centres() -> None:
+    image = np.random.default_rng(0).random((9, 9, 3)).astype(np.float32)
+    y, x = np.mgrid[:9, :9]
+    uv = np.stack([x.ravel() + 0.5, y.ravel() + 0.5], 1)
+    np.testing.assert_allclose(sample(image, uv), image.reshape(-1, 3), atol=1e-6)
+    np.testing.assert_allclose(sample(image[..., 0], uv), image[..., 0].ravel(), atol=1e-6)
+    outside = np.array([[-50.0, -50.0], [99.0, 99.0]])
+    np.testing.assert_allclose(sample(image, outside), image[[0, 8], [0, 8]], atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(1, 30), st.floats(1, 30))
+def test_sampling_a_slope_is_exact(x: float, y: float) -> None:
+    slope = np.mgrid[:32, :32].sum(0).astype(np.float32)
+    assert sample(slope, np.array([[x, y]]))[0] == pytest.approx(x + y - 1, abs=0.05)  # OpenCV's 1/32-pixel weights
+
+
+def strip(count: int) -> np.ndarray:
+    """Triangles of a ribbon of `count` pairs of vertices."""
+    k = 2 * np.arange(count - 1)
+    return np.concatenate([np.stack([k, k + 1, k + 2], 1), np.stack([k + 1, k + 3, k + 2], 1)])
+
+
+def test_seen_values_stay_and_far_ones_are_forgotten() -> None:
+    count = 400
+    values, weight = np.zeros((2 * count, 1)), np.zeros(2 * count)
+    values[:20], weight[:20] = 1.0, 1.0
+    out = diffuse(values, weight, strip(count))[:, 0]
+    assert out[:10].min() > 0.95
+    pairs = out.reshape(-1, 2).mean(1)
+    assert (np.diff(pairs[10:]) <= 1e-9).all() and pairs[-1] < 1e-3
+    assert 0.1 < pairs[10 + 30] < 0.6  # about 1/e after thirty edges, as DIFFUSION and FORGETTING say
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_diffusion_never_leaves_the_range_of_what_is_known(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, weight = rng.uniform(-1, 1, (120, 3)), rng.random(120) * (rng.random(120) < 0.3)
+    out = diffuse(values, weight, strip(60))
+    assert out.min() >= min(values.min(), 0) - 1e-9 and out.max() <= max(values.max(), 0) + 1e-9
+
+
+def test_completion_keeps_what_is_trusted(model: HeadModel) -> None:
+    rng = np.random.default_rng(1)
+    count = len(model.base)
+    pivot = np.full((count, 3), 0.5)
+    photo = rng.uniform(0.45, 0.55, (count, 3))
+    trusted = completed_colour(photo, np.ones(count), pivot, model.mirror, model.faces)
+    untrusted = completed_colour(photo, np.zeros(count), pivot, model.mirror, model.faces)
+    assert np.corrcoef(trusted.ravel(), photo.ravel())[0, 1] > 0.6
+    np.testing.assert_allclose(untrusted, pivot, atol=1e-6)
+    np.testing.assert_allclose(
+        completed_colour(np.full((count, 3), 0.7), np.ones(count), pivot, model.mirror, model.faces), 0.7, atol=1e-3
+    )
+
+
+def test_the_hidden_half_is_the_seen_half_mirrored(model: HeadModel) -> None:
+    """A reddened left cheek says that the right one is red too, on top of that side's own light."""
+    pivot = np.where(model.base[:, :1] > 0, 0.6, 0.4) * np.ones(3)
+    left = model.base[:, 0] > 0.005
+    skin = model.vertex_part == model.parts.index("skin")
+    out = completed_colour(pivot + [0.1, 0, 0], left.astype(float), pivot, model.mirror, model.faces)
+    right = skin & (model.base[:, 0] < -0.02)
+    gained = (out - pivot)[right]
+    assert np.median(gained[:, 0]) == pytest.approx(0.1, abs=0.02)
+    assert np.abs(gained[:, 1:]).max() < 0.02
+
+
+def test_members_are_shares(example: Any) -> None:
+    scene = example.scene
+    y, x = np.mgrid[0 : scene.side : 4, 0 : scene.side : 4] + 0.5
+    members = part_members(scene.regions, scene.photo, np.stack([x.ravel(), y.ravel()], 1), PARTS)
+    np.testing.assert_allclose(members.sum(1), 1, atol=1e-5)
+    assert members.min() >= 0
+    lips = sample(scene.regions["lips"], np.stack([x.ravel(), y.ravel()], 1)) > 0.95
+    assert lips.any() and members[lips, PARTS.index("lips")].min() > 0.9
+    forehead = scene.landmarks[151:152, :2]
+    assert part_members(scene.regions, scene.photo, forehead, PARTS)[0, PARTS.index("skin")] > 0.5
+
+
+def test_a_neck_is_skin_and_a_collar_is_not() -> None:
+    photo = np.full((40, 40, 3), [0.8, 0.6, 0.5], np.float32)
+    skin = np.zeros((40, 40), np.float32)
+    skin[:10] = 1
+    photo[20:30] *= 0.7  # the neck, in the chin's shade
+    photo[30:] = [0.2, 0.3, 0.6]
+    bare = bare_skin(photo, skin)
+    assert bare[:30].min() > 0.95 and bare[30:].max() == 0
+    white = np.full_like(photo, 0.95)
+    white[:10] = photo[:10]
+    assert bare_skin(white, skin)[20:].max() < 0.05
+
+
+def test_rim_distance_grows_inwards() -> None:
+    y, x = np.mgrid[:200, :200]
+    rim = rim_distance((np.hypot(x - 100, y - 100) < 80).astype(np.float32))
+    assert rim[100, 100] == 1 and rim[5, 5] == 0 and rim[100, 21] < 0.2
+    assert (np.diff(rim[100, 20:101]) >= 0).all()
