@@ -35,7 +35,7 @@ class Avatar:
 
         try:
             return HeadField.from_arrays(load_file(self.path))
-        except (OSError, SafetensorError, KeyError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
             raise EnvironmentProblem(
                 "avatar_damaged", f"the cached avatar {self.path.name} can't be read ({error}). Run fit with --refit."
             ) from None
@@ -49,12 +49,15 @@ def avatar_key(portrait: bytes | str, model_hashes: dict[str, str], side: int) -
 
 
 def find(folder: Path, key: str) -> Avatar | None:
-    """The avatar with this key, if it is there whole."""
-    report = folder / f"{key}.json"
+    """The avatar with this key, if it is there whole: a report, and arrays that were not cut short."""
+    from safetensors import SafetensorError, safe_open
+
     arrays = folder / f"{key}.safetensors"
     try:
-        return Avatar(key, arrays, json.loads(report.read_text(encoding="utf-8"))) if arrays.is_file() else None
-    except (OSError, ValueError):
+        report = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        with safe_open(arrays, framework="np"):  # reads the header, which says how long the file is
+            return Avatar(key, arrays, report) if isinstance(report, dict) else None
+    except (OSError, ValueError, SafetensorError):
         return None
 
 
