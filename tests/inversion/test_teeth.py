@@ -1,0 +1,92 @@
+"""Where the rows of teeth sit: behind closed lips, or where the photo shows them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from elocute.generators.motion import to_camera
+from elocute.generators.planes import INNER_LIPS
+from elocute.head.avatar import AvatarHead
+from elocute.head.model import HeadModel, load_head_model
+from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, STOMION, UPPER_BELOW_LIP, seat_teeth
+from elocute.portrait.regions import polygon_mask
+from elocute.rendering.shells import project
+from elocute.values import ARKIT_NAMES
+
+ROWS = ("teeth_upper", "teeth_lower")
+
+
+@pytest.fixture(scope="module")
+def model() -> HeadModel:
+    return load_head_model()
+
+
+def incisors(model: HeadModel, points: np.ndarray, row: str) -> np.ndarray:
+    """The front half of a row's middle."""
+    teeth, lips = model.part(row), model.landmarks(points)
+    middle = np.abs(points[teeth, 0] - lips[STOMION, 0]) < 0.22 * np.linalg.norm(lips[78] - lips[308])
+    teeth = teeth[middle]
+    return points[teeth[points[teeth, 2] > np.quantile(points[teeth, 2], 0.5)]]
+
+
+def test_behind_relaxed_lips_edges_are_where_anatomy_has_them(example: Any, model: HeadModel) -> None:
+    fit = seat_teeth(example.raw, model)
+    relaxed = AvatarHead(model, fit).vertices(np.zeros(52, np.float32))
+    stomion = model.landmarks(relaxed)[STOMION, 1]
+    assert stomion - incisors(model, relaxed, "teeth_upper")[:, 1].min() == pytest.approx(UPPER_BELOW_LIP, abs=1e-4)
+    assert stomion - incisors(model, relaxed, "teeth_lower")[:, 1].max() == pytest.approx(LOWER_BELOW_LIP, abs=1e-4)
+
+
+def test_only_teeth_move_and_only_up_or_down(example: Any, model: HeadModel) -> None:
+    fit = seat_teeth(example.raw, model)
+    shift = fit.offsets - example.raw.fit.offsets
+    teeth = np.concatenate([model.part(row) for row in ROWS])
+    others = np.setdiff1d(np.arange(len(shift)), teeth)
+    assert np.abs(shift[others]).max() == 0
+    assert np.abs(shift[:, [0, 2]]).max() == 0
+    assert np.abs(shift).max() <= 2 * LIMIT
+    for row in ROWS:
+        assert np.ptp(shift[model.part(row), 1]) < 1e-7, "a row moves as one"
+
+
+def test_seating_again_changes_nothing(example: Any, model: HeadModel) -> None:
+    once = seat_teeth(example.raw, model)
+    again = seat_teeth(replace(example.raw, fit=once), model)
+    np.testing.assert_allclose(again.offsets, once.offsets, atol=1e-5)
+
+
+def test_the_fit_that_came_in_is_left_alone(example: Any, model: HeadModel) -> None:
+    before = example.raw.fit.offsets.copy()
+    seat_teeth(example.raw, model)
+    np.testing.assert_array_equal(example.raw.fit.offsets, before)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.65])
+def test_visible_teeth_pull_the_upper_row_to_their_edge(example: Any, model: HeadModel, share: float) -> None:
+    """Paint a white band into the opened mouth of the example: the row's edge projects on the band's edge."""
+    expression = example.raw.fit.expression.copy()
+    for name in ("jawOpen", "mouthUpperUpLeft", "mouthUpperUpRight"):
+        expression[ARKIT_NAMES.index(name)] = 0.5
+    fit = replace(example.raw.fit, expression=expression)
+    scene = example.raw
+    points = AvatarHead(model, fit).vertices(expression)
+    uv = project(to_camera(model.landmarks(points), fit.camera.camera_to_world), *scene.lens)
+    landmarks = scene.landmarks.copy()
+    landmarks[:, :2] = uv[:, :2]
+    mouth = polygon_mask(landmarks[list(INNER_LIPS), :2], scene.side, scene.side) > 0.5
+    rows = np.flatnonzero(mouth.any(1))
+    edge = rows[0] + share * len(rows)
+    photo = scene.photo.copy()
+    below = np.arange(scene.side)[:, None] >= edge
+    photo[mouth & ~below], photo[mouth & below] = (0.9, 0.88, 0.84), (0.12, 0.05, 0.05)
+    shown = replace(scene, photo=photo, matte=np.ones_like(scene.matte), landmarks=landmarks, fit=fit)
+    seated = seat_teeth(shown, model)
+    points = to_camera(AvatarHead(model, seated).vertices(expression), fit.camera.camera_to_world)
+    row = project(points[model.part("teeth_upper")], *scene.lens)
+    middle, width = landmarks[[78, 308], 0].mean(), np.ptp(landmarks[[78, 308], 0])
+    front = row[np.abs(row[:, 0] - middle) < 0.22 * width]
+    assert front[:, 1].max() == pytest.approx(edge, abs=2)
