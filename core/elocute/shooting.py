@@ -10,7 +10,7 @@ from .rendering.renderer import Renderer
 from .rendering.shells import project
 
 Box = tuple[int, int, int, int]
-MARGIN = 2  # pixels around moved triangles: Catmull-Rom taps and the edge test reach one pixel out
+MARGIN = 2  # pixels around moved triangles: the cubic taps and the edge test reach one pixel out
 
 
 class Shooting:

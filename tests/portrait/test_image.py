@@ -109,10 +109,10 @@ def test_embedded_profiles(tmp_path, gradient):
 
 
 def test_a_large_photo_is_reduced(tmp_path):
-    Image.new("RGB", (3000, 1000), (10, 200, 30)).save(tmp_path / "large.png")
+    Image.new("RGB", (4500, 1500), (10, 200, 30)).save(tmp_path / "large.png")
     picture = load_image(tmp_path / "large.png")
-    assert picture.rgb.shape == (683, MAX_SIDE, 3)
-    assert picture.reduced == pytest.approx(3000 / MAX_SIDE)
+    assert picture.rgb.shape == (1024, MAX_SIDE, 3)
+    assert picture.reduced == pytest.approx(4500 / MAX_SIDE)
     assert (picture.rgb == [10, 200, 30]).all()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from elocute.portrait.background import complete_background
-from elocute.portrait.enlarge import Window, enlarge
+from elocute.portrait.enlarge import MODEST, Window, enlarge, keep_crisp
 from elocute.portrait.face import face_height
 from elocute.portrait.matting import foreground_colour
 from elocute.values import REGION_NAMES, Face, Portrait
@@ -66,11 +66,13 @@ def frame_portrait(portrait: Portrait, side: int, device: str = "cpu") -> Framed
     photo = source.rgb[y : y + length, x : x + length]
     matte = _resample(source.matte[y : y + length, x : x + length], side)
     foreground = _resample(source.foreground[y : y + length, x : x + length], side)
-    if scale > 1:
-        rgb = enlarge(photo, scale, _face_window(portrait.face, left, top), device)
-        foreground = _sharpened_inside(foreground, rgb, matte)
+    window = _face_window(portrait.face, left, top)
+    if scale > MODEST:
+        rgb = enlarge(photo, scale, window, device)
     else:
-        rgb = _resample(photo, side)
+        x0, y0, x1, y1 = (scale * edge for edge in window)
+        rgb = keep_crisp(_resample(photo, side), (x0, y0, x1, y1), photo, window)
+    foreground = _sharpened_inside(foreground, rgb, matte)
     regions = {name: _resample(mask[y : y + length, x : x + length], side) for name, mask in source.regions.items()}
     return Framed(
         rgb=rgb,

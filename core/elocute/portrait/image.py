@@ -15,7 +15,7 @@ from elocute.errors import BadInput
 
 # Larger photos are reduced to this side (by area): at the largest output, 1024, the face has more than enough detail,
 # and every later step stays quick.
-MAX_SIDE = 2048
+MAX_SIDE = 3072
 MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any network runs
 MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
 

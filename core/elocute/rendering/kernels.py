@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
+from .shells import CAVITY, CUBIC, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
 
 _SAMPLES = np.array(SAMPLES, np.int64)
 _SEEN, _FILL, _SOLID, _THICK, _NORMAL = 3, 4, 7, 8, 9  # columns of Shells.vertex_table
@@ -85,13 +85,14 @@ def _area(p, a, b, c):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _cubic(t, w):  # type: ignore[no-untyped-def]
-    """Catmull-Rom weights: interpolating, so a plane sampled at its own pixels comes back exactly."""
+    """Weights of Keys' cubic convolution, into w [4]: interpolating, so a plane at its own pixels comes back exactly."""
+    a = np.float32(CUBIC)
     t2 = t * t
     t3 = t2 * t
-    w[0] = np.float32(-0.5) * t3 + t2 - np.float32(0.5) * t
-    w[1] = np.float32(1.5) * t3 - np.float32(2.5) * t2 + np.float32(1.0)
-    w[2] = np.float32(-1.5) * t3 + np.float32(2.0) * t2 + np.float32(0.5) * t
-    w[3] = np.float32(0.5) * t3 - np.float32(0.5) * t2
+    w[0] = a * (t3 - np.float32(2.0) * t2 + t)
+    w[1] = (a + np.float32(2.0)) * t3 - (a + np.float32(3.0)) * t2 + np.float32(1.0)
+    w[3] = a * (t2 - t3)
+    w[2] = np.float32(1.0) - w[0] - w[1] - w[3]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

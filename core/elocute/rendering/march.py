@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
+from .shells import CAVITY, CUBIC, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ def stretch(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> tor
 
 
 def _cubic(t: torch.Tensor) -> torch.Tensor:
+    """Weights [N, 4] of Keys' cubic convolution at offsets t [N] in 0..1."""
     t2, t3 = t * t, t * t * t
-    return torch.stack(
-        [-0.5 * t3 + t2 - 0.5 * t, 1.5 * t3 - 2.5 * t2 + 1, -1.5 * t3 + 2 * t2 + 0.5 * t, 0.5 * t3 - 0.5 * t2], -1
-    )
+    outer, inner, far = CUBIC * (t3 - 2 * t2 + t), (CUBIC + 2) * t3 - (CUBIC + 3) * t2 + 1, CUBIC * (t2 - t3)
+    return torch.stack([outer, inner, 1 - outer - inner - far, far], -1)
 
 
 def lookup(planes: torch.Tensor, layer: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Catmull-Rom look-up of planes [L, R, R, 4] at pixel coordinates u, v [N] of plane `layer` [N] -> [N, 4]."""
+    """Cubic look-up of planes [L, R, R, 4] at pixel coordinates u, v [N] of plane `layer` [N] -> [N, 4]."""
     size = planes.shape[1]
     u, v = (u - 0.5).clamp(0, size - 1), (v - 0.5).clamp(0, size - 1)
     x, y = u.floor(), v.floor()

@@ -14,7 +14,7 @@ from elocute.speech import levels
 from elocute.values import ARKIT_NAMES, ExpressionTrack, PoseTrack
 
 BLINK_GAP = (2.6, 4.3)  # seconds between blinks: 14 to 23 a minute, about 17 on average
-BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.05, 0.02, 0.08  # seconds: lids fall faster than they rise
+BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.06, 0.02, 0.12  # seconds: lids fall faster than they rise
 BLINK_CLEAR = 0.4  # seconds without a blink at the start and the end: first and last frame show open eyes
 LOOK_RANGE = np.radians(25.0)  # eye rotation at which ARKit's eyeLook curves reach 1
 SACCADE_GAP = (0.7, 2.8)
