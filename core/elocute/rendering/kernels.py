@@ -85,7 +85,7 @@ def _area(p, a, b, c):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _cubic(t, w):  # type: ignore[no-untyped-def]
-    """Weights of Keys' cubic convolution, into w [4]: interpolating, so a plane at its own pixels comes back exactly."""
+    """Weights of Keys' cubic convolution into w [4]; interpolating: a plane at its own pixels comes back exactly."""
     a = np.float32(CUBIC)
     t2 = t * t
     t3 = t2 * t

@@ -13,7 +13,7 @@ import numpy as np
 from elocute.speech import levels
 from elocute.values import ARKIT_NAMES, ExpressionTrack, PoseTrack
 
-BLINK_GAP = (2.6, 4.3)  # seconds between blinks: 14 to 23 a minute, about 17 on average
+BLINK_GAP = (2.6, 4.0)  # seconds between blinks: 15 to 23 a minute, about 18 on average
 BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.06, 0.02, 0.12  # seconds: lids fall faster than they rise
 BLINK_CLEAR = 0.4  # seconds without a blink at the start and the end: first and last frame show open eyes
 LOOK_RANGE = np.radians(25.0)  # eye rotation at which ARKit's eyeLook curves reach 1
@@ -31,7 +31,7 @@ def blink_times(seconds: float, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, 1])
     last = seconds - BLINK_CLEAR - BLINK_SHUT - BLINK_HOLD - BLINK_REOPEN
     times = []
-    at = float(rng.uniform(0.9, 2.0))  # the first one comes early: also a 3 s clip shows that this person lives
+    at = float(rng.uniform(0.8, 1.3))  # the first one comes early: also a 3 s clip shows that this person lives
     while at < last:
         times.append(at)
         at += float(rng.uniform(*BLINK_GAP))
