@@ -8,7 +8,6 @@ from math import floor
 
 import numpy as np
 
-from .errors import BadInput
 from .settings import Shot
 from .values import ARKIT_NAMES
 
@@ -19,7 +18,6 @@ EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBli
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
 KEPT_SMILE = 0.7  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
-MAX_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,10 @@ def _length(shot: Shot, audio: np.ndarray | None, track) -> int:  # type: ignore
     import json
 
     from .settings import parse_fps
+    from .speech.track_io import AXES, read_poses
 
     assert shot.poses is not None  # a Shot without any drive refuses to exist
-    try:
-        data = json.loads(shot.poses.read_text(encoding="utf-8"))
-        count = max(len(data[key]) for key in ("yaw_deg", "pitch_deg", "roll_deg") if key in data)
-        source = parse_fps(data.get("fps", shot.fps))
-    except (OSError, ValueError, TypeError, AttributeError):
-        raise BadInput(
-            "poses_unreadable", f"{shot.poses.name} is not a pose file. Give yaw_deg, pitch_deg and roll_deg lists."
-        ) from None
-    return frame_count(Fraction(count) / source, shot.fps)
+    read_poses(shot.poses, shot.fps, 1)  # says what is wrong with the file
+    data = json.loads(shot.poses.read_text(encoding="utf-8-sig"))
+    count = next(len(data[axis]) for axis in AXES if axis in data)
+    return frame_count(Fraction(count) / parse_fps(data.get("fps", shot.fps)), shot.fps)

@@ -48,10 +48,13 @@ class Shooting:
 
     def _changed(self, moved: np.ndarray) -> Box | None:
         """The pixels that triangles with a moved corner cover now or covered in the base frame."""
-        corners = (moved != self._base_moved).any(1)[self.renderer.shells.faces].any(1)
-        if not corners.any():
+        faces = self.renderer.shells.faces
+        touched = (moved != self._base_moved).any(1)
+        if not touched.any():
             return None
-        touched = np.unique(self.renderer.shells.faces[corners])
+        for _ in range(2):  # the moved triangles' corners, then their neighbours': a corner's stretch is its ring's
+            ring = faces[touched[faces].any(1)]
+            touched[ring] = True
         both = np.concatenate([moved[touched], self._base_moved[touched]])
         xy = project(both, *self.renderer.cam)[:, :2]
         low = np.clip(np.floor(xy.min(0)).astype(int) - MARGIN, 0, self.side)
@@ -60,14 +63,14 @@ class Shooting:
 
     def _finish(self, rgba: np.ndarray, box: Box | None = None) -> np.ndarray:
         """Premultiplied float [h, w, 4] over the backdrop, or straight alpha, as uint8."""
+        alpha = np.clip(rgba[..., 3:], 0, 1)
+        colour = np.clip(rgba[..., :3], 0, alpha)  # cubic look-ups overshoot, and no light exceeds its coverage
         if self._backdrop is None:
-            alpha = rgba[..., 3:]
-            straight = rgba[..., :3] / np.maximum(alpha, 1e-4)
-            out = np.concatenate([np.clip(straight, 0, 1), np.clip(alpha, 0, 1)], 2)
+            out = np.concatenate([colour / np.maximum(alpha, 1e-4), alpha], 2)
             return np.round(out * 255).astype(np.uint8)
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
-        mixed = rgba[..., :3] + (1 - rgba[..., 3:]) * self._backdrop[y0:y1, x0:x1]
-        return np.clip(mixed * 255 + 0.5, 0, 255).astype(np.uint8)
+        mixed = colour + (1 - alpha) * self._backdrop[y0:y1, x0:x1]
+        return (mixed * 255 + 0.5).astype(np.uint8)
 
 
 def _backdrop(setting: str, own: np.ndarray, side: int) -> np.ndarray | None:

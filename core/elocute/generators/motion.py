@@ -41,14 +41,15 @@ def to_head(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
 
 
 def viewer_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """[3, 3] turn in the viewer's axes (x right, y down, z forward), Rz(roll) Rx(pitch) Ry(yaw): positive yaw turns
-    the face to the viewer's right, positive pitch looks up, positive roll is clockwise for the viewer; radians."""
+    """[3, 3] turn in the viewer's axes (x right, y down, z forward), Rz(roll) Ry(yaw) Rx(pitch): a nod about the
+    head's own ear axis, then a turn about the vertical, then a tilt in the picture. Positive yaw turns the face to the
+    viewer's right, positive pitch looks up, positive roll is clockwise for the viewer; radians."""
     (cy, sy), (cp, sp), (cr, sr) = ((np.cos(t), np.sin(t)) for t in (yaw, pitch, roll))
     # the face looks along -z; turning it right takes -z to +x, looking up takes -z to -y, clockwise takes x to y
     turn = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
     nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return tilt @ nod @ turn
+    return tilt @ turn @ nod
 
 
 def turn_weights(points: np.ndarray, chin: np.ndarray) -> np.ndarray:
