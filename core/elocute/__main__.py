@@ -11,16 +11,29 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 def main() -> None:
     """Run the command line and exit with its code; never shows a traceback."""
-    from elocute.console import Console, as_known_error
-
     try:
-        from elocute.cli import app
+        code = _run()
+    except KeyboardInterrupt:  # while the modules below were still being imported
+        print("error: stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code)
 
-        app(prog_name="elocute")
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what the commands' own border can't see: imports
-        known = as_known_error(error)
-        Console("--json" in sys.argv).error(known)
-        sys.exit(known.exit_code)
+
+def _run() -> int:
+    from elocute.console import Console, as_known_error, terminated_like_interrupted
+
+    with terminated_like_interrupted():
+        try:
+            for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not break a sentence about it
+                if hasattr(stream, "reconfigure"):
+                    stream.reconfigure(errors="backslashreplace")
+            from elocute.cli import run
+
+            return run()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what the commands' own border can't see: imports
+            known = as_known_error(error)
+            Console("--json" in sys.argv).error(known)
+            return known.exit_code
 
 
 if __name__ == "__main__":

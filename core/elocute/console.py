@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -17,11 +18,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from elocute.errors import Cancelled, ElocuteError, EnvironmentProblem
-from elocute.files import is_disk_full
+from elocute.files import discard_all, is_disk_full
 from elocute.protocol import Frame, Message, Progress, Warned
 
 if TYPE_CHECKING:
     import rich.progress
+
+# What an operating system answers about a file or folder that is none of Elocute's doing.
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ENOTDIR)
+PATIENCE = 5.0  # seconds for a stopped job to unwind before another Ctrl-C ends it by force
 
 
 class Console:
@@ -131,16 +136,30 @@ def reporting(as_json: bool = False) -> Iterator[Console]:
 
 @contextlib.contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds as Ctrl-C does, so that temporary files go and finished frames stay."""
+    """SIGTERM and a closed terminal (SIGHUP) unwind as Ctrl-C does, so that temporary files go and finished frames
+    stay. Further signals don't disturb the unwinding; when it hangs for PATIENCE seconds, they end the process."""
+    first: float | None = None
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal first
+        if first is None:
+            first = time.monotonic()
+            raise KeyboardInterrupt
+        if time.monotonic() - first > PATIENCE:
+            discard_all()
+            os._exit(Cancelled.exit_code)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # What the caller chose to ignore stays ignored: `nohup elocute` outlives its terminal.
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if first is None:  # otherwise the process is on its way out, and stays deaf until it is gone
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def as_known_error(error: BaseException) -> ElocuteError:
@@ -151,6 +170,9 @@ def as_known_error(error: BaseException) -> ElocuteError:
         return Cancelled()
     if isinstance(error, OSError) and is_disk_full(error):
         return EnvironmentProblem("disk_full", "the disk is full. Free some space and run the command again.")
+    if isinstance(error, OSError) and error.filename and error.errno in _REFUSALS:
+        why = f"can't use {os.fsdecode(error.filename)} ({error.strerror}). Check its rights, or choose another place."
+        return EnvironmentProblem("file_refused", why)
     if isinstance(error, MemoryError):
         return EnvironmentProblem("out_of_memory", "memory ran out. Use a smaller --size or --memory.")
     summary = f"{type(error).__name__}: {error}".splitlines()[0][:200]

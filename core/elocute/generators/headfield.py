@@ -40,7 +40,9 @@ HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has 
 LIDS = ("lid_upper_l", "lid_upper_r")
 GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
 NECK_SHADE = 0.92
-CROWNS = 0.7  # light that gets into the gaps between teeth
+CROWNS = 0.7  # light that teeth turned away from the viewer keep
+TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.14, 0.3  # of the model's rows; a gap's half width in teeth, and what it takes
+GUM_HEIGHT = 0.08  # of the crown's length
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
 MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
@@ -181,16 +183,28 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
     inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)) & (model.vertex_part != model.parts.index("eye_socket")))
     seen[inner] = sample(layers.opening, geometry.uv[inner])
-    teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
-    shading = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
-    shading *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
-    fill[teeth] = np.clip(layers.tooth * shading * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
+    _fill_teeth(geometry, appearance, model, layers, fill)
     if not layers.shows_teeth:
         seen[model.part("teeth_upper")] = 0
     # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
     nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
     solid[:count][nape] = 0
     return replace(latent, seen=seen, fill=fill, solid=solid)
+
+
+def _fill_teeth(
+    geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray
+) -> None:
+    """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
+    teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
+    light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
+    along, up = model.uv[teeth].T  # teeth counted along the row, 0 at the gum
+    from_gap = np.abs(along * TEETH_IN_ROW - np.round(along * TEETH_IN_ROW))
+    light *= (1 - GAP_SHADE * np.exp(-((from_gap / GAP) ** 2)))[:, None]
+    light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
+    gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
+    colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
+    fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
 
 
 def _fill_lids(geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from ..values import HeadFit
 
 FRONT = 0.22  # of the mouth's width to either side of its middle: the incisors
 LIMIT = 0.008  # metres; a row further off than this was not what the photo shows
-UPPER_BELOW_LIP = 0.003  # metres: what incisors show under an upper lip that speaks
+UPPER_BELOW_LIP = 0.0022  # metres: what incisors show under an upper lip that speaks
 LOWER_BELOW_LIP = 0.0025  # the lower row's edge hides behind the lower lip
 STOMION = 13  # landmark in the middle of the upper lip's inner edge
 
