@@ -1,0 +1,222 @@
+"""What drives the head: how many frames, what voice, curves and poses decide, and what a seed repeats."""
+
+from __future__ import annotations
+
+import json
+import wave
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, build_drive, frame_count
+from elocute.errors import BadInput
+from elocute.models.store import verify
+from elocute.settings import Shot
+from elocute.values import ARKIT_NAMES
+
+VOICE = Path(__file__).resolve().parents[1] / "examples" / "voice.wav"
+OTHERS = [i for i in range(52) if i not in MOUTH and i not in EYES]
+needs_voice = pytest.mark.skipif(not verify("speech_encoder"), reason="models not fetched: elocute models --fetch")
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of speech: long enough for a blink."""
+    path = tmp_path_factory.mktemp("voice") / "three.wav"
+    with wave.open(str(VOICE)) as source, wave.open(str(path), "wb") as target:
+        target.setparams(source.getparams())
+        target.writeframes(source.readframes(3 * source.getframerate()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def own() -> np.ndarray:
+    """A portrait that smiles a little, with one brow up, eyes a little narrow."""
+    values = np.zeros(52, np.float32)
+    for name, value in {"mouthSmileLeft": 0.4, "mouthSmileRight": 0.5, "browOuterUpLeft": 0.3, "eyeSquintLeft": 0.2,
+                        "jawOpen": 0.2, "eyeBlinkLeft": 0.1, "eyeBlinkRight": 0.1}.items():  # fmt: skip
+        values[ARKIT_NAMES.index(name)] = value
+    return values
+
+
+def shot(tmp_path: Path, **more: Any) -> Shot:
+    return Shot(portrait="p.jpg", frames_dir=tmp_path, **more)
+
+
+def column(values: np.ndarray, name: str) -> np.ndarray:
+    return values[:, ARKIT_NAMES.index(name)]
+
+
+def curves_file(path: Path, fps: object = 25, **columns: list[float]) -> Path:
+    rows = np.stack(list(columns.values()), 1).tolist()
+    path.write_text(json.dumps({"format": "elocute-curves-1", "fps": fps, "names": list(columns), "values": rows}))
+    return path
+
+
+def poses_file(path: Path, **content: Any) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+RATES = st.sampled_from([Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60)])
+
+
+@given(st.integers(1, 10**7), RATES)
+def test_frame_counts_round_half_up(samples: int, fps: Fraction) -> None:
+    count = frame_count(Fraction(samples, 16000), fps)
+    exact = Fraction(samples, 16000) * fps
+    assert count >= 1
+    assert exact - Fraction(1, 2) < count <= exact + Fraction(1, 2) or (count == 1 and exact < Fraction(1, 2))
+
+
+def test_frame_counts_of_known_lengths() -> None:
+    assert frame_count(Fraction(1001, 1000), Fraction(24000, 1001)) == 24
+    assert frame_count(10, Fraction(24000, 1001)) == 240  # 239.76
+    assert frame_count(Fraction(3, 50), Fraction(25)) == 2  # exactly 1.5
+    assert frame_count(0.001, Fraction(25)) == 1
+    assert frame_count(3600, Fraction(30000, 1001)) == 107892
+
+
+@needs_voice
+@pytest.mark.parametrize(("fps", "frames"), [(Fraction(25), 75), (Fraction(24000, 1001), 72), (Fraction(10), 30)])
+def test_a_voice_gives_its_length(voice: Path, own: np.ndarray, tmp_path: Path, fps: Fraction, frames: int) -> None:
+    drive = build_drive(shot(tmp_path, voice=voice, fps=fps), own, "cpu")
+    assert len(drive) == frames
+    assert drive.expression.shape == (frames, 52) and drive.expression.dtype == np.float32
+    assert drive.poses.shape == (frames, 3)
+    assert np.isfinite(drive.expression).all() and np.isfinite(drive.poses).all()
+    assert drive.expression.min() >= 0
+    assert column(drive.expression, "jawOpen").max() > 0.1
+
+
+@needs_voice
+def test_the_same_seed_is_the_same_drive_and_another_is_not(voice: Path, own: np.ndarray, tmp_path: Path) -> None:
+    one, same, other = (build_drive(shot(tmp_path, voice=voice, seed=s), own, "cpu") for s in (3, 3, 4))
+    np.testing.assert_array_equal(one.expression, same.expression)
+    np.testing.assert_array_equal(one.poses, same.poses)
+    assert np.abs(one.poses - other.poses).max() > 1e-3
+    assert np.abs(one.expression - other.expression)[:, list(EYES)].max() > 0.1
+    np.testing.assert_array_equal(one.expression[:, list(MOUTH)], other.expression[:, list(MOUTH)])  # the voice's alone
+
+
+@needs_voice
+def test_still_and_no_blink_are_taken_at_their_word(voice: Path, own: np.ndarray, tmp_path: Path) -> None:
+    lively = build_drive(shot(tmp_path, voice=voice), own, "cpu")
+    assert np.abs(lively.poses).max() > 0.005
+    assert column(lively.expression, "eyeBlinkLeft").max() == 1
+    calm = build_drive(shot(tmp_path, voice=voice, still=True, blink=False), own, "cpu")
+    assert np.abs(calm.poses).max() == 0
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        np.testing.assert_allclose(column(calm.expression, name), 0.1, atol=1e-6)  # the portrait's own, no blink
+    np.testing.assert_array_equal(calm.expression[:, list(MOUTH)], lively.expression[:, list(MOUTH)])
+
+
+@needs_voice
+def test_scale_mutes_and_strengthens_the_mouth(voice: Path, own: np.ndarray, tmp_path: Path) -> None:
+    mute, plain, double = (
+        build_drive(shot(tmp_path, voice=voice, expression_scale=s), own, "cpu").expression for s in (0.0, 1.0, 2.0)
+    )
+    rest = np.zeros(52)
+    rest[list(SMILES)] = KEPT_SMILE * own[list(SMILES)]
+    np.testing.assert_allclose(mute[:, list(MOUTH)], np.tile(rest[list(MOUTH)], (len(mute), 1)), atol=1e-6)
+    np.testing.assert_allclose(mute[:, OTHERS], np.tile(own[OTHERS], (len(mute), 1)), atol=1e-6)
+    np.testing.assert_array_equal(mute[:, list(BLINK)], plain[:, list(BLINK)])  # blinks are no expression
+    jaw = column(plain, "jawOpen")
+    np.testing.assert_allclose(column(double, "jawOpen"), np.minimum(2 * jaw, 1.5), atol=1e-5)
+    assert double.max() <= 1.5 and double[:, list(BLINK)].max() <= 1
+
+
+@needs_voice
+def test_what_the_photo_shows_stays_around_the_mouth(voice: Path, own: np.ndarray, tmp_path: Path) -> None:
+    drive = build_drive(shot(tmp_path, voice=voice, blink=False), own, "cpu").expression
+    assert (column(drive, "browOuterUpLeft") >= 0.3 - 1e-6).all()
+    np.testing.assert_allclose(column(drive, "eyeSquintLeft"), 0.2, atol=1e-6)
+    assert column(drive, "mouthSmileRight").min() >= KEPT_SMILE * 0.5 - 1e-6
+    assert column(drive, "jawOpen").min() < 0.05  # a parted photo closes its mouth between words
+
+
+@needs_voice
+def test_curves_win_over_the_voice(voice: Path, own: np.ndarray, tmp_path: Path) -> None:
+    frames = 75
+    jaw = np.linspace(0, 1, frames).round(5).tolist()
+    file = curves_file(tmp_path / "c.json", jawOpen=jaw, browInnerUp=[0.5] * frames)
+    drive = build_drive(shot(tmp_path, voice=voice, curves=file), own, "cpu")
+    assert len(drive) == frames
+    np.testing.assert_allclose(column(drive.expression, "jawOpen"), jaw, atol=1e-6)
+    np.testing.assert_allclose(column(drive.expression, "browInnerUp"), 0.5, atol=1e-6)
+    silent = [i for i in MOUTH if ARKIT_NAMES[i] != "jawOpen"]
+    assert drive.expression[:, silent].max() == 0  # the file says what the mouth does, all of it
+    np.testing.assert_allclose(column(drive.expression, "browOuterUpLeft"), 0.3, atol=1e-6)
+    assert column(drive.expression, "eyeBlinkLeft").max() == 1  # nothing said about lids: they blink
+    assert np.abs(drive.poses).max() > 0.005  # the head still follows the voice
+
+
+def test_curves_alone_give_their_length_and_hold_nothing_back(own: np.ndarray, tmp_path: Path) -> None:
+    lids = [0.0, 0.25, 0.5, 0.25, 0.0]
+    file = curves_file(tmp_path / "c.json", "24000/1001", jawOpen=[0, 0.1, 0.2, 0.3, 0.4], eyeBlinkLeft=lids)
+    drive = build_drive(shot(tmp_path, curves=file, fps=Fraction(24000, 1001), expression_scale=2.0), own, "cpu")
+    assert len(drive) == 5
+    np.testing.assert_allclose(column(drive.expression, "jawOpen"), [0, 0.2, 0.4, 0.6, 0.8], atol=1e-6)
+    np.testing.assert_allclose(column(drive.expression, "eyeBlinkLeft"), lids, atol=1e-6)  # lids are not scaled
+    assert np.abs(drive.poses).max() == 0  # no voice, no motion of its own
+    mute = build_drive(shot(tmp_path, curves=file, expression_scale=0.0), own, "cpu")
+    assert np.abs(mute.expression[:, list(MOUTH)]).max() == 0
+
+
+def test_curves_are_resampled_to_the_shots_rate(own: np.ndarray, tmp_path: Path) -> None:
+    file = curves_file(tmp_path / "c.json", 10, jawOpen=[0, 0.5, 1.0, 0.5, 0.0])
+    drive = build_drive(shot(tmp_path, curves=file, fps=Fraction(20)), own, "cpu")
+    assert len(drive) == 10
+    expected = [0, 0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0, 0]
+    np.testing.assert_allclose(column(drive.expression, "jawOpen"), expected, atol=1e-6)
+
+
+def test_poses_drive_in_degrees_and_hold_at_the_end(own: np.ndarray, tmp_path: Path) -> None:
+    lips = curves_file(tmp_path / "c.json", jawOpen=[0.0] * 8)
+    file = poses_file(tmp_path / "p.json", fps=25, yaw_deg=[0, 5, 10], pitch_deg=[0, -1, -2])
+    drive = build_drive(shot(tmp_path, curves=lips, poses=file), own, "cpu")
+    assert len(drive) == 8
+    np.testing.assert_allclose(drive.poses[:3, 0], np.radians([0, 5, 10]))
+    np.testing.assert_allclose(drive.poses[3:], np.tile(np.radians([10, -2, 0]), (5, 1)))
+    assert any("held for 5 frames" in told for told in drive.warnings)
+
+
+def test_poses_alone_give_their_length(own: np.ndarray, tmp_path: Path) -> None:
+    file = poses_file(tmp_path / "p.json", fps=50, roll_deg=[0.0] * 100)
+    drive = build_drive(shot(tmp_path, poses=file), own, "cpu")
+    assert len(drive) == 50 and drive.warnings == ()
+    expected = np.where(np.isin(np.arange(52), MOUTH), 0, own)
+    expected[list(SMILES)] = KEPT_SMILE * own[list(SMILES)]
+    still = [i for i in range(52) if i not in EYES]
+    np.testing.assert_allclose(drive.expression[:, still], np.tile(expected[still], (50, 1)), atol=1e-6)
+
+
+def test_a_pose_file_with_a_byte_order_mark_works_without_a_voice(own: np.ndarray, tmp_path: Path) -> None:
+    """Windows editors write one; with a voice the very same file was always read."""
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps({"fps": 25, "yaw_deg": [1.0, 2.0]}), encoding="utf-8-sig")
+    assert len(build_drive(shot(tmp_path, poses=path), own, "cpu")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [("nonsense", "poses_unreadable"), ("[1, 2]", "poses_unreadable"), ("{}", "poses_empty"), ("3", "poses_unreadable"),
+     ('{"yaw_deg": []}', "poses_empty"), ('{"yaw_deg": 3}', "poses_unreadable"), ("[" * 10**5, "poses_unreadable"),
+     ('{"yaw_deg": [1], "fps": 0}', "shot_range"), ('{"yaw_deg": [1, null]}', "poses_nan"),
+     ('{"yaw_deg": [1], "pitch_deg": [1, 2]}', "poses_lengths"), (None, "poses_missing")],
+)  # fmt: skip
+def test_a_bad_pose_file_is_said_the_same_way_with_and_without_curves(
+    own: np.ndarray, tmp_path: Path, text: str | None, code: str
+) -> None:
+    path, lips = tmp_path / "p.json", curves_file(tmp_path / "c.json", jawOpen=[0.0])
+    if text is not None:
+        path.write_text(text)
+    for more in ({}, {"curves": lips}):
+        with pytest.raises(BadInput) as problem:
+            build_drive(shot(tmp_path, poses=path, **more), own, "cpu")
+        assert problem.value.code == code, more
