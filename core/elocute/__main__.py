@@ -27,10 +27,10 @@ def _run() -> int:
             for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not break a sentence about it
                 if hasattr(stream, "reconfigure"):
                     stream.reconfigure(errors="backslashreplace")
-            from elocute.cli import run
+            from elocute.cli import app
 
-            return run()
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what the commands' own border can't see: imports
+            return int(app(sys.argv[1:] or ["--help"], prog_name="elocute", standalone_mode=False) or 0)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - imports, usage
             known = as_known_error(error)
             Console("--json" in sys.argv).error(known)
             return known.exit_code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # `reporting` turns every exception into a sentence
 )
 
+# Typer would refuse an unreadable file in a box of its own; whoever reads the file says it in a sentence with a code.
+PathArgument = partial(typer.Argument, readable=False)
+PathOption = partial(typer.Option, readable=False)
 PortraitArgument = Annotated[str, typer.Argument(metavar="PORTRAIT", help="A photo, or seed:7 for a random identity.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -44,14 +48,14 @@ def elocute(version: Annotated[bool, typer.Option("--version", help="Print the v
 @app.command()
 def speak(
     portrait: PortraitArgument,
-    voice: Annotated[Path | None, typer.Argument(metavar="[VOICE]", help="Any sound or video file.")] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The video: .mp4, .mov or .mkv.")] = None,
+    voice: Annotated[Path | None, PathArgument(metavar="[VOICE]", help="Any sound or video file.")] = None,
+    output: Annotated[Path | None, PathOption("-o", "--output", help="The video: .mp4, .mov or .mkv.")] = None,
     fps: FpsOption = "25",
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 512,
-    poses: Annotated[Path | None, typer.Option(help="Head poses, a JSON file.")] = None,
-    curves: Annotated[Path | None, typer.Option(help="Edited expression curves instead of the voice's own.")] = None,
+    poses: Annotated[Path | None, PathOption(help="Head poses, a JSON file.")] = None,
+    curves: Annotated[Path | None, PathOption(help="Edited expression curves instead of the voice's own.")] = None,
     background: Annotated[str, typer.Option(help="keep, transparent or #rrggbb.")] = "keep",
-    frames_dir: Annotated[Path | None, typer.Option(help="Numbered PNG frames go here.")] = None,
+    frames_dir: Annotated[Path | None, PathOption(help="Numbered PNG frames go here.")] = None,
     frames: Annotated[str | None, typer.Option(metavar="A-B", help="Only these frames, counted from 1.")] = None,
     expression_scale: Annotated[float, typer.Option(help="1 is as strong as it was said.")] = 1.0,
     blink: BlinkOption = True,
@@ -60,7 +64,7 @@ def speak(
     device: DeviceOption = "auto",
     model_set: ModelSetOption = "embedded",
     memory: MemoryOption = 512,
-    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of the video, a PNG.")] = None,
+    sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a portrait speak: PORTRAIT and VOICE in, a video (or numbered frames) out."""
@@ -68,7 +72,7 @@ def speak(
         shot = Shot(
             portrait=portrait, voice=voice, curves=curves, poses=poses, fps=parse_fps(fps), size=size,
             background=background, expression_scale=expression_scale, blink=blink, still=still,
-            frames=parse_frames(frames) if frames else None, seed=seed, device=device, model_set=model_set,
+            frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory,
         )  # fmt: skip
         _speak(shot, console, sheet)
@@ -76,8 +80,8 @@ def speak(
 
 @app.command()
 def render(
-    shot: Annotated[Path, typer.Argument(metavar="SHOT.json", help="A job as written by the Blender panel.")],
-    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet of the video, a PNG.")] = None,
+    shot: Annotated[Path, PathArgument(metavar="SHOT.json", help="A job as written by the Blender panel.")],
+    sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Render a shot described in a JSON file; its relative paths start at the file's folder."""
@@ -121,8 +125,8 @@ def fit(
 
 @app.command()
 def curves(
-    voice: Annotated[Path, typer.Argument(metavar="VOICE", help="Any sound or video file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The curves, a JSON file.")],
+    voice: Annotated[Path, PathArgument(metavar="VOICE", help="Any sound or video file.")],
+    output: Annotated[Path, PathOption("-o", "--output", help="The curves, a JSON file.")],
     fps: FpsOption = "25",
     blink: BlinkOption = True,
     seed: SeedOption = 0,
@@ -171,14 +175,14 @@ def worker() -> None:
 
 @app.command()
 def evaluate(
-    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A finished talking-head video.")],
-    portrait: Annotated[Path | None, typer.Option(help="The photo it was made from.")] = None,
-    voice: Annotated[Path | None, typer.Option(help="The voice; the video's own sound when not given.")] = None,
-    poses: Annotated[Path | None, typer.Option(help="The head poses it should show, a JSON file.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Viseme labels of the voice, a JSON file.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json-file", help="Write the measurements here.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots and a contact sheet.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Write the contact sheet alone, a PNG.")] = None,
+    video: Annotated[Path, PathArgument(metavar="VIDEO", help="A finished talking-head video.")],
+    portrait: Annotated[Path | None, PathOption(help="The photo it was made from.")] = None,
+    voice: Annotated[Path | None, PathOption(help="The voice; the video's own sound when not given.")] = None,
+    poses: Annotated[Path | None, PathOption(help="The head poses it should show, a JSON file.")] = None,
+    labels: Annotated[Path | None, PathOption(help="Viseme labels of the voice, a JSON file.")] = None,
+    json_file: Annotated[Path | None, PathOption("--json-file", help="Write the measurements here.")] = None,
+    html: Annotated[Path | None, PathOption(help="Write a page with plots and a contact sheet.")] = None,
+    sheet: Annotated[Path | None, PathOption(help="Write the contact sheet alone, a PNG.")] = None,
     max_frames: Annotated[int, typer.Option(min=1, help="Measure at most this many frames.")] = 2000,
     as_json: JsonOption = False,
 ) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from elocute.errors import Cancelled, ElocuteError, EnvironmentProblem
+from elocute.errors import BadInput, Cancelled, ElocuteError, EnvironmentProblem
 from elocute.files import discard_all, is_disk_full
 from elocute.protocol import Frame, Message, Progress, Warned
 
@@ -168,6 +168,10 @@ def as_known_error(error: BaseException) -> ElocuteError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Cancelled()
+    if hasattr(error, "format_message"):  # the command line's own: a misspelt option, a missing argument
+        usage = str(error.format_message()).rstrip(".")
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "elocute"
+        return BadInput("usage", f"{usage[:1].lower()}{usage[1:]}. See {command} --help.")
     if isinstance(error, OSError) and is_disk_full(error):
         return EnvironmentProblem("disk_full", "the disk is full. Free some space and run the command again.")
     if isinstance(error, OSError) and error.filename and error.errno in _REFUSALS:
