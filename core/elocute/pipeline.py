@@ -56,7 +56,7 @@ def prepare(portrait: str, settings: FitSettings, report: Report, size: int = 51
     folder = avatar_folder()
     known = None if settings.refit else find(folder, key)
     if known:
-        return replace(known, report={**known.report, "cached": True})
+        return replace(known, report={**known.report, "portrait": portrait, "cached": True})
     return _invert(portrait, settings, side, key, folder, report)
 
 
@@ -189,6 +189,13 @@ def _check(shot: Shot) -> str:
         from .media import audio_duration
 
         audio_duration(shot.voice)
+    if shot.curves or shot.poses:
+        from .speech.track_io import read_curves, read_poses
+
+        if shot.curves:
+            read_curves(shot.curves)
+        if shot.poses:
+            read_poses(shot.poses, shot.fps, 1)
     return pick_device(shot.device)
 
 
