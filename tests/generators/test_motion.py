@@ -47,6 +47,15 @@ def test_signs_are_the_viewers(angle: float) -> None:
     np.testing.assert_allclose(viewer_rotation(0, 0, angle) @ up, [np.sin(angle), -np.cos(angle), 0], atol=1e-12)
 
 
+@settings(deadline=None)
+@given(st.floats(-1.4, 1.4), st.floats(-1.4, 1.4), st.floats(-3, 3))
+def test_the_line_through_the_eyes_rolls_as_asked_at_any_yaw_and_pitch(yaw: float, pitch: float, roll: float) -> None:
+    across = viewer_rotation(yaw, pitch, roll) @ [1.0, 0, 0]
+    assert np.arctan2(across[1], across[0]) == pytest.approx(roll, abs=1e-9)
+    ahead = viewer_rotation(yaw, pitch, 0) @ [0, 0, -1.0]
+    assert np.arcsin(-ahead[1]) == pytest.approx(pitch, abs=1e-9) and np.sign(ahead[0]) == np.sign(np.sin(yaw))
+
+
 @pytest.mark.parametrize(("axis", "towards"), [(0, (1, 0)), (1, (0, -1))])
 def test_the_nose_goes_where_the_pose_says(motion: FieldMotion, own: np.ndarray, axis: int, towards: tuple) -> None:
     pose = tuple(0.2 * (k == axis) for k in range(3))
