@@ -82,7 +82,7 @@ def layers(example: Example) -> Any:
 @pytest.fixture(scope="session")
 def geometry(example: Example) -> Any:
     """The example's geometry, made again."""
-    from elocute.generators.headfield import build_geometry
+    from elocute.generators.geometry import build_geometry
     from elocute.head.avatar import AvatarHead
     from elocute.head.model import load_head_model
 
@@ -94,7 +94,7 @@ def geometry(example: Example) -> Any:
 def untuned(example: Example, geometry: Any, layers: Any) -> Any:
     """The example's shells where tuning starts."""
     from elocute.generators.appearance import mean_appearance
-    from elocute.generators.headfield import photo_shells
+    from elocute.generators.colouring import photo_shells
     from elocute.head.model import load_head_model
 
     return photo_shells(example.scene, geometry, mean_appearance(), layers, load_head_model())

@@ -17,13 +17,14 @@ from .protocol import Frame, Message, Progress
 from .settings import FitSettings, Shot, portrait_seed
 
 if TYPE_CHECKING:
-
     from .drive import Drive
-    from .generators.headfield import HeadField, Scene
+    from .generators.geometry import Scene
+    from .generators.headfield import HeadField
 
 Report = Callable[[Message], None]
 RENDERER = 1  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
+SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
 
 
@@ -68,6 +69,14 @@ def _identity(portrait: str) -> bytes | str:
     return read_file(portrait)
 
 
+def _need(roles: tuple[str, ...]) -> None:
+    """Said at once, not after the stages that come before. Raises EnvironmentProblem model_missing or model_hash."""
+    from .models.store import model_path
+
+    for role in roles:
+        model_path(role)
+
+
 def _model_hashes() -> dict[str, str]:
     from .models.catalogue import find_model
 
@@ -80,6 +89,9 @@ def _invert(portrait: str, settings: FitSettings, side: int, key: str, folder: P
     from .rendering.device import pick_device
 
     device = pick_device(settings.device)
+    if portrait_seed(portrait) is None:
+        _need(FIT_ROLES)
+    _check_cache(folder)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
     scene, about = _scene(portrait, side, device, report)
     report(Progress("fit", 2, 4, None, "building the head field"))
@@ -92,6 +104,20 @@ def _invert(portrait: str, settings: FitSettings, side: int, key: str, folder: P
     return store(folder, key, inverted.field.to_arrays(), about)
 
 
+def _check_cache(folder: Path) -> None:
+    """Whether the avatar can be kept. Raises EnvironmentProblem cache_not_writable or disk_full."""
+    from .files import check_writable
+
+    try:
+        check_writable(folder)
+    except (BadInput, EnvironmentProblem) as error:
+        if error.code == "disk_full":
+            raise
+        raise EnvironmentProblem(
+            "cache_not_writable", f"avatars can't be kept in {folder}. Name a folder to write to in ELOCUTE_AVATARS."
+        ) from error
+
+
 def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene, dict[str, Any]]:
     """The framed, analysed and fitted portrait, and what to tell about it."""
     seed = portrait_seed(portrait)
@@ -99,7 +125,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
         return _random(portrait, seed, side, device)
     import numpy as np
 
-    from .generators.headfield import Scene
+    from .generators.geometry import Scene
     from .head.fit import fit_head
     from .head.model import load_head_model
     from .portrait.analyse import analyse
@@ -153,49 +179,44 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     """Render a shot to its video, its frames folder, or both. Frames that are there already, made from the same
     inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
     device = _check(shot)
+    from .drive import build_drive, read_inputs
+
+    inputs = read_inputs(shot)
+    first, last, clipped = _range(shot, inputs.frames)
     avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
     if cancelled():
         raise Cancelled
     report(Progress("drive", 0, 1, None, "listening to the voice"))
-    from .drive import build_drive
-
     head = avatar.field()
-    drive = build_drive(shot, head.fit.expression, device)
-    first, last = _range(shot, len(drive))
+    drive = build_drive(shot, head.fit.expression, device, inputs)
     hashes = _frame_hashes(shot, avatar, drive, device)
     started = time.perf_counter()
     rendered = _render(shot, head, drive, range(first, last + 1), hashes, device, report, cancelled)
     seconds = time.perf_counter() - started
     count = last - first + 1
-    warnings = [*avatar.report.get("notes", []), *drive.warnings]
+    warnings = [*avatar.report.get("notes", []), *drive.warnings, *clipped]
     return Result(
         count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
     )
 
 
 def _check(shot: Shot) -> str:
-    """Everything that can be refused before the minute that a fit may take. Returns the device."""
+    """What can be refused before any file is decoded. Returns the device."""
+    from .files import check_not_input
     from .finishing.frames import check_frames_folder
     from .finishing.video import check_output
     from .rendering.device import pick_device
 
     if shot.output:
         check_output(shot.output)
+        check_not_input(shot.output, shot.portrait, shot.voice, shot.curves, shot.poses)
     if shot.frames_dir:
         check_frames_folder(shot.frames_dir)
     if shot.background == "transparent" and not shot.frames_dir:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
-    if shot.voice:
-        from .media import audio_duration
-
-        audio_duration(shot.voice)
-    if shot.curves or shot.poses:
-        from .speech.track_io import read_curves, read_poses
-
-        if shot.curves:
-            read_curves(shot.curves)
-        if shot.poses:
-            read_poses(shot.poses, shot.fps, 1)
+    _identity(shot.portrait)
+    if shot.voice and not shot.curves:
+        _need(SPEECH_ROLES)
     return pick_device(shot.device)
 
 
@@ -234,11 +255,13 @@ def _render(
     return rendered
 
 
-def _range(shot: Shot, total: int) -> tuple[int, int]:
+def _range(shot: Shot, total: int) -> tuple[int, int, list[str]]:
+    """First and last frame, and what to tell when the shot ends before the asked range does."""
     first, last = shot.frames or (1, total)
     if first > total:
         raise BadInput("frames_outside", f"the shot has {total} frames, so none from {first} on. Change the range.")
-    return first, min(last, total)
+    told = [f"the shot ends with frame {total}: frames {total + 1}-{last} don't exist"] if last > total else []
+    return first, min(last, total), told
 
 
 def _frame_hashes(shot: Shot, avatar: Avatar, drive: Drive, device: str) -> list[str]:

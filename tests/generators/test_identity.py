@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from elocute.generators.features import curve
+from elocute.generators.geometry import Scene
 from elocute.generators.hairdo import hairline
-from elocute.generators.headfield import Scene
 from elocute.generators.identity import known_fit, random_scene
 from elocute.generators.person import STYLES, random_person
 from elocute.generators.strokes import draw_lines

@@ -11,7 +11,9 @@ import numpy as np
 
 from ..generators.appearance import PARTS, mean_appearance
 from ..generators.canonical import sample
-from ..generators.headfield import HeadField, Scene, build_geometry, latent_shells, photo_shells
+from ..generators.colouring import latent_shells, photo_shells
+from ..generators.geometry import Scene, build_geometry
+from ..generators.headfield import HeadField
 from ..generators.planes import split_layers
 from ..head.avatar import AvatarHead
 from ..head.model import load_head_model

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..generators.canonical import diffuse
-from ..generators.headfield import Scene
+from ..generators.geometry import Scene
 from ..generators.motion import to_camera
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel

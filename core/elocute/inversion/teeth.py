@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..generators.headfield import Scene
+from ..generators.geometry import Scene
 from ..generators.motion import to_camera
 from ..generators.planes import INNER_LIPS, unmix, visible_teeth
 from ..head.avatar import AvatarHead

@@ -11,7 +11,9 @@ import numpy as np
 from .shells import CAVITY, CUBIC, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
 
 _SAMPLES = np.array(SAMPLES, np.int64)
-_SEEN, _FILL, _SOLID, _THICK, _NORMAL = 3, 4, 7, 8, 9  # columns of Shells.vertex_table
+# Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal) and, in a ray's hit, what follows them.
+_SEEN, _FILL, _THICK, _NORMAL = 3, 4, 8, 9
+_RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 12, 15, 16, 17, 18
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
 
 
@@ -124,73 +126,65 @@ def _lookup(plane, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, presence, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
-    """March one ray through one shell and composite into acc = (r, g, b, transmittance, depth sum)."""
+def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ignore[no-untyped-def]
+    """Where a ray crosses triangle f, in canonical space, into hit: see the column names above."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
     inv = np.float32(1.0) / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
     w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
     w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
-    w0 = np.float32(1.0) - w1 - w2
-    w0, w1, w2 = w0 / points[a, 2], w1 / points[b, 2], w2 / points[c, 2]
+    w0 = (np.float32(1.0) - w1 - w2) / points[a, 2]
+    w1, w2 = w1 / points[b, 2], w2 / points[c, 2]
     z = np.float32(1.0) / (w0 + w1 + w2)
     w0, w1, w2 = w0 * z, w1 * z, w2 * z
-    x = w0 * table[a, 0] + w1 * table[b, 0] + w2 * table[c, 0]
-    y = w0 * table[a, 1] + w1 * table[b, 1] + w2 * table[c, 1]
-    w = w0 * table[a, 2] + w1 * table[b, 2] + w2 * table[c, 2]
-    seen = w0 * table[a, _SEEN] + w1 * table[b, _SEEN] + w2 * table[c, _SEEN]
-    solid = w0 * table[a, _SOLID] + w1 * table[b, _SOLID] + w2 * table[c, _SOLID]
-    thick = w0 * table[a, _THICK] + w1 * table[b, _THICK] + w2 * table[c, _THICK]
-    fr = w0 * table[a, _FILL] + w1 * table[b, _FILL] + w2 * table[c, _FILL]
-    fg = w0 * table[a, _FILL + 1] + w1 * table[b, _FILL + 1] + w2 * table[c, _FILL + 1]
-    fb = w0 * table[a, _FILL + 2] + w1 * table[b, _FILL + 2] + w2 * table[c, _FILL + 2]
+    for k in range(table.shape[1]):
+        hit[k] = w0 * table[a, k] + w1 * table[b, k] + w2 * table[c, k]
     dx, dy = (px - cam[1]) / cam[0], (py - cam[2]) / cam[0]
-    p = pull[f]
-    ex = p[0, 0] * dx + p[0, 1] * dy + p[0, 2]
-    ey = p[1, 0] * dx + p[1, 1] * dy + p[1, 2]
-    ez = p[2, 0] * dx + p[2, 1] * dy + p[2, 2]
-    # the smooth canonical normal; the ray enters against it
-    nx = w0 * table[a, _NORMAL] + w1 * table[b, _NORMAL] + w2 * table[c, _NORMAL]
-    ny = w0 * table[a, _NORMAL + 1] + w1 * table[b, _NORMAL + 1] + w2 * table[c, _NORMAL + 1]
-    nz = w0 * table[a, _NORMAL + 2] + w1 * table[b, _NORMAL + 2] + w2 * table[c, _NORMAL + 2]
+    for k in range(3):  # the ray, bent back
+        hit[_RAY + k] = pull[f, k, 0] * dx + pull[f, k, 1] * dy + pull[f, k, 2]
+    x, y, w, ex, ey, ez = hit[0], hit[1], hit[2], hit[_RAY], hit[_RAY + 1], hit[_RAY + 2]
+    nx, ny, nz = hit[_NORMAL], hit[_NORMAL + 1], hit[_NORMAL + 2]  # smooth; the ray enters against it
     length = np.sqrt(ex * ex + ey * ey + ez * ez)
     across = max(np.sqrt(nx * nx + ny * ny + nz * nz), np.float32(1e-12))
     cosine = abs(nx * ex + ny * ey + nz * ez) / (across * length)
     in_photo = max(-(nx * x + ny * y + nz * w) / (across * np.sqrt(x * x + y * y + w * w)), np.float32(0.0))
     if in_photo < np.float32(GRAZING):
-        seen = np.float32(0.0)
+        hit[_SEEN] = np.float32(0.0)
     else:
         bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
         magnified = bigger * bigger * bigger * cosine / in_photo
         s = (np.float32(STRETCH[1]) - magnified) / np.float32(STRETCH[1] - STRETCH[0])
         s = min(max(s, np.float32(0.0)), np.float32(1.0))
-        seen *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
+        hit[_SEEN] *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))
-    kind = layer[f]
-    if kind == CAVITY:
-        seen *= np.float32(presence)
+    hit[_DEPTH] = z
+    hit[_STRIDE] = hit[_THICK] / (cosine * length)  # z parameter per whole shell
+    hit[_SLANT] = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+    """Sample a located shell and composite into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
-    stride = thick / (cosine * length)  # z parameter per whole shell
-    slant = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
     for k in range(count):
         q = (np.float32(k) + np.float32(0.5)) / np.float32(count)
-        tap[0], tap[1], tap[2], tap[3] = fr, fg, fb, solid
-        if seen > np.float32(0.0):
-            t = q * stride
-            sz = w + t * ez
-            u, v = lens[0] * (x + t * ex) / sz + lens[1], lens[0] * (y + t * ey) / sz + lens[2]
-            iu = min(max(int(u), 0), shadow.shape[1] - 1)
-            iv = min(max(int(v), 0), shadow.shape[0] - 1)
-            trust = seen
+        t = q * hit[_STRIDE]
+        for i in range(4):
+            tap[i] = hit[_FILL + i]
+        trust = hit[_SEEN]
+        if trust > np.float32(0.0):
+            sz = hit[2] + t * hit[_RAY + 2]
+            u = lens[0] * (hit[0] + t * hit[_RAY]) / sz + lens[1]
+            v = lens[0] * (hit[1] + t * hit[_RAY + 1]) / sz + lens[2]
             if kind <= SKIN:
+                iu = min(max(int(u), 0), shadow.shape[1] - 1)
+                iv = min(max(int(v), 0), shadow.shape[0] - 1)
                 hidden = (sz - shadow[iv, iu] - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
                 trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
             if trust > np.float32(0.0):
                 _lookup(planes[kind], u, v, wx, wy, tap)
-                tap[0] = fr + trust * (tap[0] - fr)
-                tap[1] = fg + trust * (tap[1] - fg)
-                tap[2] = fb + trust * (tap[2] - fb)
-                tap[3] = solid + trust * (tap[3] - solid)
+                for i in range(4):
+                    tap[i] = hit[_FILL + i] + trust * (tap[i] - hit[_FILL + i])
         weight = np.float32(1.0) / np.float32(count)
         if count > 1:
             s = np.sin(np.float32(np.pi) * q)
@@ -198,14 +192,12 @@ def _cross(f, px, py, cam, points, faces, layer, table, pull, grown, planes, sha
         alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0))
         od = np.float32(MAX_OPTICAL_DEPTH)
         if alpha < np.float32(0.999):
-            od = -np.log(np.float32(1.0) - alpha) * slant
-        stop = np.float32(1.0) - np.exp(-od * weight)
-        gain = acc[3] * stop
-        acc[0] += gain * tap[0]
-        acc[1] += gain * tap[1]
-        acc[2] += gain * tap[2]
+            od = -np.log(np.float32(1.0) - alpha) * hit[_SLANT]
+        gain = acc[3] * (np.float32(1.0) - np.exp(-od * weight))
+        for i in range(3):
+            acc[i] += gain * tap[i]
         acc[3] -= gain
-        acc[4] += gain * (z + q * stride)
+        acc[4] += gain * (hit[_DEPTH] + t)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
@@ -220,7 +212,7 @@ def shade(  # type: ignore[no-untyped-def]
     """
     for y in numba.prange(box[1], box[3]):
         wx, wy = np.empty(4, np.float32), np.empty(4, np.float32)
-        tap, acc = np.empty(4, np.float32), np.empty(5, np.float32)
+        tap, acc, hit = np.empty(4, np.float32), np.empty(5, np.float32), np.empty(_HIT, np.float32)
         total = np.empty(5, np.float32)
         for x in range(box[0], box[2]):
             simple = True
@@ -249,16 +241,12 @@ def shade(  # type: ignore[no-untyped-def]
                     near, far = far, near
                 acc[0] = acc[1] = acc[2] = acc[4] = np.float32(0.0)
                 acc[3] = np.float32(1.0)
-                if near >= 0:
-                    _cross(
-                        near, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, presence,
-                        wx, wy, tap, acc,
-                    )
-                if far >= 0 and acc[3] > np.float32(1e-4):
-                    _cross(
-                        far, px, py, cam, points, faces, layer, table, pull, grown, planes, shadow, lens, presence,
-                        wx, wy, tap, acc,
-                    )
+                for f in (near, far):
+                    if f >= 0 and acc[3] > np.float32(1e-4):
+                        _locate(f, px, py, cam, points, faces, table, pull, grown, hit)
+                        if layer[f] == CAVITY:
+                            hit[_SEEN] *= np.float32(presence)
+                        _march(layer[f], hit, planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

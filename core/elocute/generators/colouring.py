@@ -1,0 +1,123 @@
+"""What the field looks like: by its latents alone, and with the photo's layers in its planes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from ..head.model import HeadModel
+from ..portrait.fill import push_pull
+from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
+from .appearance import PARTS, Appearance, harmonics
+from .canonical import (
+    HAIR_THICKNESS,
+    SKIN_THICKNESS,
+    SOLIDITY_BLUR,
+    bare_skin,
+    completed_colour,
+    rim_distance,
+    sample,
+)  # fmt: skip
+from .geometry import Geometry, Scene, model_layers
+from .planes import Layers
+
+LIDS = ("lid_upper_l", "lid_upper_r")
+FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
+GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
+TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.14, 0.3  # of the model's rows; a gap's half width in teeth, and what it takes
+GUM_HEIGHT = 0.08  # of the crown's length
+CROWNS = 0.7  # light that teeth turned away from the viewer keep
+NECK_SHADE = 0.92
+UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
+
+def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers) -> Shells:
+    """The field as its latents alone describe it: no texel of the photo, only the matte's outline."""
+    colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None] ** FLESH
+    count = len(geometry.uv)
+    relief = np.arange(count) >= len(geometry.motion.rest_head)
+    camera = scene.fit.camera
+    return Shells(
+        rest=geometry.motion.rest, faces=geometry.faces, layer=geometry.layer,
+        seen=np.zeros(count, np.float32), fill=colour.astype(np.float32),
+        solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
+        thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
+        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow,
+        focal=camera.focal, cx=camera.cx, cy=camera.cy,
+    )  # fmt: skip
+
+
+def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers, model: HeadModel) -> Shells:
+    """The field with the photo's layers in its planes: where tuning starts."""
+    latent = latent_shells(scene, geometry, appearance, layers)
+    seen = np.ones(len(geometry.shown), np.float32)
+    solid = latent.solid.copy()
+    fill = latent.fill.copy()
+    count = len(geometry.motion.rest_head)
+    layer_of = model_layers(model)[model.vertex_part]
+    skin = np.flatnonzero(layer_of == SKIN)
+    own = sample(layers.planes[SKIN, ..., :3], geometry.uv[:count])
+    inside = rim_distance(scene.matte)
+    trust = np.where(layer_of == SKIN, geometry.shown[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
+    trust *= sample(inside, geometry.uv[:count])
+    trust *= 1 - geometry.members[:count, PARTS.index("clothes")]  # no collar's colour spreads over a neck
+    fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
+    fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
+    _fill_lids(geometry, model, layers, fill)
+    _fill_neck(scene, geometry, model, layers, fill)
+    smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
+    fill[count:] = sample(smooth, geometry.uv[count:])
+    eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
+    seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
+    inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)) & (model.vertex_part != model.parts.index("eye_socket")))
+    seen[inner] = sample(layers.opening, geometry.uv[inner])
+    _fill_teeth(geometry, appearance, model, layers, fill)
+    if not layers.shows_teeth:
+        seen[model.part("teeth_upper")] = 0
+    # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
+    nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
+    solid[:count][nape] = 0
+    return replace(latent, seen=seen, fill=fill, solid=solid)
+
+
+def _fill_teeth(
+    geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray
+) -> None:
+    """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
+    teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
+    light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
+    along, up = model.uv[teeth].T  # teeth counted along the row, 0 at the gum
+    from_gap = np.abs(along * TEETH_IN_ROW - np.round(along * TEETH_IN_ROW))
+    light *= (1 - GAP_SHADE * np.exp(-((from_gap / GAP) ** 2)))[:, None]
+    light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
+    gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
+    colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
+    fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
+
+
+def _fill_lids(geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+    """A lid's own pixels are lashes and folds; closed, it shows skin like that around it."""
+    weight = np.clip(3 * np.maximum(*(model.regions[name] for name in LIDS)), 0, 1)
+    at = np.flatnonzero(weight > 0)
+    skin = sample(layers.lid, geometry.uv[at])
+    fill[at] += weight[at, None] * (skin - fill[at])
+
+
+def _fill_neck(scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+    """The neck behind the chin is the visible neck continued, in the chin's shade."""
+    count = len(model.vertex_part)
+    weight = model.regions["neck"] * (1 - geometry.shown[:count])
+    neck = scene.regions["neck_shoulders"] > 0.8
+    like = bare_skin(scene.photo, scene.regions["skin"]) > 0.7
+    if (neck & like).sum() < 4e-4 * scene.side**2:
+        return
+    continued = push_pull(layers.planes[SKIN, ..., :3], (neck & like).astype(np.float32))
+    at = np.flatnonzero(weight > 0)
+    fill[at] += weight[at, None] * (NECK_SHADE * sample(continued, geometry.uv[at]) - fill[at])
+
+
+def _solidity(scene: Scene, uv: np.ndarray) -> np.ndarray:
+    """[V] 0..1: unseen surface is solid where its projection falls on the person, with a soft rim."""
+    blurred = cv2.GaussianBlur(scene.matte, (0, 0), SOLIDITY_BLUR * scene.side)
+    return np.clip(sample(blurred, uv) * 4 - 0.6, 0, 1)

@@ -1,0 +1,141 @@
+"""Where the field is dense, before any colour: head surface, relief, how they move, what the photo sees of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..head.avatar import AvatarHead
+from ..head.model import HeadModel
+from ..head.surface import vertex_normals
+from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
+from ..values import HeadFit
+from .appearance import PARTS
+from .canonical import LAYER_OF_PART, Sight, look, part_members
+from .motion import FieldMotion, to_camera
+from .relief import Relief, build_relief
+
+APPEARANCE_OF_PART = {
+    "teeth_upper": "teeth", "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "lips",
+    "eye_left": "sclera", "eye_right": "sclera",
+}  # fmt: skip
+HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
+MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
+MOUTH_DARKEST = 0.10
+CHIN_LANDMARK = 152
+LIP_LANDMARK = 13
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The framed portrait, float32 sRGB 0..1: photo and background [R, R, 3], matte [R, R], regions of
+    values.REGION_NAMES [R, R], landmarks [478, 3] in pixels of the frame, camera of the frame inside `fit`."""
+
+    photo: np.ndarray
+    background: np.ndarray
+    matte: np.ndarray
+    regions: dict[str, np.ndarray]
+    landmarks: np.ndarray
+    fit: HeadFit
+
+    @property
+    def side(self) -> int:
+        return self.photo.shape[0]
+
+    @property
+    def lens(self) -> tuple[float, float, float]:
+        camera = self.fit.camera
+        return camera.focal, camera.cx, camera.cy
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the field is dense, before any colour: the moving points, their triangles and the photo's view of them."""
+
+    motion: FieldMotion
+    faces: np.ndarray
+    layer: np.ndarray
+    shown: np.ndarray
+    normal: np.ndarray
+    facing: np.ndarray
+    uv: np.ndarray
+    members: np.ndarray  # [V, PARTS]
+    shadow: np.ndarray  # [R, R], see Shells
+    mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
+
+
+def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry:
+    """Head surface, relief and how they move."""
+    pose = scene.fit.camera.camera_to_world
+    points = to_camera(head.vertices(scene.fit.expression), pose)
+    head_layer = model_layers(model)[model.face_part]
+    skin_faces = model.faces[head_layer == SKIN]
+    sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side)
+    ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
+    relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
+    motion = field_motion(scene.fit, head, model, relief)
+    return _join(scene, model, motion, relief, sight, head_layer)
+
+
+def _join(
+    scene: Scene, model: HeadModel, motion: FieldMotion, relief: Relief, sight: Sight, head_layer: np.ndarray
+) -> Geometry:
+    """Head and relief in one set of arrays, the head's vertices first."""
+    count, extra = len(sight.uv), len(relief.points)
+    relief_uv = project(relief.points, *scene.lens)[:, :2]
+    relief_normal = vertex_normals(relief.points, relief.faces)
+    view = relief.points / np.linalg.norm(relief.points, axis=1, keepdims=True)
+    uv = np.concatenate([sight.uv[:, :2], relief_uv])
+    members = part_members(scene.regions, scene.photo, uv, PARTS)
+    _name_members(members[:count], model, sight.shown)
+    light = np.concatenate([_mouth_light(model, motion.rest_head[:, 2]), np.ones(extra)])
+    return Geometry(
+        motion=motion,
+        faces=np.concatenate([model.faces, relief.faces + count]).astype(np.int32),
+        layer=np.concatenate([head_layer, np.full(len(relief.faces), RELIEF)]).astype(np.uint8),
+        shown=np.concatenate([sight.shown, np.ones(extra)]).astype(np.float32),
+        normal=np.concatenate([sight.normal, relief_normal]).astype(np.float32),
+        facing=np.concatenate([sight.facing, -(relief_normal * view).sum(1)]).astype(np.float32),
+        uv=uv,
+        members=members,
+        shadow=cv2.dilate(sight.depth, np.ones((3, 3), np.uint8)),
+        mouth_light=light.astype(np.float32),
+    )
+
+
+def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
+    """[V] light that reaches each head vertex of depth [V] through the lips; 1 outside the mouth."""
+    inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
+    lip = depth[model.faces[model.landmark_faces[LIP_LANDMARK]][0]]
+    return np.where(inside, np.clip(1 - (depth - lip) / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
+
+
+def _name_members(members: np.ndarray, model: HeadModel, shown: np.ndarray) -> None:
+    """Parts of the head whose appearance the model knows, whatever the photo shows at their place."""
+    _presume_members(members, shown, model.regions["scalp"])
+    for part, name in APPEARANCE_OF_PART.items():
+        members[model.part(part)] = np.eye(len(PARTS))[PARTS.index(name)]
+
+
+def _presume_members(members: np.ndarray, shown: np.ndarray, scalp: np.ndarray) -> None:
+    """Unseen head surface is skin, or what the seen scalp mostly is; never what happens to lie in front of it."""
+    hidden = shown < 0.5
+    visible = (shown > 0.5) & (scalp > 0.5)
+    members[hidden] = np.eye(len(PARTS))[PARTS.index("skin")]
+    if visible.any():
+        hair = members[visible, PARTS.index("hair")].mean() > HAIRY
+        members[hidden & (scalp > 0.5)] = np.eye(len(PARTS))[PARTS.index("hair" if hair else "skin")]
+
+
+def model_layers(model: HeadModel) -> np.ndarray:
+    """Shell layer of each of the model's parts."""
+    return np.array([LAYER_OF_PART[name] for name in model.parts])
+
+
+def field_motion(fit: HeadFit, head: AvatarHead, model: HeadModel, relief: Relief) -> FieldMotion:
+    """How a fitted head and its relief move."""
+    outer = np.unique(model.faces[model_layers(model)[model.face_part] == SKIN])
+    chin = int(model.faces[model.landmark_faces[CHIN_LANDMARK]][0])
+    return FieldMotion(head, relief, outer, fit.expression, chin, fit.camera.camera_to_world)
