@@ -6,6 +6,7 @@ picture is shown a few times so that its recurrent state settles.
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -105,6 +106,9 @@ def _feed(rgb: np.ndarray, state: list[np.ndarray], ratio: np.float32) -> dict[s
 
 @lru_cache(maxsize=1)
 def _network() -> Any:
+    # Its official builds send usage events to Microsoft and keep a device id in the user's home unless told otherwise
+    # before the import.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
