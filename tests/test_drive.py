@@ -207,7 +207,7 @@ def test_a_pose_file_with_a_byte_order_mark_works_without_a_voice(own: np.ndarra
     ("text", "code"),
     [("nonsense", "poses_unreadable"), ("[1, 2]", "poses_unreadable"), ("{}", "poses_empty"), ("3", "poses_unreadable"),
      ('{"yaw_deg": []}', "poses_empty"), ('{"yaw_deg": 3}', "poses_unreadable"), ("[" * 10**5, "poses_unreadable"),
-     ('{"yaw_deg": [1], "fps": 0}', "shot_range"), ('{"yaw_deg": [1, null]}', "poses_nan"),
+     ('{"yaw_deg": [1], "fps": 0}', "poses_fps"), ('{"yaw_deg": [1, null]}', "poses_nan"),
      ('{"yaw_deg": [1], "pitch_deg": [1, 2]}', "poses_lengths"), (None, "poses_missing")],
 )  # fmt: skip
 def test_a_bad_pose_file_is_said_the_same_way_with_and_without_curves(

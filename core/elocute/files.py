@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import subprocess
 import tempfile
 import threading
@@ -25,7 +26,8 @@ class Temporary:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # The target's own suffix stays last: encoders choose the container by it.
-            handle, name = tempfile.mkstemp(f".part{target.suffix}", f".{target.stem}-", target.parent)
+            stem = target.stem[:32]  # a name may have 255 bytes: a long one has no room for more around it
+            handle, name = tempfile.mkstemp(f".part{target.suffix}", f".{stem}-", target.parent)
         except OSError as error:
             raise write_problem(target, error) from error
         os.close(handle)
@@ -77,6 +79,26 @@ def write_whole(target: Path, data: bytes) -> None:
         temporary.discard()
         raise
     temporary.keep()
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """A file the user named, up to `limit` bytes. Raises OSError, also for what is no file (a pipe or a device could
+    keep us reading for ever) or is larger."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a file", str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit // 2**20} MB", str(path))
+        return stream.read()
+
+
+def check_not_input(target: Path | None, *inputs: Path | str | None) -> None:
+    """Refuse an output that would replace one of its own inputs. Raises BadInput output_is_input."""
+    for source in inputs:
+        with contextlib.suppress(OSError):
+            if target is not None and source is not None and os.path.samefile(target, source):
+                raise BadInput("output_is_input", f"{target} would replace its own input. Choose another output name.")
 
 
 def check_writable(folder: Path) -> None:

@@ -6,7 +6,9 @@ so memory holds the 16 kHz result only, and files that claim nothing about their
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,13 +86,17 @@ def probe_audio(path: str | Path) -> AudioInfo:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise BadInput("audio_is_directory", f"{path} is a directory. Name one audio or video file.")
     try:
-        size = path.stat().st_size
+        status = path.stat()
+    except PermissionError:
+        raise BadInput("audio_unreadable", f"{path} can't be read (no permission). Check its rights.") from None
     except OSError:
         raise BadInput("audio_missing", f"there is no file {path}. Check the path of the voice recording.") from None
-    if size == 0:
+    if not stat.S_ISREG(status.st_mode):  # a pipe can be read once only, a device for ever
+        raise BadInput("audio_unreadable", f"{path} is no file but a pipe or a device. Save the sound to a file first.")
+    if status.st_size == 0:
         raise BadInput("audio_empty", f"{path.name} is empty (0 bytes). Record or export it again.")
     return path
 

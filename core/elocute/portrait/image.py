@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +14,15 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from elocute.errors import BadInput
+from elocute.files import read_input
 
 # Larger photos are reduced to this side (by area): at the largest output, 1024, the face has more than enough detail,
 # and every later step stays quick.
 MAX_SIDE = 3072
 MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any network runs
+MAX_BYTES = 1 << 30  # no photo is as large; a file that is would only fill the memory
+# What cameras, phones, browsers and paint programs write. Pillow reads more, among them formats that start programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
 MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
 
 
@@ -53,13 +59,15 @@ def read_file(path: str | Path) -> bytes:
     Raises BadInput: "image_missing", "image_is_directory", "image_unreadable".
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise BadInput("image_is_directory", f"{path} is a folder. Name a photo in it.")
     try:
-        return path.read_bytes()
+        return read_input(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise BadInput("image_missing", f"there is no file {path}. Check the name.") from error
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise BadInput("image_too_large", f"{path} is {error.strerror}. Reduce the photo.") from error
         raise BadInput("image_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from error
 
 
@@ -68,14 +76,15 @@ def _decode(content: bytes, path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower and says more
-            image = Image.open(io.BytesIO(content))
+            Image.init()
+            image = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "far more than") from error
+        raise _too_large(path, f"far more than {MAX_MEGAPIXELS} megapixels") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise BadInput("image_unreadable", f"{path} is no photo Elocute can read. Save it as JPEG or PNG.") from error
     width, height = image.size
     if width * height > MAX_MEGAPIXELS * 1e6:
-        raise _too_large(path, f"{width * height / 1e6:.0f}, more than")
+        raise _too_large(path, f"{width * height / 1e6:.0f} megapixels, more than {MAX_MEGAPIXELS}")
     if min(width, height) < MIN_SIDE:
         raise BadInput(
             "image_too_small", f"{path} has {width} x {height} pixels. Use a photo of at least 300 x 300 pixels."
@@ -90,9 +99,7 @@ def _decode(content: bytes, path: Path) -> Image.Image:
 
 
 def _too_large(path: Path, amount: str) -> BadInput:
-    return BadInput(
-        "image_too_large", f"{path} has {amount} {MAX_MEGAPIXELS} megapixels. Reduce the photo; {MAX_SIDE} pixels do."
-    )
+    return BadInput("image_too_large", f"{path} has {amount}. Reduce the photo; {MAX_SIDE} pixels do.")
 
 
 def _to_srgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:

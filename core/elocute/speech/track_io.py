@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.files import write_whole
+from elocute.files import read_input, write_whole
 from elocute.settings import parse_fps
 from elocute.values import ARKIT_NAMES, ExpressionTrack, PoseTrack
 
@@ -23,6 +23,7 @@ FORMAT = "elocute-curves-1"
 DECIMALS = 5  # a hundredth of what an 8-bit picture can show; keeps files small
 AXES = ("yaw_deg", "pitch_deg", "roll_deg")
 MAX_DEGREES = 180.0
+MAX_BYTES = 1 << 29  # an hour of 52 curves at 240 fps takes 400 MB as text
 
 
 def write_curves(track: ExpressionTrack, path: str | Path) -> None:
@@ -37,7 +38,8 @@ def write_curves(track: ExpressionTrack, path: str | Path) -> None:
 def read_curves(path: str | Path) -> ExpressionTrack:
     """Read a curves file. Any subset of the 52 names in any order; the others are 0 in the returned full track.
 
-    Raises BadInput: curves_missing, curves_unreadable, curves_unknown_names, curves_shape, curves_nan.
+    Raises BadInput: curves_missing, curves_unreadable, curves_unknown_names, curves_shape, curves_nan,
+    curves_fps.
     """
     path = Path(path)
     data = _json_object(path, "curves", f'"format": "{FORMAT}", "fps", "names" and "values"')
@@ -65,7 +67,7 @@ def read_curves(path: str | Path) -> ExpressionTrack:
         )
     full = np.zeros((len(values), len(ARKIT_NAMES)), np.float32)
     full[:, [ARKIT_NAMES.index(name) for name in names]] = values
-    return ExpressionTrack(ARKIT_NAMES, full, parse_fps(data["fps"]))
+    return ExpressionTrack(ARKIT_NAMES, full, _rate(data["fps"], "curves", path))
 
 
 def resample(track: ExpressionTrack, fps: Fraction, frames: int) -> ExpressionTrack:
@@ -80,9 +82,38 @@ def read_poses(path: str | Path, fps: Fraction, frames: int) -> tuple[PoseTrack,
     """Read a pose file and bring it to `frames` frames at `fps`. Returns the track (radians) and what the user
     should know. An axis left out is 0; without "fps" one pose is one video frame; the last pose is held.
 
-    Raises BadInput: poses_missing, poses_unreadable, poses_empty, poses_lengths, poses_nan, poses_range.
+    Raises BadInput: poses_missing, poses_unreadable, poses_empty, poses_lengths, poses_nan, poses_range,
+    poses_fps.
     """
     path = Path(path)
+    data, given, source = _poses(path, fps)
+    count = len(next(iter(given.values())))
+    warnings = []
+    unknown = [key for key in data if key not in (*AXES, "fps")]
+    if unknown:
+        warnings.append(f"{path.name}: {', '.join(unknown)} not understood and ignored")
+    if "fps" not in data:
+        warnings.append(f"{path.name} gives no fps; one pose is taken as one video frame ({fps} fps)")
+    held = frames - (count - 1) * fps // source - 1  # exact: fps are fractions
+    if held > 0:
+        warnings.append(
+            f"{path.name} has {count} poses at {source} fps, fewer than the video's {frames} frames at {fps} fps: "
+            f"the last pose is held for {held} frames"
+        )
+    still = np.zeros(count)
+    radians = np.radians(np.stack([given.get(axis, still) for axis in AXES], 1))  # [count, 3]
+    yaw, pitch, roll = _at_times(radians, source, fps, frames).T
+    return PoseTrack(yaw, pitch, roll), warnings
+
+
+def poses_seconds(path: str | Path, fps: Fraction) -> Fraction:
+    """How long a pose file lasts, for a shot that nothing else gives a length. Raises as `read_poses`."""
+    _, given, source = _poses(Path(path), fps)
+    return Fraction(len(next(iter(given.values())))) / source
+
+
+def _poses(path: Path, fps: Fraction) -> tuple[dict[str, Any], dict[str, np.ndarray], Fraction]:
+    """A checked pose file: its JSON, degrees [count] of each axis that it gives, its frame rate."""
     data = _json_object(path, "poses", '"fps", "yaw_deg", "pitch_deg" and "roll_deg"')
     given = {axis: _numbers(data[axis], "poses", path) for axis in AXES if axis in data}
     if not given:
@@ -97,28 +128,19 @@ def read_poses(path: str | Path, fps: Fraction, frames: int) -> tuple[PoseTrack,
         raise BadInput(
             "poses_lengths", f"the lists of {path.name} differ in length ({said}). Give each frame every angle."
         )
-    count = next(iter(lengths.values()))
-    if not count:
+    if not next(iter(lengths.values())):
         raise BadInput("poses_empty", f"{path.name} holds no poses. Give at least one.")
     for axis, values in given.items():
         _check_angles(axis, values, path)
-    warnings = []
-    unknown = [key for key in data if key not in (*AXES, "fps")]
-    if unknown:
-        warnings.append(f"{path.name}: {', '.join(unknown)} not understood and ignored")
-    source = parse_fps(data["fps"]) if "fps" in data else fps
-    if "fps" not in data:
-        warnings.append(f"{path.name} gives no fps; one pose is taken as one video frame ({fps} fps)")
-    held = frames - (count - 1) * fps // source - 1  # exact: fps are fractions
-    if held > 0:
-        warnings.append(
-            f"{path.name} has {count} poses at {source} fps, fewer than the video's {frames} frames at {fps} fps: "
-            f"the last pose is held for {held} frames"
-        )
-    still = np.zeros(count)
-    radians = np.radians(np.stack([given.get(axis, still) for axis in AXES], 1))  # [count, 3]
-    yaw, pitch, roll = _at_times(radians, source, fps, frames).T
-    return PoseTrack(yaw, pitch, roll), warnings
+    return data, given, _rate(data["fps"], "poses", path) if "fps" in data else fps
+
+
+def _rate(value: Any, kind: str, path: Path) -> Fraction:
+    try:
+        return parse_fps(value)
+    except BadInput:
+        wrong = f'"fps" of {path.name} is {str(value)[:60]!r}. Give a rate from 1 to 240, such as 25 or "24000/1001".'
+        raise BadInput(f"{kind}_fps", wrong) from None
 
 
 def _check_angles(axis: str, values: np.ndarray, path: Path) -> None:
@@ -157,10 +179,14 @@ def _known_names(names: Any, path: Path) -> list[str]:
 
 def _json_object(path: Path, kind: str, expected: str) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = read_input(path, MAX_BYTES)
+        data = json.loads(text.decode("utf-8-sig"))
     except FileNotFoundError:
         raise BadInput(f"{kind}_missing", f"there is no file {path}. Check the path of the {kind} file.") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        why = error.strerror or error
+        raise BadInput(f"{kind}_unreadable", f"{path} can't be read ({why}). Name a {kind} file.") from None
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{kind}_unreadable", f"{path.name} is not a JSON file ({error}). Export it again.") from None
     if not isinstance(data, dict):
         raise BadInput(f"{kind}_unreadable", f"{path.name} is not a JSON object with {expected}. Export it again.")
