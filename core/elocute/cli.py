@@ -92,8 +92,10 @@ def render(
 def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
     if sheet is not None:
         from elocute.evaluate.sheet import check_sheet
+        from elocute.files import check_not_input
 
         check_sheet(sheet)
+        check_not_input(sheet, shot.portrait, shot.voice, shot.curves, shot.poses)
     result = jobs.speak(shot, console, _never)
     if sheet is not None:
         from elocute.evaluate.sheet import sheet_of_frames, sheet_of_video

@@ -8,8 +8,9 @@ from math import floor
 
 import numpy as np
 
+from .errors import BadInput
 from .settings import Shot
-from .values import ARKIT_NAMES
+from .values import ARKIT_NAMES, ExpressionTrack
 
 MOUTH = tuple(
     i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff"))
@@ -17,6 +18,7 @@ MOUTH = tuple(
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook")))
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
 KEPT_SMILE = 0.7  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
+MAX_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 
 
@@ -32,21 +34,44 @@ class Drive:
         return len(self.expression)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """A shot's voice (16 kHz), curves and number of frames, read and checked: what can be refused before a fit."""
+
+    audio: np.ndarray | None
+    curves: ExpressionTrack | None
+    frames: int
+
+
+def read_inputs(shot: Shot) -> Inputs:
+    """Read the files that drive a shot. Raises BadInput as `load_audio`, `read_curves` and `read_poses` do."""
+    from .media import load_audio
+    from .speech import track_io
+
+    track = track_io.read_curves(shot.curves) if shot.curves else None
+    if shot.poses:
+        track_io.read_poses(shot.poses, shot.fps, 1)
+    audio = load_audio(shot.voice) if shot.voice else None
+    seconds = _seconds(shot, audio, track)
+    if seconds > MAX_SECONDS:
+        hours = f"{float(seconds / 3600):.1f} hours"
+        raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
+    return Inputs(audio, track, frame_count(seconds, shot.fps))
+
+
 def frame_count(seconds: float | Fraction, fps: Fraction) -> int:
     """duration x fps, rounded half up, at least one."""
     return max(1, floor(Fraction(seconds) * fps + Fraction(1, 2)))
 
 
-def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str) -> Drive:
+def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str, inputs: Inputs | None = None) -> Drive:
     """All frames of a shot. `portrait_expression` [52] is what the photo shows: eyes and brows keep it, a smile
-    fades to KEPT_SMILE, the mouth is the voice's (or the curves')."""
-    from .media import load_audio
+    fades to KEPT_SMILE, the mouth is the voice's (or the curves'). `inputs` when they were read before."""
     from .speech import motion, track_io
     from .speech.performance import perform
 
-    audio = load_audio(shot.voice) if shot.voice else None
-    track = track_io.read_curves(shot.curves) if shot.curves else None
-    frames = _length(shot, audio, track)
+    inputs = inputs or read_inputs(shot)
+    audio, track, frames = inputs.audio, inputs.curves, inputs.frames
     warnings: list[str] = []
     rest = portrait_expression.astype(np.float32).copy()
     rest[list(MOUTH)] = 0
@@ -88,18 +113,13 @@ def _with_curves(rest: np.ndarray, track, values: np.ndarray, scale: float) -> n
     return out
 
 
-def _length(shot: Shot, audio: np.ndarray | None, track) -> int:  # type: ignore[no-untyped-def]
+def _seconds(shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None) -> Fraction:
+    """The voice decides how long a shot is, without one the curves, without any the poses."""
     if audio is not None:
-        return frame_count(Fraction(len(audio), 16000), shot.fps)
+        return Fraction(len(audio), 16000)
     if track is not None:
-        return frame_count(Fraction(len(track.values)) / track.fps, shot.fps)
-    import json
-
-    from .settings import parse_fps
-    from .speech.track_io import AXES, read_poses
+        return Fraction(len(track.values)) / track.fps
+    from .speech.track_io import poses_seconds
 
     assert shot.poses is not None  # a Shot without any drive refuses to exist
-    read_poses(shot.poses, shot.fps, 1)  # says what is wrong with the file
-    data = json.loads(shot.poses.read_text(encoding="utf-8-sig"))
-    count = next(len(data[axis]) for axis in AXES if axis in data)
-    return frame_count(Fraction(count) / parse_fps(data.get("fps", shot.fps)), shot.fps)
+    return poses_seconds(shot.poses, shot.fps)

@@ -20,7 +20,7 @@ def speak(shot: Shot, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     """Render a shot; returns the pipeline's Result as JSON values."""
     from elocute import pipeline
 
-    result = pipeline.speak(shot, report, cancelled)
+    result = pipeline.speak(shot, _stopping(report, cancelled), cancelled)
     for warning in result.warnings:
         report(Warned(warning))
     return to_json(result)
@@ -30,14 +30,26 @@ def fit(settings: FitSettings, report: Report, cancelled: Cancelled) -> dict[str
     """Prepare a portrait; returns the avatar's report."""
     from elocute import pipeline
 
-    return to_json(pipeline.prepare(settings.portrait, settings, report).report)
+    return to_json(pipeline.prepare(settings.portrait, settings, _stopping(report, cancelled)).report)
+
+
+def _stopping(report: Report, cancelled: Cancelled) -> Report:
+    """`report` that ends a cancelled job at its next word: a fit has no other place to ask."""
+    from elocute.errors import Cancelled as Stopped
+
+    def told(message: Message) -> None:
+        if cancelled():
+            raise Stopped
+        report(message)
+
+    return told
 
 
 def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     """Write a voice's expression curves; returns where, how many, how long."""
     from elocute.drive import frame_count
     from elocute.errors import Cancelled as Stopped
-    from elocute.files import check_writable
+    from elocute.files import check_not_input, check_writable
     from elocute.media import SAMPLE_RATE, load_audio
     from elocute.speech.performance import perform
     from elocute.speech.track_io import write_curves
@@ -45,6 +57,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     if settings.output.is_dir():
         raise BadInput("output_is_directory", f"{settings.output} is a directory. Name a file for the curves.")
     check_writable(settings.output.parent)
+    check_not_input(settings.output, settings.voice)
     report(Progress("curves", 0, 1))
     audio = load_audio(settings.voice)
     frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)

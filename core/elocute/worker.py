@@ -95,6 +95,8 @@ def serve() -> int:
     """Serve jobs until stdin ends; returns the exit code."""
     stream = Stream(_take_stdout())
     stream.send(Hello(__version__))
+    if hasattr(sys.stdin, "reconfigure"):  # bytes that are no text make a bad line, not a dead reader
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     requests = Requests(sys.stdin)
     try:
         with terminated_like_interrupted():

@@ -13,7 +13,7 @@ import numpy as np
 from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, probe, sharpness
-from elocute.files import check_writable, write_whole
+from elocute.files import check_not_input, check_writable, write_whole
 from elocute.protocol import Message, Progress
 
 
@@ -36,7 +36,10 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     """Measure a video and write the asked files. Raises BadInput and EnvironmentProblem, with nothing written."""
     for place in (job.json_file, job.html, job.sheet):
         if place is not None:
+            if place.is_dir():
+                raise BadInput("output_is_directory", f"{place} is a directory. Name a file for the results.")
             check_writable(place.parent)
+            check_not_input(place, job.video, job.portrait, job.voice, job.poses, job.labels)
     labels = read_labels(job.labels) if job.labels else None
     photo = _read_photo(job.portrait) if job.portrait else None
     total = probe(job.video)[1]
@@ -82,7 +85,11 @@ def _read_photo(path: Path) -> np.ndarray:
 
     from elocute.portrait.image import read_file
 
-    image = cv2.imdecode(np.frombuffer(read_file(path), np.uint8), cv2.IMREAD_COLOR)  # upright, by EXIF
+    content = np.frombuffer(read_file(path), np.uint8)
+    try:
+        image = cv2.imdecode(content, cv2.IMREAD_COLOR)  # upright, by EXIF
+    except cv2.error:  # empty, or larger than OpenCV dares
+        image = None
     if image is None:
         raise BadInput("image_unreadable", f"{path.name} can't be read as a picture. Use a JPEG or PNG file.")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))

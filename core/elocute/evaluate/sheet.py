@@ -15,9 +15,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def check_sheet(path: Path) -> None:
-    """Before any work: whether a sheet can be written there. Raises BadInput sheet_type, EnvironmentProblem."""
+    """Before any work: whether a sheet can be written there.
+
+    Raises BadInput sheet_type or output_is_directory, EnvironmentProblem.
+    """
     if path.suffix.lower() not in SUFFIXES:
         raise BadInput("sheet_type", f"can't make a {path.suffix or 'nameless'} contact sheet. Use .png or .jpg.")
+    if path.is_dir():
+        raise BadInput("output_is_directory", f"{path} is a directory. Name a file for the contact sheet.")
     check_writable(path.parent)
 
 
