@@ -186,7 +186,7 @@ def test_presence_reaches_the_renderer(stored: Any, own: np.ndarray) -> None:
     expressions = own, changed(own, jawOpen=0.5), np.zeros(52, np.float32)
     for expression in expressions:
         running.frame(expression, np.zeros(3))
-    assert told == [stored.motion.head.presence(e) for e in expressions]
+    assert told == [stored.motion.head.sameness(e) for e in expressions]
 
 
 @pytest.mark.slow

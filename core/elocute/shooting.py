@@ -31,7 +31,7 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles)
-        presence = self.head.motion.head.presence(expression)
+        presence = self.head.motion.head.sameness(expression)
         if not self.incremental:
             return self._finish(self.renderer.render(moved, None, presence)[0])
         if angles != self._base_pose:

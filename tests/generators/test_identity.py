@@ -48,8 +48,8 @@ def test_background_is_exact_where_nobody_stands(scenes: dict[int, Scene]) -> No
 def test_framed_like_a_portrait(scenes: dict[int, Scene]) -> None:
     for scene in scenes.values():
         xy = scene.landmarks[:, :2]
-        assert np.linalg.norm(xy[10] - xy[152]) == pytest.approx(SIDE / 2.3, rel=0.02)
-        assert xy[[33, 133, 362, 263], 1].mean() == pytest.approx(0.45 * SIDE, abs=1)
+        assert np.linalg.norm(xy[10] - xy[152]) == pytest.approx(SIDE / 1.95, rel=0.02)
+        assert xy[[33, 133, 362, 263], 1].mean() == pytest.approx(0.48 * SIDE, abs=1)
         assert scene.matte[-1].mean() > 0.7  # shoulders reach the picture's lower edge
         assert scene.matte[0].max() < 0.1
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
+from ..portrait.regions import firm
 from ..rendering.raster import rasterise
 from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
 
@@ -79,7 +80,7 @@ def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgettin
 
 def bare_skin(photo: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: pixels of the face's own hue, lighter or darker; tells a bare neck from a collar."""
-    face = np.median(photo[skin > 0.5], axis=0)
+    face = np.median(photo[firm(skin)], axis=0)
     total = photo.sum(2)
     light = total / face.sum()
     hue = np.abs(photo / (total[..., None] + 0.05) - face / (face.sum() + 0.05)).max(2)

@@ -69,7 +69,7 @@ class Geometry:
 def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry:
     """Head surface, relief and how they move."""
     pose = scene.fit.camera.camera_to_world
-    points = to_camera(head.vertices(scene.fit.expression), pose)
+    points = to_camera(head.surface(scene.fit.expression), pose)
     head_layer = model_layers(model)[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
     sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side)

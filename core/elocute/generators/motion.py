@@ -21,11 +21,11 @@ _Y_DOWN = np.array([1.0, -1.0, -1.0])
 
 class DrivenHead(Protocol):
     """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values, and how
-    much of the photo's own mouth is in them, 0..1."""
+    far their mouth is the photo's own, 0..1."""
 
-    def vertices(self, expression: np.ndarray) -> np.ndarray: ...
+    def surface(self, expression: np.ndarray) -> np.ndarray: ...
 
-    def presence(self, expression: np.ndarray) -> float: ...
+    def sameness(self, expression: np.ndarray) -> float: ...
 
 
 def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ class FieldMotion:
     ) -> None:  # fmt: skip
         """outer [K]: head vertices that relief.bound indexes; expression [52]: the portrait's own; chin: a vertex."""
         self.head, self.relief, self.outer, self.camera_to_world = head, relief, outer, camera_to_world
-        rest = head.vertices(expression)
+        rest = head.surface(expression)
         self.rest_head = to_camera(rest, camera_to_world)
         self.rest = np.concatenate([self.rest_head, relief.points])
         everywhere = np.concatenate([rest, to_head(relief.points, camera_to_world)])
@@ -87,7 +87,7 @@ class FieldMotion:
         Returns float32 [V, 3] in camera space (x right, y down, z forward)."""
         out = self.rest.copy()
         count = len(self.rest_head)
-        out[:count] = to_camera(self.head.vertices(expression), self.camera_to_world)
+        out[:count] = to_camera(self.head.surface(expression), self.camera_to_world)
         shift = out[:count] - self.rest_head
         out[count + self._near] += np.einsum("nk,nkc->nc", self._pull, shift[self._bound])
         if any(pose):

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ..portrait.fill import push_pull
-from ..portrait.regions import polygon_mask
+from ..portrait.regions import firm, polygon_mask
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
@@ -60,7 +60,7 @@ def split_layers(
     planes[SKIN, ..., :3] = fill_openings(own, lid, eyes, mouth, LASH * span)
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
-    light = np.quantile(own[skin > 0.8], 0.7, axis=0)
+    light = np.quantile(own[firm(skin)], 0.7, axis=0)
     teeth, tooth, shown = complete_teeth(own, mouth, xy, light)
     inside = cv2.erode(mouth, np.ones((3, 3)))
     planes[CAVITY, ..., :3], planes[CAVITY, ..., 3] = push_pull(own, inside) if inside.max() > 0.9 else own, 1
@@ -84,8 +84,8 @@ def lid_skin(
     """What a closed lid shows, [R, R, 3]: the socket's own shade, lit a little by the bare skin around it."""
     side = own.shape[0]
     level = own.mean(2)
-    lit = level > DIM_SKIN * np.median(level[skin > 0.8])  # lashes and folds don't spread
-    bare = ((skin > 0.8) & lit).astype(np.float32) * (1 - brows(landmarks, side))
+    lit = level > DIM_SKIN * np.median(level[firm(skin)])  # lashes and folds don't spread
+    bare = (firm(skin) & lit).astype(np.float32) * (1 - brows(landmarks, side))
     grow = max(1, round(lash))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
     lashes = (cv2.dilate(np.maximum(*eyes), kernel) > 0.01).astype(np.float32)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _MOUTH = np.array([k for k, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))])
 _PRESS = np.array([ARKIT_NAMES.index(f"mouthPress{side}") for side in ("Left", "Right")])
 PRESSED = (0.1, 0.3)  # mouthPress from which lips begin to be, and surely are, together: nobody presses open lips
+SAME = 0.0018  # metres the lips may be from the photo's, root mean square, and its mouth still be the one to see
+KISS, OVERLAP = 0.0006, 0.0004  # metres: rims nearer than this count as closed, and closed rims lap by that much
 LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
 
 
@@ -62,6 +64,22 @@ class AvatarHead:
         alike = float(mouth @ self._likeness @ self.fit.expression[_MOUTH]) / self._own_size
         opened = float(self._gap @ mouth) / self._own_gap
         return float(np.clip(min(alike, opened), 0, 1))
+
+    def sameness(self, expression: np.ndarray) -> float:
+        """1 for the photo's own mouth, towards 0 as the lips leave their places in it: how far what the photo shows
+        between the lips may still be seen there."""
+        off = np.asarray(expression)[_MOUTH] - self.fit.expression[_MOUTH]
+        return float(np.exp(-float(off @ self._likeness @ off) / SAME**2))
+
+    def surface(self, expression: np.ndarray) -> np.ndarray:
+        """`vertices` as a renderer wants them: closed lips overlap a little, so that no ray slips in between two rims
+        that meet exactly but have their vertices at different places."""
+        shape = self.vertices(expression)
+        lips = self.model.seams["lips"]
+        from_lower, from_upper = lips.openings(shape)
+        shut = [np.clip(1 - gap[1:-1, 1] / KISS, 0, 1) * OVERLAP / 2 for gap in (from_lower, from_upper)]
+        shape[lips.touched, 1] += lips.fields @ np.concatenate([-shut[0], shut[1]]).astype(np.float32)
+        return shape
 
     def seal(self, expression: np.ndarray) -> float:
         """How far pressing draws the lips together, 0..1, whatever the other units leave open. A photo whose lips

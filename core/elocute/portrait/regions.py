@@ -53,6 +53,11 @@ def find_regions(rgb: np.ndarray, matte: np.ndarray, face: Face) -> dict[str, np
     return {name: regions[name].astype(np.float32) for name in REGION_NAMES}
 
 
+def firm(mask: np.ndarray) -> np.ndarray:
+    """Where a soft mask [H, W] is surest, bool [H, W]; never empty."""
+    return mask >= min(0.8, float(mask.max()))
+
+
 def polygon_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """A polygon [N, 2] in pixels as a float32 [H, W] mask of exact coverage, its edge about a pixel soft."""
     low = np.maximum(np.floor(points.min(axis=0)).astype(int) - 2, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .shells import CAVITY, CUBIC, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
+from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
 
 _SAMPLES = np.array(SAMPLES, np.int64)
 # Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal) and, in a ray's hit, what follows them.
@@ -190,9 +190,7 @@ def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[n
             s = np.sin(np.float32(np.pi) * q)
             weight *= np.float32(2.0) * s * s
         alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0))
-        od = np.float32(MAX_OPTICAL_DEPTH)
-        if alpha < np.float32(0.999):
-            od = -np.log(np.float32(1.0) - alpha) * hit[_SLANT]
+        od = -np.log(max(np.float32(1.0) - alpha, np.float32(CLEAREST))) * hit[_SLANT]
         gain = acc[3] * (np.float32(1.0) - np.exp(-od * weight))
         for i in range(3):
             acc[i] += gain * tap[i]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, CUBIC, GRAZING, MAX_OPTICAL_DEPTH, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
+from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def cross(
         tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1)
-        od = torch.where(alpha < 0.999, -torch.log1p(-alpha.clamp_max(0.999)) * slant, MAX_OPTICAL_DEPTH)
+        od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * slant
         gain = t_now * (1 - torch.exp(-od * kernel)) * on
         light = light + gain[:, None] * tap[:, :3]
         t_now = t_now - gain

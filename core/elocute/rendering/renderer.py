@@ -21,6 +21,7 @@ class Renderer:
     """
 
     def __init__(self, shells: Shells, side: int, device: str = "cpu", memory_mb: int = 512) -> None:
+        shells = shells.at(side)
         plane = shells.planes.shape[1]
         self.side, self.device = side, device
         self.scale = side / plane

@@ -15,14 +15,15 @@ Both are smooth in the point, so a ray that crosses the shell slantwise integrat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers, each with a feature plane
 PLANES = 5
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
-MAX_OPTICAL_DEPTH = 12.0  # alpha 0.999994: below one 8-bit level
+CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
 # A photo pixel is magnified by turning its surface towards the viewer and, cubed (it also shows folds, lashes and
 # shadows that a stretched skin has not), by stretching it. Between these two magnifications the photo's say fades and
@@ -56,6 +57,18 @@ class Shells:
     focal: float
     cx: float
     cy: float
+
+    def at(self, side: int) -> Shells:
+        """The same field for a picture `side` wide: planes larger than it are averaged down, or fine detail would
+        flicker between the picture's pixels. Smaller planes stay."""
+        factor = side / self.planes.shape[1]
+        if factor >= 1:
+            return self
+        size = (side, side)
+        planes = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in self.planes])
+        shadow = cv2.resize(self.shadow, size, interpolation=cv2.INTER_NEAREST)
+        lens = {"focal": self.focal * factor, "cx": self.cx * factor, "cy": self.cy * factor}
+        return replace(self, planes=planes, shadow=shadow, **lens)
 
     @property
     def vertex_table(self) -> np.ndarray:
