@@ -21,6 +21,7 @@ def main() -> None:
 
 def _run() -> int:
     from elocute.console import Console, as_known_error, terminated_like_interrupted
+    from elocute.errors import Cancelled
 
     with terminated_like_interrupted():
         try:
@@ -29,7 +30,10 @@ def _run() -> int:
                     stream.reconfigure(errors="backslashreplace")
             from elocute.cli import app
 
-            return int(app(sys.argv[1:] or ["--help"], prog_name="elocute", standalone_mode=False) or 0)
+            code = int(app(sys.argv[1:] or ["--help"], prog_name="elocute", standalone_mode=False) or 0)
+            if code == Cancelled.exit_code and not Console.told_error:
+                raise KeyboardInterrupt
+            return code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - imports, usage
             known = as_known_error(error)
             Console("--json" in sys.argv).error(known)

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from elocute.errors import BadInput, Cancelled, ElocuteError, EnvironmentProblem
 from elocute.files import discard_all, is_disk_full
@@ -33,6 +33,8 @@ class Console:
     """Receives a job's messages. With `as_json`, stdout carries `{"progress": ...}` and `{"warning": ...}` lines and
     last one object, the result or `{"error": {"code", "message"}}`; otherwise results go to stdout for people, and
     warnings, errors and the progress bars of a terminal to stderr."""
+
+    told_error: ClassVar[bool] = False  # of this process: Typer turns a Ctrl-C while it parses into a bare exit code
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -69,6 +71,7 @@ class Console:
     def error(self, error: ElocuteError) -> None:
         """One sentence on stderr; with `as_json` also one object on stdout."""
         self.close()
+        Console.told_error = True
         print(f"error: {error.message}", file=sys.stderr, flush=True)
         if self.as_json:
             self._line({"error": {"code": error.code, "message": error.message}})
@@ -157,9 +160,10 @@ def terminated_like_interrupted() -> Iterator[None]:
     try:
         yield
     finally:
-        if first is None:  # otherwise the process is on its way out, and stays deaf until it is gone
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            # A stopped process is on its way out; it stays deaf until it is gone, to end with its own exit code.
+            if signal.getsignal(number) is stop:
+                signal.signal(number, handler if first is None else signal.SIG_IGN)
 
 
 def as_known_error(error: BaseException) -> ElocuteError:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from elocute.errors import BadInput, EnvironmentProblem
@@ -132,6 +133,24 @@ def write_problem(target: Path, error: OSError) -> EnvironmentProblem:
 def is_disk_full(error: OSError) -> bool:
     """Whether there is no room: disk, quota, or on Windows."""
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)) or getattr(error, "winerror", 0) == 112
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """What native libraries print on the process's stderr goes nowhere: it would tear progress bars, and make two
+    sentences of the one that an error is. For short calls; other threads are silenced too."""
+    try:
+        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no stderr at all, as under pythonw
+        yield
+        return
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def _remove(path: Path, process: subprocess.Popen[bytes] | None) -> None:

@@ -90,10 +90,13 @@ def _existing(path: str | Path) -> Path:
         raise BadInput("audio_is_directory", f"{path} is a directory. Name one audio or video file.")
     try:
         status = path.stat()
+        readable = os.access(path, os.R_OK)
     except PermissionError:
-        raise BadInput("audio_unreadable", f"{path} can't be read (no permission). Check its rights.") from None
+        readable = False
     except OSError:
         raise BadInput("audio_missing", f"there is no file {path}. Check the path of the voice recording.") from None
+    if not readable:
+        raise BadInput("audio_unreadable", f"{path} can't be read (no permission). Check its rights.")
     if not stat.S_ISREG(status.st_mode):  # a pipe can be read once only, a device for ever
         raise BadInput("audio_unreadable", f"{path} is no file but a pipe or a device. Save the sound to a file first.")
     if status.st_size == 0:

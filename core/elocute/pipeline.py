@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .generators.headfield import HeadField
 
 Report = Callable[[Message], None]
-RENDERER = 1  # raise it whenever the same inputs would make another picture
+RENDERER = 2  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
@@ -148,7 +148,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
         "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
         "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(fit.pose).round(1).tolist(), strict=True)),
         "landmark_residual_px": {"model": round(fit.residual[0], 2), "corrected": round(fit.residual[1], 2)},
-        "notes": [*source.notes, *framed.notes], "plane_side": side,
+        "notes": list(framed.notes), "plane_side": side,
         "stage_seconds": {
             "analysis": round(seen - clock, 2), "framing": round(cut - seen, 2), "head_fit": round(fitted - cut, 2),
         },

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from elocute.errors import BadInput
 from elocute.settings import parse_fps
 from elocute.values import ARKIT_NAMES, Face
+
+if TYPE_CHECKING:
+    import cv2
 
 SHARP_SIDE = 192  # faces are compared at this size, so that a large photo is not sharper than a small video
 SHARP_FRAMES, IDENTITY_FRAMES, SHEET_FRAMES = 10, 12, 12
@@ -92,7 +97,7 @@ def probe(path: Path) -> tuple[Fraction, int]:
 
     if not path.is_file():
         raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
-    capture = cv2.VideoCapture(str(path))
+    capture = _open(path)
     try:
         fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     finally:
@@ -106,7 +111,7 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray]:
     """Frames as uint8 RGB [H, W, 3]."""
     import cv2
 
-    capture = cv2.VideoCapture(str(path))
+    capture = _open(path)
     try:
         for _ in range(max_frames):
             ok, frame = capture.read()
@@ -115,6 +120,13 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray]:
             yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a file is said in our sentence
+    return cv2.VideoCapture(str(path))
 
 
 def sharpness(rgb: np.ndarray, landmarks: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import numpy as np
 from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, probe, sharpness
-from elocute.files import check_not_input, check_writable, write_whole
+from elocute.evaluate.sheet import check_sheet, encode_sheet
+from elocute.files import check_not_input, check_writable, quiet_stderr, write_whole
+from elocute.media import SAMPLE_RATE, load_audio
 from elocute.protocol import Message, Progress
+from elocute.speech.track_io import read_poses
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,11 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
                 raise BadInput("output_is_directory", f"{place} is a directory. Name a file for the results.")
             check_writable(place.parent)
             check_not_input(place, job.video, job.portrait, job.voice, job.poses, job.labels)
+    if job.sheet is not None:
+        check_sheet(job.sheet)
+    voice = load_audio(job.voice) if job.voice else None
+    if job.poses is not None:
+        read_poses(job.poses, Fraction(25), 1)
     labels = read_labels(job.labels) if job.labels else None
     photo = _read_photo(job.portrait) if job.portrait else None
     total = probe(job.video)[1]
@@ -50,7 +59,7 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     }  # fmt: skip
     line = None
     if seen.found.any():
-        line = measure.curves(seen, _sound(job, out))
+        line = measure.curves(seen, _sound(job.video, voice, out))
         out |= measure.picture_numbers(seen, line) | measure.sound_numbers(line)
         if labels is not None:
             out["lips"] = measure.lip_numbers(line, labels, fps)
@@ -87,7 +96,8 @@ def _read_photo(path: Path) -> np.ndarray:
 
     content = np.frombuffer(read_file(path), np.uint8)
     try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR)  # upright, by EXIF
+        with quiet_stderr():
+            image = cv2.imdecode(content, cv2.IMREAD_COLOR)  # upright, by EXIF
     except cv2.error:  # empty, or larger than OpenCV dares
         image = None
     if image is None:
@@ -95,25 +105,21 @@ def _read_photo(path: Path) -> np.ndarray:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
-def _sound(job: Evaluation, out: dict[str, Any]) -> np.ndarray | None:
-    """The voice (16 kHz); notes the length of the video's own track on the way."""
-    from elocute.media import SAMPLE_RATE, load_audio
-
+def _sound(video: Path, voice: np.ndarray | None, out: dict[str, Any]) -> np.ndarray | None:
+    """The voice (16 kHz), else the video's own, whose length is noted on the way."""
     own = None
     try:
-        own = load_audio(job.video)
+        own = load_audio(video)
         out["video_sound_seconds"] = len(own) / SAMPLE_RATE
     except BadInput as error:  # a video without sound is a fair thing to measure
         out["notes"].append(f"the video's own sound was not used: {error}")
-    voice = own if job.voice is None else load_audio(job.voice)
+    voice = own if voice is None else voice
     if voice is not None:
         out["voice_seconds"] = len(voice) / SAMPLE_RATE
     return voice
 
 
 def _wanted_poses(path: Path, seen: Observation, out: dict[str, Any]) -> dict[str, np.ndarray]:
-    from elocute.speech.track_io import read_poses
-
     track, notes = read_poses(path, seen.fps, len(seen))
     out["notes"] += notes
     return {name: np.degrees(getattr(track, name)) for name in ("yaw", "pitch", "roll")}
@@ -142,7 +148,6 @@ def _write(
     job: Evaluation, out: dict[str, Any], seen: Observation, line: measure.Curves | None, labels: np.ndarray | None
 ) -> None:
     from elocute.evaluate.report import page
-    from elocute.evaluate.sheet import encode_sheet
 
     if job.json_file is not None:
         write_whole(job.json_file, json.dumps(out, indent=1).encode() + b"\n")

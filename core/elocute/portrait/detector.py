@@ -6,14 +6,14 @@ found on overlapping tiles, and a face that fills the picture on a picture with 
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+
+from elocute.files import quiet_stderr
 
 SIDE = 128
 SCORE = 0.5  # MediaPipe's own threshold for this network
@@ -98,29 +98,11 @@ class FaceDetector:
         return _merge(boxes, points, np.array([face.score for face in found]))
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """TFLite tells about its delegate on the process's stderr, into progress bars and error sentences, and has no
-    switch for it."""
-    try:
-        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    except OSError:  # no stderr at all, as under pythonw
-        yield
-        return
-    os.dup2(nothing, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
-
-
 def load_network(model: bytes, threads: int) -> Any:
     """A .tflite model as a function: one input array in, a list of output arrays out (in the model's order)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with _quiet():
+    with quiet_stderr():  # it tells about its delegate there and has no switch for that
         interpreter = Interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
