@@ -17,7 +17,7 @@ MOUTH = tuple(
 )  # what speech decides
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook")))
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
-KEPT_SMILE = 0.7  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
+KEPT_SMILE = 0.8  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 MAX_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 
@@ -102,8 +102,9 @@ def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str, inputs
     return Drive(values.astype(np.float32), poses, tuple(warnings))
 
 
-def _with_curves(rest: np.ndarray, track, values: np.ndarray, scale: float) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Curves are absolute where they say something; a channel that is 0 throughout leaves the portrait's own."""
+def _with_curves(rest: np.ndarray, track: ExpressionTrack, values: np.ndarray, scale: float) -> np.ndarray:
+    """[T, 52]: `rest` with the `track`, resampled to `values` [T, 52]. Curves are absolute where they say something;
+    outside the mouth a channel that is 0 throughout leaves what `rest` has there."""
     out = rest.copy()
     told = np.abs(track.values).max(0) > 0
     told[list(MOUTH)] = True

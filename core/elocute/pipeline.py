@@ -169,7 +169,7 @@ def _random(portrait: str, seed: int, side: int, device: str) -> tuple[Scene, di
         "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
         "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(scene.fit.pose).round(1).tolist(), strict=True)),
         "landmark_residual_px": {"model": 0.0, "corrected": 0.0},
-        "notes": [f"random identity {seed}"], "plane_side": side,
+        "notes": [], "plane_side": side,
         "stage_seconds": {"painting": round(time.perf_counter() - clock, 2)},
     }  # fmt: skip
     return scene, about
