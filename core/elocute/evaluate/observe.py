@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import cv2
 
 SHARP_SIDE = 192  # faces are compared at this size, so that a large photo is not sharper than a small video
-SHARP_FRAMES, IDENTITY_FRAMES, SHEET_FRAMES = 10, 12, 12
+IDENTITY_FRAMES, SHEET_FRAMES = 12, 12
 SHEET_WIDTH = 320  # of one picture of the contact sheet
 _BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
 
