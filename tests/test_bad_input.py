@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -329,13 +330,21 @@ def test_a_command_that_ignores_a_closed_terminal_goes_on_ignoring_it() -> None:
 
 
 def test_bytes_that_are_no_text_do_not_stop_the_worker() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "elocute", "worker"], input=b'\xff\xfe\n{"job": "models"}\n', capture_output=True,
-        timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "elocute", "worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
     )  # fmt: skip
-    messages = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [m["type"] for m in messages[:3]] == ["hello", "failed", "done"]
-    assert messages[1]["code"] == "protocol_line" and done.returncode == 0
+    watchdog = threading.Timer(60, worker.kill)  # a worker that answers nothing fails the test instead of hanging it
+    watchdog.start()
+    with worker:
+        assert worker.stdin and worker.stdout
+        worker.stdin.write(b'\xff\xfe\n{"job": "models"}\n')
+        worker.stdin.flush()
+        messages = [json.loads(worker.stdout.readline()) for _ in range(4)]
+        worker.stdin.close()
+    watchdog.cancel()
+    assert [m["type"] for m in messages] == ["hello", "failed", "done", "done"]
+    assert messages[1]["code"] == "protocol_line" and messages[3]["ok"] and worker.returncode == 0
 
 
 def test_a_cancelled_fit_stops(monkeypatch: pytest.MonkeyPatch) -> None:
