@@ -124,3 +124,14 @@ def test_the_frame_of_the_portrait_is_the_portrait(example: Any, stored: HeadFie
 def test_eyes_are_in_the_field(example: Any) -> None:
     layer = example.field.shells.layer
     assert (layer == EYES).sum() > 100 and (layer == SKIN).sum() > 5000
+
+
+def test_the_photos_mouth_fades_in_the_mouth_only(example: Any, stored: HeadField) -> None:
+    """What fades while the mouth moves may not reach the rims of the eyes: they would flicker with every syllable."""
+    moved = stored.motion.moved(stored.fit.expression)
+    side = stored.shells.planes.shape[1]
+    here, gone = (Renderer(stored.shells, side).render(moved, presence=p)[0] for p in (1.0, 0.0))
+    changed = np.argwhere((here != gone).any(2))  # (y, x)
+    lips = example.scene.landmarks[[61, 291, 0, 17], :2]
+    low, high = lips.min(0) - 4, lips.max(0) + 4
+    assert len(changed) and ((changed[:, ::-1] >= low) & (changed[:, ::-1] <= high)).all()

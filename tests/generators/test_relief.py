@@ -117,3 +117,13 @@ def test_a_person_without_hair_or_border_has_a_thin_rim_only() -> None:
     check_relief(relief, depth, LENS, SIDE)
     uv = project(relief.points, *LENS)
     assert (np.hypot(uv[:, 0] - SIDE / 2, uv[:, 1] - SIDE / 2) < 45 + 4 * SIDE / CELLS).all()
+
+
+def test_a_person_who_fills_the_picture_bends_back_nowhere() -> None:
+    """There is no outline in the picture: its left edge is no nearer to one than its right edge."""
+    depth, points = ball()
+    relief = build_relief(np.ones((SIDE, SIDE), np.float32), depth, LENS, PLANE, points)
+    x, z = relief.points[:, 0] / relief.points[:, 2], relief.points[:, 2]
+    left, right = (z[x < x.min() + 1e-3], z[x > x.max() - 1e-3])
+    assert abs(left.mean() - right.mean()) < ROUNDING / 100
+    assert z.max() < DISTANCE + ROUNDING / 10

@@ -97,3 +97,9 @@ def test_the_example_is_explained_better_than_by_the_mean(example: Any, geometry
     before, after = (np.square(a.colour(members, n) - colours).mean() for a in (mean_appearance(), fitted))
     assert after < 0.8 * before
     assert fitted.albedo.min() > 0 and fitted.albedo.max() < 2
+
+
+def test_without_samples_the_pivot_is_the_mean() -> None:
+    found = fit_appearance(np.zeros((0, 3)), np.zeros((0, len(PARTS))), np.zeros((0, 3)))
+    for name in ("albedo", "light"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(mean_appearance(), name))

@@ -18,7 +18,7 @@ from ..rendering.raster import rasterise
 from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
 
 LAYER_OF_PART = {
-    "skin": SKIN, "mouth_cavity": CAVITY, "eye_socket": CAVITY, "teeth_upper": TEETH, "teeth_lower": CAVITY,
+    "skin": SKIN, "mouth_cavity": CAVITY, "eye_socket": EYES, "teeth_upper": TEETH, "teeth_lower": CAVITY,
     "tongue": CAVITY, "eye_left": EYES, "eye_right": EYES,
 }  # fmt: skip
 SKIN_THICKNESS = 0.0008  # metres: under a pixel at 1024, so skin stays sharp
@@ -117,8 +117,6 @@ def completed_colour(
     mirrored = 0.5 * trust[mirror] * (1 - trust)
     known = np.where((trust >= mirrored)[:, None], residual, residual[mirror])
     return np.clip(pivot + diffuse(known, np.maximum(trust, mirrored), faces), 0, 1).astype(np.float32)
-
-
 
 
 def rim_distance(matte: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 
+
 def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers) -> Shells:
     """The field as its latents alone describe it: no texel of the photo, only the matte's outline."""
     colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None] ** FLESH
@@ -70,8 +71,9 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[count:] = sample(smooth, geometry.uv[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
-    inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)) & (model.vertex_part != model.parts.index("eye_socket")))
+    inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)))
     seen[inner] = sample(layers.opening, geometry.uv[inner])
+    seen[model.part("eye_socket")] = 0  # the photo shows lids there
     _fill_teeth(geometry, appearance, model, layers, fill)
     if not layers.shows_teeth:
         seen[model.part("teeth_upper")] = 0

@@ -52,15 +52,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the field is dense, before any colour: the moving points, their triangles and the photo's view of them."""
+    """Where the field is dense, before any colour: V moving points (the head's, then the relief's) in camera space,
+    their triangles, and the photo's view of them."""
 
     motion: FieldMotion
-    faces: np.ndarray
-    layer: np.ndarray
-    shown: np.ndarray
-    normal: np.ndarray
-    facing: np.ndarray
-    uv: np.ndarray
+    faces: np.ndarray  # [F, 3]
+    layer: np.ndarray  # [F] layers of rendering.shells
+    shown: np.ndarray  # [V] 0 or 1
+    normal: np.ndarray  # [V, 3] outward
+    facing: np.ndarray  # [V] cosine between normal and the way to the camera
+    uv: np.ndarray  # [V, 2] pixels of the frame
     members: np.ndarray  # [V, PARTS]
     shadow: np.ndarray  # [R, R], see Shells
     mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
@@ -106,8 +107,10 @@ def _join(
 
 
 def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
-    """[V] light that reaches each head vertex of depth [V] through the lips; 1 outside the mouth."""
+    """[V] light that reaches each head vertex of depth [V] through the lips, and about as much the eye sockets
+    through the lids; 1 outside."""
     inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
+    inside[model.part("eye_socket")] = True
     lip = depth[model.faces[model.landmark_faces[LIP_LANDMARK]][0]]
     return np.where(inside, np.clip(1 - (depth - lip) / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
 

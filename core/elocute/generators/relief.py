@@ -61,6 +61,7 @@ def build_relief(
     depth = _membrane(own, known, prior, person > 0)
     cell = step / lens[0] * float(np.median(prior))  # metres
     rim = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1] * cell
+    rim = np.full_like(rim, np.inf) if person.all() else rim  # a person who fills the picture has no rim in it
     depth = depth + np.where(known, BEHIND, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
     keep = (person > 0) & ((inside < 2 * OVERLAP) | ~_within(at, side))
     points = (rays * depth[..., None])[keep]

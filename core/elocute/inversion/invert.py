@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from ..generators.appearance import PARTS, mean_appearance
+from ..generators.appearance import PARTS, Appearance, mean_appearance
 from ..generators.canonical import sample
 from ..generators.colouring import latent_shells, photo_shells
 from ..generators.geometry import Scene, build_geometry
@@ -74,8 +73,8 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
     return Inverted(HeadField(shells, geometry.motion, background, scene.fit), result, seconds)
 
 
-def _pivot(scene: Scene, uv: np.ndarray, members: np.ndarray, normal: np.ndarray, shown: np.ndarray) -> Any:
-    """Appearance latents from the vertices that the photo shows."""
+def _pivot(scene: Scene, uv: np.ndarray, members: np.ndarray, normal: np.ndarray, shown: np.ndarray) -> Appearance:
+    """Appearance latents from the vertices that the photo shows; arguments as in Geometry."""
     inside = (uv > 0).all(1) & (uv < scene.side).all(1)
     use = np.flatnonzero((shown > 0.5) & inside & (sample(scene.matte, uv) > 0.9))
     use = use[:: max(1, len(use) // PIVOT_SAMPLES)]

@@ -16,10 +16,12 @@ RIDGE = 0.02  # pulls the eight directional coefficients to zero where few norma
 def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) -> Appearance:
     """colours [N, 3] sRGB of photo samples, parts [N, PARTS] their memberships, normals [N, 3] in camera space.
 
-    Parts that no sample shows keep the mean's albedo. The scale between albedo and light is fixed by a mean shading
-    of 1 over the samples.
+    Parts that no sample shows keep the mean's albedo; without any sample it is the mean. The scale between albedo and
+    light is fixed by a mean shading of 1 over the samples.
     """
     start = mean_appearance()
+    if not len(colours):  # a half-transparent cut-out is nowhere solid enough to be sure of its colour
+        return start
     albedo, light = start.albedo.copy(), start.light.copy()
     basis = harmonics(normals)
     mass = parts.sum(0)
