@@ -169,7 +169,7 @@ class Shot(_Record):
     model_set: str = "embedded"  # works after set-up, with no weights to look for
     output: Path | None = None  # .mp4, .mov or .mkv; an odd `size` is rounded up to even there, as H.264 needs
     frames_dir: Path | None = None  # numbered PNG frames; also what makes a stopped run resume
-    memory_mb: int = 512  # bound of a ray chunk's working memory; larger is hardly faster on a CPU
+    memory_mb: int = 512  # for a chunk of rays on a GPU: larger is faster there. A CPU renders ray by ray
 
     def __post_init__(self) -> None:
         super().__post_init__()

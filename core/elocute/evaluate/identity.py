@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-SAME_PERSON = 0.6  # dlib's threshold; photos of one person are typically 0.3 to 0.4 apart
 _LONG_SIDE = 640  # larger pictures are searched at this size
 _PACKAGES = ("dlib", "face_recognition_models")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elocute.errors import EnvironmentProblem
-from elocute.models.catalogue import MODELS, Carrier, Model, find_model
+from elocute.models.catalogue import Carrier, Model, find_model
 
 Progress = Callable[[str], None]
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]
@@ -74,11 +74,6 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as stream:
             _verified[key] = hashlib.file_digest(stream, "sha256").hexdigest()
     return _verified[key]
-
-
-def fetch_all(progress: Progress | None = None) -> list[Path]:
-    """Fetch every model that does not come with the package; returns their paths."""
-    return [fetch(model.role, progress) for model in MODELS if not model.bundled]
 
 
 def fetch(role: str, progress: Progress | None = None) -> Path:
