@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,16 @@ def test_arrows_go_one_way(file: Path) -> None:
 @pytest.mark.parametrize("file", MODULES, ids=name_of)
 def test_the_engine_never_imports_blender(file: Path) -> None:
     assert not {name for name in imports(file) if name.split(".")[0] in ("bpy", "bpy_extras", "mathutils", "addon")}
+
+
+def test_what_is_imported_is_installed() -> None:
+    """No library is there only because another one happens to bring it along."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["evaluate"]]
+    declared = {re.split(r"[<>=~! ]", line)[0].replace("-", "_") for line in wanted}
+    named = {"cv2": "opencv_python_headless", "PIL": "pillow", "dlib": "dlib_bin"}
+    outside = {name.split(".")[0] for file in MODULES for name in imports(file)} - sys.stdlib_module_names - {"elocute"}
+    assert {named.get(name, name) for name in outside} <= declared
 
 
 @pytest.mark.parametrize("name", sorted(SHARED))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,6 +131,11 @@ def test_small_ray_chunks_change_nothing(shells: Shells) -> None:
     large, _ = render_tensors(tensors, points, groups, cam, SIDE, SIDE)
     small, _ = render_tensors(tensors, points, groups, cam, SIDE, SIDE, rays_at_once=4096)
     assert torch.allclose(large, small, atol=1e-6)
+
+
+def test_a_field_without_hair_renders(shells: Shells) -> None:
+    bald = replace(shells, faces=shells.faces[shells.layer != RELIEF], layer=shells.layer[shells.layer != RELIEF])
+    assert np.abs(Renderer(bald, SIDE).render(bald.rest)[0] - render_by_tensors(bald, bald.rest)).mean() < 2e-3
 
 
 def test_pullback_inverts_the_deformation(shells: Shells) -> None:

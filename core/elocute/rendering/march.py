@@ -15,6 +15,8 @@ import torch
 from .raster import rasterise_tensors
 from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
 
+PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of one marched ray
+
 
 @dataclass(frozen=True)
 class ShellTensors:
@@ -169,8 +171,10 @@ def render_tensors(
     grown = stretch(shells.table[:, :3], moved, shells.faces)
     found = []
     for group in groups:
-        ids, depth = rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width)
-        found.append((torch.where(ids >= 0, group[ids.clamp_min(0)], ids).flatten(), depth.flatten()))
+        chunk = PIXELS_PER_RAY * rays_at_once
+        ids, depth = rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width, chunk)
+        labels = torch.cat([group, group.new_full((1,), -1)])  # -1, no triangle, finds itself at the end
+        found.append((labels[ids].flatten(), depth.flatten()))
     (relief, relief_z), (head, head_z) = found
     swap = (head >= 0) & ((relief < 0) | (head_z < relief_z))
     near, far = torch.where(swap, head, relief), torch.where(swap, relief, head)
