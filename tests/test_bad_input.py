@@ -5,6 +5,7 @@ No avatar is ever fitted here: whatever needs a fit to be found out would be fou
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from elocute import pipeline
 from elocute.cli import app
 from elocute.errors import BadInput
 from elocute.models.store import models_folder, verify
+from elocute.portrait.face import choose_face, detect_faces
 from elocute.portrait.image import load_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -360,3 +362,13 @@ def test_a_cancelled_fit_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "prepare", prepare)
     with pytest.raises(Cancelled):
         jobs.fit(FitSettings("a.jpg"), lambda message: None, lambda: True)
+
+
+@needs_models
+def test_a_profile_whose_landmarks_collapse_is_turned_away() -> None:
+    """The network then gives a small frontal face somewhere in the profile, and says itself that it is unsure."""
+    face = detect_faces(load_image(PORTRAIT).rgb)[0]
+    assert face.confidence > 0.999
+    with pytest.raises(BadInput) as problem:
+        choose_face([dataclasses.replace(face, confidence=0.8)])
+    assert problem.value.code == "face_turned_away"

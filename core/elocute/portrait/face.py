@@ -15,6 +15,9 @@ from elocute.values import ARKIT_NAMES, Face
 
 SIDE = 256  # input of the landmark network
 PRESENCE = 0.0  # logit of the landmark network: above, MediaPipe too calls it a face
+# Of a portrait's face. Faces from the front, even half cut off, have 0.9999; a profile, whose landmarks collapse
+# into something small and frontal, has 0.8.
+CLEAR = 0.99
 SURE = 8.0  # an upright face has 15 to 20, one that is upside down in the crop less than 5
 MIN_FACE_HEIGHT = 96  # pixels from hairline (10) to chin (152); below, lids and lips are a few pixels
 MAX_TURN_DEGREES = 45.0
@@ -165,6 +168,11 @@ def choose_face(
     if not faces:
         raise BadInput("no_face", f"no face in {name}. Use a photo where one face is seen from the front.")
     face, notes = faces[0], []
+    if face.confidence < CLEAR:
+        raise BadInput(
+            "face_turned_away",
+            f"the face in {name} can hardly be seen: it is turned away or covered. Use a photo from the front.",
+        )
     if len(faces) > 1:
         notes.append(f"{len(faces)} faces in {name}: the largest is used")
     height = face_height(face)
