@@ -5,7 +5,9 @@ No avatar is ever fitted here: whatever needs a fit to be found out would be fou
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import json
 import os
 import signal
@@ -180,6 +182,23 @@ def test_files_that_are_no_portrait(place: Path) -> None:
     for name, code in (("none.jpg", "image_missing"), (".", "image_is_directory")):
         assert told("fit", name) == (2, code)
         assert told("speak", name, VOICE, "-o", "o.mp4") == (2, code)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF"])
+def test_damaged_photos_are_read_or_refused_but_never_a_defect(place: Path, kind: str) -> None:
+    stream = io.BytesIO()
+    try:
+        Image.open(PORTRAIT).resize((96, 112)).save(stream, format=kind)
+    except (OSError, KeyError):
+        pytest.skip(f"this Pillow can't write {kind}")
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        data = np.frombuffer(stream.getvalue(), np.uint8)[: rng.integers(1, len(stream.getvalue()) + 1)].copy()
+        places = rng.integers(0, min(len(data), rng.choice([64, 400, 10**6])), rng.choice([1, 3, 20]))
+        data[places] = rng.integers(0, 256, len(places))
+        Path("damaged").write_bytes(data.tobytes())
+        with contextlib.suppress(BadInput):
+            assert load_image("damaged").rgb.dtype == np.uint8
 
 
 @posix
