@@ -48,8 +48,10 @@ def load_image(path: str | Path) -> Picture:
     """
     path = Path(path)
     content = read_file(path)
-    image = _decode(content, path)
-    rgb, alpha = _to_srgb(image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of large or odd files: what matters is said in a sentence of ours
+        image = _decode(content, path)
+        rgb, alpha = _to_srgb(image)
     reduced = max(max(image.size) / MAX_SIDE, 1.0)
     if reduced > 1:
         rgb, alpha = _reduce(rgb, alpha)
@@ -77,10 +79,8 @@ def read_file(path: str | Path) -> bytes:
 def _decode(content: bytes, path: Path) -> Image.Image:
     """The decoded, upright picture in whatever mode the file has."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower and says more
-            Image.init()
-            image = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
+        Image.init()
+        image = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise _too_large(path, f"far more than {MAX_MEGAPIXELS} megapixels") from error
     except BROKEN as error:
