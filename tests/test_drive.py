@@ -148,9 +148,10 @@ def test_curves_win_over_the_voice(voice: Path, own: np.ndarray, tmp_path: Path)
     drive = build_drive(shot(tmp_path, voice=voice, curves=file), own, "cpu")
     assert len(drive) == frames
     np.testing.assert_allclose(column(drive.expression, "jawOpen"), jaw, atol=1e-6)
-    np.testing.assert_allclose(column(drive.expression, "browInnerUp"), 0.5, atol=1e-6)
-    silent = [i for i in MOUTH if ARKIT_NAMES[i] != "jawOpen"]
-    assert drive.expression[:, silent].max() == 0  # the file says what the mouth does, all of it
+    brow = own[ARKIT_NAMES.index("browInnerUp")] + 0.5
+    np.testing.assert_allclose(column(drive.expression, "browInnerUp"), brow, atol=1e-6)  # added to the photo's own
+    silent = [i for i in MOUTH if ARKIT_NAMES[i] != "jawOpen" and i not in SMILES]
+    assert drive.expression[:, silent].max() == 0  # nothing of the voice's own mouth
     np.testing.assert_allclose(column(drive.expression, "browOuterUpLeft"), 0.3, atol=1e-6)
     assert column(drive.expression, "eyeBlinkLeft").max() == 1  # nothing said about lids: they blink
     assert np.abs(drive.poses).max() > 0.005  # the head still follows the voice
@@ -162,10 +163,26 @@ def test_curves_alone_give_their_length_and_hold_nothing_back(own: np.ndarray, t
     drive = build_drive(shot(tmp_path, curves=file, fps=Fraction(24000, 1001), expression_scale=2.0), own, "cpu")
     assert len(drive) == 5
     np.testing.assert_allclose(column(drive.expression, "jawOpen"), [0, 0.2, 0.4, 0.6, 0.8], atol=1e-6)
-    np.testing.assert_allclose(column(drive.expression, "eyeBlinkLeft"), lids, atol=1e-6)  # lids are not scaled
+    rest = own[ARKIT_NAMES.index("eyeBlinkLeft")]
+    expected = np.clip(rest + np.array(lids), 0, 1)
+    np.testing.assert_allclose(column(drive.expression, "eyeBlinkLeft"), expected, atol=1e-6)  # lids are not scaled
     assert np.abs(drive.poses).max() == 0  # no voice, no motion of its own
     mute = build_drive(shot(tmp_path, curves=file, expression_scale=0.0), own, "cpu")
-    assert np.abs(mute.expression[:, list(MOUTH)]).max() == 0
+    still = [i for i in MOUTH if i not in SMILES]
+    assert np.abs(mute.expression[:, still]).max() == 0
+
+
+@needs_voice
+def test_a_voices_own_curves_make_the_same_face_as_the_voice(voice: Path, own: np.ndarray, tmp_path: Path) -> None:
+    from elocute.media import load_audio
+    from elocute.speech.performance import perform
+    from elocute.speech.track_io import write_curves
+
+    said = build_drive(shot(tmp_path, voice=voice), own, "cpu")
+    path = tmp_path / "said.json"
+    write_curves(perform(load_audio(voice), Fraction(25), len(said)), path)
+    again = build_drive(shot(tmp_path, voice=voice, curves=path), own, "cpu")
+    np.testing.assert_allclose(again.expression, said.expression, atol=1e-4)  # the file rounds
 
 
 def test_curves_are_resampled_to_the_shots_rate(own: np.ndarray, tmp_path: Path) -> None:

@@ -66,7 +66,8 @@ def frame_count(seconds: float | Fraction, fps: Fraction) -> int:
 
 def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str, inputs: Inputs | None = None) -> Drive:
     """All frames of a shot. `portrait_expression` [52] is what the photo shows: eyes and brows keep it, a smile
-    fades to KEPT_SMILE, the mouth is the voice's (or the curves'). `inputs` when they were read before."""
+    fades to KEPT_SMILE, and the voice's performance (or the curves, which take its place) is added. `inputs` when they
+    were read before."""
     from .speech import motion, track_io
     from .speech.performance import perform
 
@@ -78,40 +79,30 @@ def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str, inputs
     rest[list(SMILES)] = KEPT_SMILE * portrait_expression[list(SMILES)]
     values = np.tile(rest, (frames, 1))
     if track is not None:
-        eyes = motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink)
-        values[:, list(EYES)] += eyes.values[:, list(EYES)]
-        values = _with_curves(values, track, track_io.resample(track, shot.fps, frames).values, shot.expression_scale)
+        said = track_io.resample(track, shot.fps, frames).values
     elif audio is not None:
         said = perform(audio, shot.fps, frames, shot.seed, shot.blink, device).values
-        scale = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, shot.expression_scale)
-        values = values + scale.astype(np.float32) * said
     else:
-        values[:, list(EYES)] += motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values[:, list(EYES)]
+        said = np.zeros_like(values)
+    if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live
+        said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
+    scale = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, shot.expression_scale)
+    values = values + scale.astype(np.float32) * said
     values = np.clip(values, 0, 1.5)
     values[:, list(BLINK)] = np.clip(values[:, list(BLINK)], 0, 1)
-    if shot.poses is not None:
+    track_of_poses = None
+    if shot.still:
+        if shot.poses:
+            warnings.append(f"still: {shot.poses.name} is not used")
+    elif shot.poses:
         track_of_poses, told = track_io.read_poses(shot.poses, shot.fps, frames)
         warnings += told
-    elif shot.still or audio is None:
-        track_of_poses = None
-    else:
+    elif audio is not None:
         track_of_poses = motion.head_motion(audio, shot.fps, frames, shot.seed)
     poses = np.zeros((frames, 3))
     if track_of_poses is not None:
         poses = np.stack([track_of_poses.yaw, track_of_poses.pitch, track_of_poses.roll], 1)
     return Drive(values.astype(np.float32), poses, tuple(warnings))
-
-
-def _with_curves(rest: np.ndarray, track: ExpressionTrack, values: np.ndarray, scale: float) -> np.ndarray:
-    """[T, 52]: `rest` with the `track`, resampled to `values` [T, 52]. Curves are absolute where they say something;
-    outside the mouth a channel that is 0 throughout leaves what `rest` has there."""
-    out = rest.copy()
-    told = np.abs(track.values).max(0) > 0
-    told[list(MOUTH)] = True
-    scaled = np.array([i for i in range(len(ARKIT_NAMES)) if i not in EYES])
-    out[:, told] = values[:, told]
-    out[:, scaled] = np.where(told[scaled], scale * values[:, scaled], out[:, scaled])
-    return out
 
 
 def _seconds(shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None) -> Fraction:

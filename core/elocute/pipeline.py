@@ -49,8 +49,9 @@ def prepare(portrait: str, settings: FitSettings, report: Report, size: int = 51
     Raises BadInput for a portrait that can't be used, EnvironmentProblem for missing models or device.
     """
     if settings.model_set != "embedded":
+        name = settings.model_set
         raise EnvironmentProblem(
-            "model_set_missing", f"model set {settings.model_set} has no weights here. Use --model-set embedded."
+            "model_set_missing", f"the model set {name} is not part of this version. Use --model-set embedded."
         )
     side = next((s for s in PLANE_SIDES if s >= size), PLANE_SIDES[-1])
     key = avatar_key(_identity(portrait), _model_hashes(), side)

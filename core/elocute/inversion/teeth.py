@@ -49,7 +49,8 @@ def _missing(scene: Scene, model: HeadModel) -> float:
     if teeth is None:
         return 0.0
     middle, width = (xy[78] + xy[308]) / 2, np.linalg.norm(xy[78] - xy[308])
-    columns = np.arange(int(middle[0] - FRONT * width), int(middle[0] + FRONT * width) + 1)
+    first, last = (int(np.clip(middle[0] + k * FRONT * width, 0, scene.side - 1)) for k in (-1, 1))
+    columns = np.arange(first, last + 1)
     shown = [np.flatnonzero(teeth[:, c]).max() + 1 for c in columns if teeth[:, c].any()]
     points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), scene.fit.camera.camera_to_world)
     uv = project(points[model.part("teeth_upper")], *scene.lens)
