@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+# `kernels.py` compiles these numbers in; its cache on disk is renewed when that file changes: touch it after an edit.
 RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers, each with a feature plane
 PLANES = 5
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
