@@ -75,12 +75,13 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     seen[inner] = sample(layers.opening, geometry.uv[inner])
     seen[model.part("eye_socket")] = 0  # the photo shows lids there
     _fill_teeth(geometry, appearance, model, layers, fill)
-    if not layers.shows_teeth:
-        seen[model.part("teeth_upper")] = 0
+    layer = latent.layer.copy()
+    if not layers.shows_teeth:  # then the upper row is, like the lower, part of what an open mouth happens to show
+        layer[model.part_faces("teeth_upper")] = CAVITY
     # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
     nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
     solid[:count][nape] = 0
-    return replace(latent, seen=seen, fill=fill, solid=solid)
+    return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer)
 
 
 def _fill_teeth(

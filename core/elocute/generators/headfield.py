@@ -13,13 +13,14 @@ import numpy as np
 
 from ..head.avatar import AvatarHead
 from ..head.model import load_head_model
-from ..rendering.shells import RELIEF, Shells
+from ..rendering.shells import Shells
 from ..values import Camera, HeadFit
 from .canonical import HAIR_THICKNESS, SKIN_THICKNESS
-from .geometry import field_motion, model_layers
+from .geometry import field_motion
 from .motion import FieldMotion
 from .relief import Relief
 
+STORED = ("seen", "fill", "solid", "normal", "shadow", "layer")
 FIT_ARRAYS = ("identity", "expression", "offsets", "expression_offsets")
 
 
@@ -37,7 +38,7 @@ class HeadField:
         shells, relief, fit = self.shells, self.motion.relief, self.fit
         camera = fit.camera
         return {
-            **{f"shells.{name}": getattr(shells, name) for name in ("seen", "fill", "solid", "normal", "shadow")},
+            **{f"shells.{name}": getattr(shells, name) for name in STORED},
             "shells.planes": shells.planes.astype(np.float16),
             "relief.points": relief.points, "relief.faces": relief.faces,
             "relief.bound": relief.bound.astype(np.int32), "relief.weights": relief.weights,
@@ -60,14 +61,12 @@ class HeadField:
         model = load_head_model()
         relief = Relief(*(arrays[f"relief.{name}"] for name in ("points", "faces", "bound", "weights")))
         motion = field_motion(fit, AvatarHead(model, fit), model, relief)
-        head_layer = model_layers(model)[model.face_part]
         is_relief = np.arange(len(motion.rest)) >= len(motion.rest_head)
         shells = Shells(
             rest=motion.rest,
             faces=np.concatenate([model.faces, relief.faces + len(motion.rest_head)]).astype(np.int32),
-            layer=np.concatenate([head_layer, np.full(len(relief.faces), RELIEF)]).astype(np.uint8),
             thickness=np.where(is_relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
             planes=arrays["shells.planes"].astype(np.float32), focal=camera.focal, cx=camera.cx, cy=camera.cy,
-            **{name: arrays[f"shells.{name}"] for name in ("seen", "fill", "solid", "normal", "shadow")},
+            **{name: arrays[f"shells.{name}"] for name in STORED},
         )  # fmt: skip
         return cls(shells, motion, arrays["background"], fit)
