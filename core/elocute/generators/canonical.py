@@ -59,6 +59,8 @@ def look(points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens:
 
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """Bilinear values of image [R, R(, C)] at pixel coordinates uv [N, 2+], clamped at the border."""
+    if len(uv) == 0:  # remap refuses
+        return np.zeros((0, *image.shape[2:]), np.float32)
     x, y = (uv[:, None, k].astype(np.float32) - 0.5 for k in (0, 1))
     out = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return out.reshape(len(uv), -1) if image.ndim == 3 else out.reshape(len(uv))

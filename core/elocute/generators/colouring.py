@@ -30,6 +30,7 @@ TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.14, 0.3  # of the model's rows; a gap's hal
 GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
+BACK_SHADE = 0.8
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 
 
@@ -62,9 +63,12 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     inside = rim_distance(scene.matte)
     trust = np.where(layer_of == SKIN, geometry.shown[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
     trust *= sample(inside, geometry.uv[:count])
+    like = sample(bare_skin(scene.photo, scene.regions["skin"]), geometry.uv[:count])
+    trust *= 1 - geometry.members[:count, PARTS.index("skin")] * (1 - like)  # nor the frame of a pair of glasses
     trust *= 1 - geometry.members[:count, PARTS.index("clothes")]  # no collar's colour spreads over a neck
     fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
     fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
+    _fill_scalp(scene, geometry, inside, layers, fill[:count])
     _fill_lids(geometry, model, layers, fill)
     _fill_neck(scene, geometry, model, layers, fill)
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
@@ -97,6 +101,18 @@ def _fill_teeth(
     gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
     fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
+
+
+def _fill_scalp(scene: Scene, geometry: Geometry, inside: np.ndarray, layers: Layers, fill: np.ndarray) -> None:
+    """The back of a head with hair is hair, a little darker than what the light in front shows."""
+    hair = scene.regions["hair"] * inside > 0.8
+    if hair.sum() < 4e-4 * scene.side**2:
+        return
+    around = push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
+    count = len(fill)
+    weight = geometry.members[:count, PARTS.index("hair")] * (1 - geometry.shown[:count])
+    at = np.flatnonzero(weight > 0)
+    fill[at] += weight[at, None] * (BACK_SHADE * sample(around, geometry.uv[at]) - fill[at])
 
 
 def _fill_lids(geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:

@@ -21,6 +21,7 @@ APPEARANCE_OF_PART = {
     "teeth_upper": "teeth", "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "lips",
     "eye_left": "sclera", "eye_right": "sclera",
 }  # fmt: skip
+EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
 MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.10
@@ -117,19 +118,20 @@ def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
 
 def _name_members(members: np.ndarray, model: HeadModel, shown: np.ndarray) -> None:
     """Parts of the head whose appearance the model knows, whatever the photo shows at their place."""
-    _presume_members(members, shown, model.regions["scalp"])
+    beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
+    _presume_members(members, shown, model.regions["scalp"], beyond_ears)
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = np.eye(len(PARTS))[PARTS.index(name)]
 
 
-def _presume_members(members: np.ndarray, shown: np.ndarray, scalp: np.ndarray) -> None:
+def _presume_members(members: np.ndarray, shown: np.ndarray, scalp: np.ndarray, beyond_ears: np.ndarray) -> None:
     """Unseen head surface is skin, or what the seen scalp mostly is; never what happens to lie in front of it."""
     hidden = shown < 0.5
     visible = (shown > 0.5) & (scalp > 0.5)
     members[hidden] = np.eye(len(PARTS))[PARTS.index("skin")]
     if visible.any():
         hair = members[visible, PARTS.index("hair")].mean() > HAIRY
-        members[hidden & (scalp > 0.5)] = np.eye(len(PARTS))[PARTS.index("hair" if hair else "skin")]
+        members[hidden & beyond_ears & (scalp > 0.5)] = np.eye(len(PARTS))[PARTS.index("hair" if hair else "skin")]
 
 
 def model_layers(model: HeadModel) -> np.ndarray:
