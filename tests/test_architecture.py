@@ -20,7 +20,7 @@ SHARED = {"__init__", "errors", "settings", "protocol"}  # what Blender's side i
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors"}),
     frozenset({"settings", "protocol"}),
-    frozenset({"values"}),
+    frozenset({"values", "spaces"}),
     frozenset({"files", "media", "models.catalogue", "models.store", "models"}),  # files and weights
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),

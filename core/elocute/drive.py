@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import BadInput
 from .settings import Shot
-from .values import ARKIT_NAMES, ExpressionTrack
+from .values import ARKIT_NAMES, AS_IN_PORTRAIT, ExpressionTrack, Placements, PoseTrack, View
 
 MOUTH = tuple(
     i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff"))
@@ -24,10 +24,12 @@ BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 
 @dataclass(frozen=True)
 class Drive:
-    """expression [T, 52] absolute ARKit values; poses [T, 3] yaw, pitch, roll in radians added to the portrait's."""
+    """expression [T, 52] absolute ARKit values; poses [T, 3] yaw, pitch, roll in radians added to the portrait's;
+    views: where each frame has the person."""
 
     expression: np.ndarray
     poses: np.ndarray
+    views: tuple[View, ...]
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -46,11 +48,12 @@ class Inputs:
 def read_inputs(shot: Shot) -> Inputs:
     """Read the files that drive a shot. Raises BadInput as `load_audio`, `read_curves` and `read_poses` do."""
     from .media import load_audio
-    from .speech import track_io
+    from .speech.pose_io import read_poses
+    from .speech.track_io import read_curves
 
-    track = track_io.read_curves(shot.curves) if shot.curves else None
+    track = read_curves(shot.curves) if shot.curves else None
     if shot.poses:
-        track_io.read_poses(shot.poses, shot.fps, 1)
+        read_poses(shot.poses, shot.fps, 1)
     audio = load_audio(shot.voice) if shot.voice else None
     seconds = _seconds(shot, audio, track)
     if seconds > MAX_SECONDS:
@@ -64,45 +67,61 @@ def frame_count(seconds: float | Fraction, fps: Fraction) -> int:
     return max(1, floor(Fraction(seconds) * fps + Fraction(1, 2)))
 
 
-def build_drive(shot: Shot, portrait_expression: np.ndarray, device: str, inputs: Inputs | None = None) -> Drive:
-    """All frames of a shot. `portrait_expression` [52] is what the photo shows: eyes and brows keep it, a smile
-    fades to KEPT_SMILE, and the voice's performance (or the curves, which take its place) is added. `inputs` when they
-    were read before."""
-    from .speech import motion, track_io
-    from .speech.performance import perform
-
-    inputs = inputs or read_inputs(shot)
-    audio, track, frames = inputs.audio, inputs.curves, inputs.frames
-    warnings: list[str] = []
+def resting_face(portrait_expression: np.ndarray) -> np.ndarray:
+    """What curves are added to, float32 [52], of what the photo shows: eyes and brows keep it, the mouth closes, a
+    smile fades to KEPT_SMILE."""
     rest = portrait_expression.astype(np.float32).copy()
     rest[list(MOUTH)] = 0
     rest[list(SMILES)] = KEPT_SMILE * portrait_expression[list(SMILES)]
-    values = np.tile(rest, (frames, 1))
+    return rest
+
+
+def add_to_face(rest: np.ndarray, said: np.ndarray, scale: float = 1.0) -> np.ndarray:
+    """A resting face [52] with curves [..., 52] on it; `scale` strengthens all but the eyes. float32 [..., 52]."""
+    scales = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, scale)
+    values = np.clip(rest + scales.astype(np.float32) * said, 0, 1.5)
+    values[..., list(BLINK)] = np.clip(values[..., list(BLINK)], 0, 1)
+    return values.astype(np.float32)
+
+
+def build_drive(
+    shot: Shot, portrait_expression: np.ndarray, device: str, inputs: Inputs | None = None,
+    own: Placements | None = None,
+) -> Drive:  # fmt: skip
+    """All frames of a shot. The face rests as `portrait_expression` [52], what the photo shows, has it; the voice's
+    performance is added, or the curves, which take its place. Poses are told against `own`, the portrait's placement
+    before its camera. `inputs` when they were read before."""
+    from .speech import motion
+    from .speech.performance import perform
+    from .speech.track_io import resample
+
+    inputs = inputs or read_inputs(shot)
+    audio, track, frames = inputs.audio, inputs.curves, inputs.frames
     if track is not None:
-        said = track_io.resample(track, shot.fps, frames).values
+        said = resample(track, shot.fps, frames).values
     elif audio is not None:
         said = perform(audio, shot.fps, frames, shot.seed, shot.blink, device).values
     else:
-        said = np.zeros_like(values)
+        said = np.zeros((frames, len(ARKIT_NAMES)), np.float32)
     if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live
         said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
-    scale = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, shot.expression_scale)
-    values = values + scale.astype(np.float32) * said
-    values = np.clip(values, 0, 1.5)
-    values[:, list(BLINK)] = np.clip(values[:, list(BLINK)], 0, 1)
-    track_of_poses = None
-    if shot.still:
-        if shot.poses:
-            warnings.append(f"still: {shot.poses.name} is not used")
-    elif shot.poses:
-        track_of_poses, told = track_io.read_poses(shot.poses, shot.fps, frames)
-        warnings += told
-    elif audio is not None:
-        track_of_poses = motion.head_motion(audio, shot.fps, frames, shot.seed)
-    poses = np.zeros((frames, 3))
-    if track_of_poses is not None:
-        poses = np.stack([track_of_poses.yaw, track_of_poses.pitch, track_of_poses.roll], 1)
-    return Drive(values.astype(np.float32), poses, tuple(warnings))
+    values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
+    poses, warnings = _poses(shot, own, audio, frames)
+    angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
+    return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
+
+
+def _poses(shot: Shot, own: Placements | None, audio: np.ndarray | None, frames: int) -> tuple[PoseTrack, list[str]]:
+    """Where the head looks in each frame, and what to tell."""
+    from .speech import motion
+    from .speech.pose_io import read_poses
+
+    if shot.poses and not shot.still:
+        return read_poses(shot.poses, shot.fps, frames, own)
+    if audio is not None and not shot.still:
+        return motion.head_motion(audio, shot.fps, frames, shot.seed), []
+    told = [f"still: {shot.poses.name} is not used"] if shot.poses else []
+    return PoseTrack(*np.zeros((3, frames))), told
 
 
 def _seconds(shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None) -> Fraction:
@@ -111,7 +130,7 @@ def _seconds(shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None
         return Fraction(len(audio), 16000)
     if track is not None:
         return Fraction(len(track.values)) / track.fps
-    from .speech.track_io import poses_seconds
+    from .speech.pose_io import poses_seconds
 
     assert shot.poses is not None  # a Shot without any drive refuses to exist
     return poses_seconds(shot.poses, shot.fps)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .drive import Drive
     from .generators.geometry import Scene
     from .generators.headfield import HeadField
+    from .values import View
 
 Report = Callable[[Message], None]
 RENDERER = 2  # raise it whenever the same inputs would make another picture
@@ -181,6 +182,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
     device = _check(shot)
     from .drive import build_drive, read_inputs
+    from .spaces import placement_of
 
     inputs = read_inputs(shot)
     first, last, clipped = _range(shot, inputs.frames)
@@ -189,7 +191,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
         raise Cancelled
     report(Progress("drive", 0, 1, None, "listening to the voice"))
     head = avatar.field()
-    drive = build_drive(shot, head.fit.expression, device, inputs)
+    drive = build_drive(shot, head.fit.expression, device, inputs, placement_of(head.fit.camera))
     hashes = _frame_hashes(shot, avatar, drive, device)
     started = time.perf_counter()
     rendered = _render(shot, head, drive, range(first, last + 1), hashes, device, report, cancelled)
@@ -246,7 +248,8 @@ def _render(
                 if video:
                     video.write(frames.read(number))
             else:
-                image = shooting.frame(drive.expression[number - 1], drive.poses[number - 1])
+                at = number - 1
+                image = shooting.frame(drive.expression[at], drive.poses[at], drive.views[at])
                 rendered += 1
                 if frames:
                     report(Frame(number, str(frames.write(number, image, hashes[number - 1]))))
@@ -268,5 +271,11 @@ def _range(shot: Shot, total: int) -> tuple[int, int, list[str]]:
 def _frame_hashes(shot: Shot, avatar: Avatar, drive: Drive, device: str) -> list[str]:
     kind = "cpu" if device == "cpu" else "tensor"
     base = f"{RENDERER}|{avatar.key}|{shot.size}|{shot.background}|{kind}".encode()
-    rows = zip(drive.expression, drive.poses, strict=True)
-    return [hashlib.sha256(base + e.tobytes() + p.tobytes()).hexdigest()[:32] for e, p in rows]
+    rows = zip(drive.expression, drive.poses, drive.views, strict=True)
+    return [hashlib.sha256(base + e.tobytes() + p.tobytes() + _view_bytes(v)).hexdigest()[:32] for e, p, v in rows]
+
+
+def _view_bytes(view: View) -> bytes:
+    from .values import AS_IN_PORTRAIT
+
+    return b"" if view == AS_IN_PORTRAIT else repr((view.move, view.zoom, view.shift)).encode()

@@ -8,6 +8,7 @@ import numpy as np
 from .generators.headfield import HeadField
 from .rendering.renderer import Renderer
 from .rendering.shells import project
+from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
 MARGIN = 2  # pixels around moved triangles: the cubic taps and the edge test reach one pixel out
@@ -16,7 +17,7 @@ MARGIN = 2  # pixels around moved triangles: the cubic taps and the edge test re
 class Shooting:
     """Renders frames of one avatar.
 
-    While the pose stays what it was, a pixel outside the triangles that moved since the pose's base frame crosses
+    While pose and view stay what they were, a pixel outside the triangles that moved since their base frame crosses
     the same triangles at the same places, so it is copied from there; a test compares with full renders.
     """
 
@@ -25,17 +26,18 @@ class Shooting:
         self.renderer = Renderer(head.shells, side, device, memory_mb)
         self.incremental = device == "cpu"
         self._backdrop = _backdrop(background, head.background, side)
-        self._base_pose: tuple[float, ...] | None = None
+        self._base: tuple[tuple[float, ...], View] | None = None
 
-    def frame(self, expression: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    def frame(self, expression: np.ndarray, pose: np.ndarray, view: View = AS_IN_PORTRAIT) -> np.ndarray:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
-        moved = self.head.motion.moved(expression, angles)
+        moved = self.head.motion.moved(expression, angles, view.move)
         presence = self.head.motion.head.sameness(expression)
+        self.renderer.aim(view.zoom, view.shift)
         if not self.incremental:
             return self._finish(self.renderer.render(moved, None, presence)[0])
-        if angles != self._base_pose:
-            self._base_pose, self._base_moved = angles, moved
+        if (angles, view) != self._base:
+            self._base, self._base_moved = (angles, view), moved
             self._base_frame = self._finish(self.renderer.render(moved, None, presence)[0])
             return self._base_frame.copy()
         box = self._changed(moved)

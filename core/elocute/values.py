@@ -104,13 +104,41 @@ class ExpressionTrack:
 
 
 @dataclass(frozen=True)
+class View:
+    """Where a picture has the person, against the portrait. `move` metres of head and shoulders in the viewer's axes
+    (x right, y down, z away); `zoom` focal length over the portrait's; `shift` of the principal point from the
+    portrait's, shares of the picture's side, x right, y down."""
+
+    move: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    zoom: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
+
+AS_IN_PORTRAIT = View()
+
+
+@dataclass(frozen=True)
 class PoseTrack:
     """Head rotation added to the portrait's own, in radians, [T] each: yaw + to the viewer's right, pitch + up,
-    roll + clockwise as the viewer sees it."""
+    roll + clockwise as the viewer sees it. `views`: one a frame, or none when all are the portrait's."""
 
     yaw: np.ndarray
     pitch: np.ndarray
     roll: np.ndarray
+    views: tuple[View, ...] = ()
 
     def __len__(self) -> int:
         return len(self.yaw)
+
+
+@dataclass(frozen=True)
+class Placements:
+    """A head object before a camera over time, both as in Blender (see `spaces`): `head_to_camera` [T, 4, 4] rigid,
+    metres; `fov_y` [T] radians and `shift` [T, 2] of the square picture, None for the portrait's own."""
+
+    head_to_camera: np.ndarray
+    fov_y: np.ndarray | None = None
+    shift: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.head_to_camera)

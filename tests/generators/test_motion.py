@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elocute.generators.motion import NECK_SPAN, FieldMotion, to_camera, to_head, turn_weights, viewer_rotation
+from elocute.generators.motion import NECK_SPAN, FieldMotion, turn_weights
 from elocute.head.projection import camera_at, pose_rotation
 from elocute.head.surface import vertex_normals
+from elocute.spaces import to_camera, to_head, viewer_rotation
 from elocute.values import ARKIT_NAMES
 
 ANGLE = st.floats(-np.pi, np.pi)

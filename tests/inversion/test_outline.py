@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elocute.generators.motion import to_camera
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
 from elocute.inversion.outline import shrink_to_outline
 from elocute.rendering.shells import project
+from elocute.spaces import to_camera
 from elocute.values import HeadFit
 
 

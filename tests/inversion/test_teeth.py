@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elocute.generators.motion import to_camera
 from elocute.generators.planes import INNER_LIPS
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
 from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, STOMION, UPPER_BELOW_LIP, seat_teeth
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project
+from elocute.spaces import to_camera
 from elocute.values import ARKIT_NAMES
 
 ROWS = ("teeth_upper", "teeth_lower")

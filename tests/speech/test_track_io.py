@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from elocute.errors import BadInput
-from elocute.speech.track_io import read_curves, read_poses, resample, write_curves
+from elocute.speech.pose_io import read_poses
+from elocute.speech.track_io import read_curves, resample, write_curves
 from elocute.values import ARKIT_NAMES, ExpressionTrack
 
 FPS = Fraction(24000, 1001)

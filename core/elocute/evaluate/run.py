@@ -18,7 +18,7 @@ from elocute.evaluate.sheet import check_sheet, encode_sheet
 from elocute.files import check_not_input, check_writable, quiet_stderr, write_whole
 from elocute.media import SAMPLE_RATE, load_audio
 from elocute.protocol import Message, Progress
-from elocute.speech.track_io import read_poses
+from elocute.speech.pose_io import read_poses
 
 
 @dataclass(frozen=True)

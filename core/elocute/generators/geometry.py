@@ -11,10 +11,11 @@ from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
+from ..spaces import to_camera
 from ..values import HeadFit
 from .appearance import PARTS
 from .canonical import LAYER_OF_PART, Sight, look, part_members
-from .motion import FieldMotion, to_camera
+from .motion import FieldMotion
 from .relief import Relief, build_relief
 
 APPEARANCE_OF_PART = {

@@ -2,7 +2,7 @@
 
 The head's surface moves by its model; the relief follows the surface it grows from with a fall-off. The rigid turn
 acts in the viewer's axes about the joint at the base of the skull, fully on the head, not at all on the shoulders,
-and bends the neck in between, so nothing tears.
+and bends the neck in between, so nothing tears. A move carries head and shoulders alike.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..spaces import JOINT, to_camera, to_head, viewer_rotation
 from .relief import Relief
 
-JOINT = np.array([0.0, -0.045, -0.015])  # head space, metres: the atlanto-occipital joint
 NECK_SPAN = 0.085  # metres over which a turn fades below the jaw and nape
-_Y_DOWN = np.array([1.0, -1.0, -1.0])
 
 
 class DrivenHead(Protocol):
@@ -26,30 +25,6 @@ class DrivenHead(Protocol):
     def surface(self, expression: np.ndarray) -> np.ndarray: ...
 
     def sameness(self, expression: np.ndarray) -> float: ...
-
-
-def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
-    """Head-space points [N, 3] to camera space with x right, y down, z forward."""
-    rotation, origin = camera_to_world[:3, :3], camera_to_world[:3, 3]
-    return ((points - origin) @ rotation * _Y_DOWN).astype(np.float32)
-
-
-def to_head(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
-    """The inverse of `to_camera`."""
-    rotation, origin = camera_to_world[:3, :3], camera_to_world[:3, 3]
-    return (points * _Y_DOWN) @ rotation.T + origin
-
-
-def viewer_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """[3, 3] turn in the viewer's axes (x right, y down, z forward), Rz(roll) Ry(yaw) Rx(pitch): a nod about the
-    head's own ear axis, then a turn about the vertical, then a tilt in the picture. Positive yaw turns the face to the
-    viewer's right, positive pitch looks up, positive roll is clockwise for the viewer; radians."""
-    (cy, sy), (cp, sp), (cr, sr) = ((np.cos(t), np.sin(t)) for t in (yaw, pitch, roll))
-    # the face looks along -z; turning it right takes -z to +x, looking up takes -z to -y, clockwise takes x to y
-    turn = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    tilt = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return tilt @ turn @ nod
 
 
 def turn_weights(points: np.ndarray, chin: np.ndarray) -> np.ndarray:
@@ -82,9 +57,12 @@ class FieldMotion:
         self._partial = np.flatnonzero((self.weights > 0) & (self.weights < 1))
         self._whole = self.weights >= 1
 
-    def moved(self, expression: np.ndarray, pose: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
-        """expression [52] absolute ARKit values; pose yaw, pitch, roll in radians added to the portrait's own.
-        Returns float32 [V, 3] in camera space (x right, y down, z forward)."""
+    def moved(
+        self, expression: np.ndarray, pose: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        move: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    ) -> np.ndarray:  # fmt: skip
+        """expression [52] absolute ARKit values; pose yaw, pitch, roll in radians added to the portrait's own; move in
+        metres. Returns float32 [V, 3] in camera space (x right, y down, z forward)."""
         out = self.rest.copy()
         count = len(self.rest_head)
         out[:count] = to_camera(self.head.surface(expression), self.camera_to_world)
@@ -92,6 +70,8 @@ class FieldMotion:
         out[count + self._near] += np.einsum("nk,nkc->nc", self._pull, shift[self._bound])
         if any(pose):
             self._turn(out, viewer_rotation(*pose))
+        if any(move):
+            out += np.asarray(move, np.float32)
         return out
 
     def _turn(self, points: np.ndarray, rotation: np.ndarray) -> None:

@@ -13,10 +13,10 @@ from scipy import ndimage
 
 from ..generators.canonical import diffuse
 from ..generators.geometry import Scene
-from ..generators.motion import to_camera
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..rendering.shells import project
+from ..spaces import to_camera
 from ..values import HeadFit
 
 ROUNDS = 3

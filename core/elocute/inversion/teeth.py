@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..generators.geometry import Scene
-from ..generators.motion import to_camera
 from ..generators.planes import INNER_LIPS, unmix, visible_teeth
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..portrait.regions import polygon_mask
 from ..rendering.shells import project
+from ..spaces import to_camera
 from ..values import HeadFit
 
 FRONT = 0.22  # of the mouth's width to either side of its middle: the incisors

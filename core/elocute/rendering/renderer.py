@@ -17,7 +17,7 @@ class Renderer:
     """Renders one avatar's shells again and again.
 
     `device` "cpu" uses the compiled kernels, anything else tensor operations there. `memory_mb` bounds a chunk of
-    rays on those devices. The picture is `side` x `side`, seen through the portrait's camera.
+    rays on those devices. The picture is `side` x `side`, seen through the portrait's lens or as `aim` says.
     """
 
     def __init__(self, shells: Shells, side: int, device: str = "cpu", memory_mb: int = 512) -> None:
@@ -25,8 +25,8 @@ class Renderer:
         plane = shells.planes.shape[1]
         self.side, self.device = side, device
         self.scale = side / plane
-        self.cam = (shells.focal * self.scale, shells.cx * self.scale, shells.cy * self.scale)
         self.shells = shells
+        self.aim()
         order = [np.flatnonzero(shells.layer == RELIEF), np.flatnonzero(shells.layer != RELIEF)]
         self.groups = [np.ascontiguousarray(i, np.int32) for i in order]
         self._rays = max(4096, memory_mb * 1_000_000 // BYTES_PER_RAY)
@@ -46,6 +46,12 @@ class Renderer:
         else:
             self._tensors = ShellTensors.of(shells, device)
             self._group_tensors = tuple(torch.as_tensor(g, device=device).long() for g in self.groups)
+
+    def aim(self, zoom: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+        """The lens of the pictures from here on: focal length over the portrait's and shift of the principal point,
+        shares of the side, x right, y down."""
+        focal, cx, cy = (value * self.scale for value in (self.shells.focal, self.shells.cx, self.shells.cy))
+        self.cam = (focal * zoom, cx + shift[0] * self.side, cy + shift[1] * self.side)
 
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0
