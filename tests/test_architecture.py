@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),
     frozenset({"inversion"}),
-    frozenset({"drive", "shooting", "evaluate"}),
+    frozenset({"drive", "shooting", "headmesh", "evaluate"}),
     frozenset({"pipeline"}),
     frozenset({"console", "doctor", "jobs"}),
     frozenset({"worker", "cli"}),

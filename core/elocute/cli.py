@@ -11,7 +11,7 @@ import typer
 from elocute import __version__, jobs
 from elocute.console import Console, reporting
 from elocute.errors import EnvironmentProblem
-from elocute.settings import CurvesSettings, FitSettings, Shot, parse_fps, parse_frames
+from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot, parse_fps, parse_frames
 
 app = typer.Typer(
     name="elocute",
@@ -123,6 +123,22 @@ def fit(
     with reporting(as_json) as console:
         report = jobs.fit(FitSettings(portrait, device, model_set, memory, refit), console, _never)
         console.result(report, _table(report))
+
+
+@app.command()
+def head(
+    portrait: PortraitArgument,
+    output: Annotated[Path, PathOption("-o", "--output", help="The folder of head.json, head.bin, texture.png.")],
+    device: DeviceOption = "auto",
+    model_set: ModelSetOption = "embedded",
+    memory: MemoryOption = 512,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the fitted head as a mesh with the portrait on it and 52 shape keys, to animate elsewhere."""
+    with reporting(as_json) as console:
+        result = jobs.head(HeadSettings(portrait, output, device, model_set, memory), console, _never)
+        text = f"{result['vertices']} vertices, {result['triangles']} triangles, {result['shape_keys']} shape keys"
+        console.result(result, f"{result['output']}: {text}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 from elocute.errors import BadInput
 from elocute.protocol import Job, Message, Progress, Warned
-from elocute.settings import CurvesSettings, FitSettings, Shot
+from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 Report = Callable[[Message], None]
 Cancelled = Callable[[], bool]
@@ -31,6 +31,13 @@ def fit(settings: FitSettings, report: Report, cancelled: Cancelled) -> dict[str
     from elocute import pipeline
 
     return to_json(pipeline.prepare(settings.portrait, settings, _stopping(report, cancelled)).report)
+
+
+def head(settings: HeadSettings, report: Report, cancelled: Cancelled) -> dict[str, Any]:
+    """Write a portrait's head as a mesh; returns where and how large it is."""
+    from elocute import pipeline
+
+    return to_json(pipeline.write_head(settings, _stopping(report, cancelled)))
 
 
 def _stopping(report: Report, cancelled: Cancelled) -> Report:
@@ -100,6 +107,8 @@ def run(job: Job, report: Report, cancelled: Cancelled) -> dict[str, Any]:
         return speak(Shot.from_json(job.shot), report, cancelled)
     if job.job == "fit":
         return fit(FitSettings.from_json(job.shot), report, cancelled)
+    if job.job == "head":
+        return head(HeadSettings.from_json(job.shot), report, cancelled)
     if job.job == "curves":
         return curves(CurvesSettings.from_json(job.shot), report, cancelled)
     if job.job == "models":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import BadInput, Cancelled, EnvironmentProblem
 from .inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
 from .protocol import Frame, Message, Progress
-from .settings import FitSettings, Shot, portrait_seed
+from .settings import FitSettings, HeadSettings, Shot, portrait_seed
 
 if TYPE_CHECKING:
     from .drive import Drive
@@ -201,6 +201,20 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     return Result(
         count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
     )
+
+
+def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
+    """Write a portrait's head mesh to a folder. Returns the folder, counts and the portrait's notes."""
+    from . import headmesh
+    from .rendering.device import pick_device
+
+    headmesh.check_head_folder(settings.output)
+    device = pick_device(settings.device)
+    avatar = prepare(settings.portrait, replace(settings.fit, device=device), report)
+    report(Progress("head", 0, 1))
+    about = headmesh.write_head(avatar.field(), settings.output, device, settings.memory_mb)
+    report(Progress("head", 1, 1))
+    return {"output": settings.output, **about["counts"], "notes": avatar.report.get("notes", [])}
 
 
 def _check(shot: Shot) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from .errors import BadInput
 
 PROTOCOL = 1
-JOBS = ("speak", "fit", "curves", "models", "doctor")
+JOBS = ("speak", "fit", "head", "curves", "models", "doctor")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ _TYPES: dict[str, type[Message]] = {kind.type: kind for kind in (Hello, Progress
 
 @dataclass(frozen=True)
 class Job:
-    """A request: which job, and its settings as JSON values (a `Shot`, `FitSettings` or `CurvesSettings`)."""
+    """A request: which job, and its settings as JSON values (a `Shot`, `FitSettings`, `HeadSettings`, ...)."""
 
     job: str
     shot: dict[str, Any] = field(default_factory=dict)

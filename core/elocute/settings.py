@@ -1,8 +1,8 @@
 """What a job is: plain frozen records that travel as JSON (standard library only, so that Blender can share them).
 
 `Shot` describes a whole talking-head job; panel, command line, script and farm all run the same file and make the
-same frames. `FitSettings` and `CurvesSettings` describe the two smaller jobs. All are strict: a misspelt key, a
-wrong type or a value out of range is refused with a code and a sentence instead of being ignored.
+same frames. `FitSettings`, `HeadSettings` and `CurvesSettings` describe the smaller jobs. All are strict: a misspelt
+key, a wrong type or a value out of range is refused with a code and a sentence instead of being ignored.
 """
 
 from __future__ import annotations
@@ -134,6 +134,22 @@ class FitSettings(_Record):
     model_set: str = "embedded"
     memory_mb: int = 512
     refit: bool = False
+
+
+@dataclass(frozen=True)
+class HeadSettings(_Record):
+    """Write a portrait's fitted head as a mesh with shape keys, for programs that animate it."""
+
+    portrait: str  # as in FitSettings
+    output: Path  # a folder
+    device: str = "auto"
+    model_set: str = "embedded"
+    memory_mb: int = 512
+
+    @property
+    def fit(self) -> FitSettings:
+        """The preparation this head needs."""
+        return FitSettings(self.portrait, self.device, self.model_set, self.memory_mb)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,126 @@
+"""The fitted head as a mesh that other programs can animate: `head.json`, `head.bin` and `texture.png` in a folder.
+
+`head.json` says at which byte of `head.bin` (little-endian) each array starts and how many entries it has: `vertices`
+float32 [V, 3] in the head object's axes (`spaces`), metres, of the resting face to which a shot's curves are added;
+`triangles` int32 [F, 3], counter-clockwise from outside; `uv` float32 [V, 2], v up: where `texture.png`, the portrait
+as the field shows it, has each vertex; `colours` float32 [V, 4] sRGB, for what the portrait doesn't show (the back of
+the head), with the texture's share as alpha: colour = alpha * texture + (1 - alpha) * colours; `materials` int32 [F]
+with their `names`; `shape_keys`: float32 [V, 3] for each of the 52 ARKit names, what its value 1 adds. `camera` is the
+portrait's own, as a pose file takes it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .drive import add_to_face, resting_face
+from .errors import BadInput
+from .files import check_writable, write_whole
+from .finishing.frames import encode_png
+from .generators.headfield import HeadField
+from .head.avatar import AvatarHead
+from .head.eyes import look_angles, turn_eyeball
+from .rendering.shells import SHADOW, project
+from .shooting import Shooting
+from .spaces import JOINT, placement_of, to_object
+from .values import ARKIT_NAMES
+
+FORMAT = "elocute-head-1"
+MATERIALS = ("skin", "eye", "teeth", "tongue", "mouth")
+MATERIAL_OF_PART = {
+    "skin": "skin", "eye_socket": "skin", "eye_left": "eye", "eye_right": "eye", "teeth_upper": "teeth",
+    "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "mouth",
+}  # fmt: skip
+FACING = (0.05, 0.3)  # cosine to the camera from which the texture shows, and wholly: it smears along the outline
+
+
+def write_head(field: HeadField, folder: Path, device: str, memory_mb: int) -> dict[str, Any]:
+    """Write the three files, each whole or not at all, head.json last. Returns what head.json says.
+
+    Raises EnvironmentProblem output_not_writable or disk_full.
+    """
+    head = field.motion.head
+    assert isinstance(head, AvatarHead)
+    model = head.model
+    rest = resting_face(field.fit.expression)
+    parts = [MATERIALS.index(MATERIAL_OF_PART[part]) for part in model.parts]
+    uv, colours = _looks(field)
+    data = bytearray()
+
+    def put(values: np.ndarray, kind: str) -> dict[str, int]:
+        entry = {"offset": len(data), "count": len(values)}
+        data.extend(np.ascontiguousarray(values, kind).tobytes())
+        return entry
+
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "counts": {"vertices": len(head.neutral), "triangles": len(model.faces), "shape_keys": len(ARKIT_NAMES)},
+        "vertices": put(to_object(head.vertices(rest)), "<f4"),
+        "triangles": put(model.faces, "<i4"),
+        "uv": put(uv, "<f4"),
+        "colours": put(colours, "<f4"),
+        "materials": {**put(np.array(parts)[model.face_part], "<i4"), "names": list(MATERIALS)},
+        "shape_keys": {
+            name: put(shape, "<f4") for name, shape in zip(ARKIT_NAMES, _shape_keys(head, rest), strict=True)
+        },
+        "camera": _camera(field),
+    }
+    texture = Shooting(field, field.background.shape[0], "keep", device, memory_mb).frame(
+        field.fit.expression, np.zeros(3)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "head.bin", bytes(data))
+    write_whole(folder / "texture.png", encode_png(texture))
+    write_whole(folder / "head.json", json.dumps(about, indent=1).encode() + b"\n")
+    return about
+
+
+def check_head_folder(folder: Path) -> None:
+    """Whether a head can be written there. Raises BadInput output_not_a_folder, EnvironmentProblem."""
+    if folder.exists() and not folder.is_dir():
+        raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose a folder for the head.")
+    check_writable(folder)
+
+
+def _shape_keys(head: AvatarHead, rest: np.ndarray) -> np.ndarray:
+    """float32 [52, V, 3] in the head object's axes. The units themselves, which the renderer adds up too, and the
+    eyeballs' turns; a blink shuts lids that are half shut already by the rest."""
+    values = add_to_face(rest, np.eye(len(ARKIT_NAMES), dtype=np.float32))  # [52, 52]
+    added = np.diag(values) - rest
+    shifts = added[:, None, None] * head.units
+    resting = head.neutral + np.tensordot(rest, head.units, 1)
+    for shift, now in zip(shifts, values, strict=True):
+        turns = zip(head.model.eyeballs, look_angles(rest), look_angles(now), strict=True)
+        for ball, before, after in turns:
+            if before != after:
+                shift[ball] += turn_eyeball(resting[ball], *after) - turn_eyeball(resting[ball], *before)
+    return to_object(shifts + JOINT)
+
+
+def _looks(field: HeadField) -> tuple[np.ndarray, np.ndarray]:
+    """uv [V, 2] where the portrait shows each vertex, 0..1, v up, and colours [V, 4] to mix with it."""
+    motion, shells = field.motion, field.shells
+    points = motion.rest_head
+    count, side = len(points), shells.shadow.shape[0]
+    xy = project(points, shells.focal, shells.cx, shells.cy)[:, :2] / side
+    away = points / np.linalg.norm(points, axis=1, keepdims=True)
+    facing = -(shells.normal[:count] * away).sum(1)
+    pixel = (xy * side).astype(int).clip(0, side - 1)
+    front = points[:, 2] < shells.shadow[pixel[:, 1], pixel[:, 0]] + SHADOW[1]
+    inside = ((xy >= 0) & (xy <= 1)).all(1)
+    share = np.interp(facing, FACING, (0, 1)) * front * inside * shells.seen[:count]
+    return np.stack([xy[:, 0], 1 - xy[:, 1]], 1), np.concatenate([shells.fill[:count], share[:, None]], 1)
+
+
+def _camera(field: HeadField) -> dict[str, Any]:
+    camera = field.fit.camera
+    own = placement_of(camera)
+    assert own.shift is not None
+    return {
+        "head_to_camera": own.head_to_camera[0].ravel().tolist(), "fov_y_deg": float(np.degrees(camera.fov_y)),
+        "shift": own.shift[0].tolist(), "size": [camera.width, camera.height],
+    }  # fmt: skip

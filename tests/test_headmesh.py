@@ -1,0 +1,156 @@
+"""The head that other programs get: complete, right side out, and seen through its camera it is the portrait."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from elocute import jobs
+from elocute.drive import resting_face
+from elocute.errors import BadInput
+from elocute.headmesh import MATERIALS, write_head
+from elocute.protocol import Job
+from elocute.rendering.raster import rasterise
+from elocute.spaces import to_object
+from elocute.values import ARKIT_NAMES
+
+SIDE = 256
+
+
+class Mesh:
+    """The files, read as the format says and by nothing of the engine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.about = json.loads((folder / "head.json").read_text())
+        self.data = (folder / "head.bin").read_bytes()
+        self.vertices, self.uv = self.array("vertices", "<f4", 3), self.array("uv", "<f4", 2)
+        self.triangles = self.array("triangles", "<i4", 3)
+        self.colours = self.array("colours", "<f4", 4)
+        self.materials = self.array("materials", "<i4", 1)[:, 0]
+        self.texture = cv2.cvtColor(cv2.imread(str(folder / "texture.png")), cv2.COLOR_BGR2RGB)
+
+    def array(self, name: str, kind: str, width: int, within: str = "") -> np.ndarray:
+        entry = (self.about[within] if within else self.about)[name]
+        return np.frombuffer(self.data, kind, entry["count"] * width, entry["offset"]).reshape(-1, width)
+
+    def key(self, name: str) -> np.ndarray:
+        return self.array(name, "<f4", 3, "shape_keys")
+
+    def picture(self, vertices: np.ndarray, matrix: np.ndarray | None = None) -> np.ndarray:
+        """The textured mesh before its camera (or another placement), [SIDE, SIDE, 3]; black where there is none."""
+        camera = self.about["camera"]
+        matrix = np.reshape(camera["head_to_camera"], (4, 4)) if matrix is None else matrix
+        at = vertices @ matrix[:3, :3].T + matrix[:3, 3]
+        focal = SIDE / 2 / np.tan(np.radians(camera["fov_y_deg"]) / 2)
+        x, y, away = at[:, 0], at[:, 1], -at[:, 2]
+        points = np.stack([SIDE / 2 + focal * x / away, SIDE / 2 - focal * y / away, away], 1)
+        ids, _ = rasterise(points.astype(np.float32), self.triangles, SIDE, SIDE)
+        ys, xs = np.nonzero(ids >= 0)
+        corners = self.triangles[ids[ys, xs]]
+        a, b, c = (points[corners[:, k], :2] for k in range(3))
+        p = np.stack([xs, ys], 1) + 0.5
+        cross = lambda u, v: u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]  # noqa: E731
+        area = cross(b - a, c - a)
+        w = np.stack([cross(b - p, c - p), cross(c - p, a - p), cross(a - p, b - p)], 1) / area[:, None]
+        uv = np.einsum("nk,nkc->nc", w, self.uv[corners])
+        side = self.texture.shape[0]
+        u = (uv * (1, -1) + (0, 1)) * side
+        out = np.zeros((SIDE, SIDE, 3), np.uint8)
+        u = u.clip(0, side - 1).astype(int)
+        colour = np.einsum("nk,nkc->nc", w, self.colours[corners])
+        share = colour[:, 3:]
+        out[ys, xs] = np.round(share * self.texture[u[:, 1], u[:, 0]] + (1 - share) * colour[:, :3] * 255).clip(0, 255)
+        return out
+
+
+@pytest.fixture(scope="module")
+def mesh(stored: Any, tmp_path_factory: pytest.TempPathFactory) -> Mesh:
+    folder = tmp_path_factory.mktemp("head")
+    write_head(stored, folder / "made" / "here", "cpu", 256)
+    return Mesh(folder / "made" / "here")
+
+
+def test_everything_is_there(mesh: Mesh) -> None:
+    counts = mesh.about["counts"]
+    assert counts == {"vertices": len(mesh.vertices), "triangles": len(mesh.triangles), "shape_keys": 52}
+    assert tuple(mesh.about["shape_keys"]) == ARKIT_NAMES
+    assert all(mesh.key(name).shape == mesh.vertices.shape for name in ARKIT_NAMES)
+    assert len(mesh.data) == mesh.about["shape_keys"][ARKIT_NAMES[-1]]["offset"] + mesh.vertices.nbytes
+    assert mesh.triangles.min() == 0 and mesh.triangles.max() == len(mesh.vertices) - 1
+    assert mesh.about["materials"]["names"] == list(MATERIALS) and set(mesh.materials) == set(range(len(MATERIALS)))
+    assert len(mesh.materials) == len(mesh.triangles)
+    assert mesh.uv.min() > -1 and mesh.uv.max() < 2  # shoulders reach beyond the picture
+
+
+def test_it_stands_upright_facing_the_front(mesh: Mesh) -> None:
+    """Z up, the face towards -y, a head's size, the joint in the origin and normals outwards."""
+    skin = np.unique(mesh.triangles[mesh.materials == MATERIALS.index("skin")])
+    size = np.ptp(mesh.vertices[skin], axis=0)
+    assert 0.3 < size[0] < 0.6 and 0.15 < size[1] < 0.35 and 0.25 < size[2] < 0.45  # with shoulders
+    eyes = mesh.vertices[np.unique(mesh.triangles[mesh.materials == MATERIALS.index("eye")])]
+    assert eyes[:, 1].max() < -0.05 and eyes[:, 2].min() > 0.02 and abs(eyes[:, 0].mean()) < 0.005
+    a, b, c = (mesh.vertices[mesh.triangles[:, k]] for k in range(3))
+    front = np.argsort(a[:, 1])[:500]
+    assert np.cross(b - a, c - a)[front, 1].mean() < 0
+
+
+def test_through_its_camera_it_is_the_portrait(mesh: Mesh, example: Any) -> None:
+    seen = mesh.picture(mesh.vertices)
+    wanted = cv2.resize(mesh.texture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    skin = cv2.resize(example.scene.regions["skin"], (SIDE, SIDE)) > 0.9
+    assert seen[skin].any(1).mean() > 0.97
+    seen, wanted = (cv2.GaussianBlur(f, (0, 0), 1.5).astype(int) for f in (seen, wanted))
+    assert np.abs(seen - wanted)[skin].mean() < 10  # the mouth rests, the photo's may not
+
+
+def test_the_back_of_the_head_shows_no_face(mesh: Mesh) -> None:
+    share = mesh.colours[:, 3]
+    assert share.min() >= 0 and share.max() <= 1
+    assert share[mesh.vertices[:, 1] > 0.03].max() == 0
+    eyes = np.unique(mesh.triangles[mesh.materials == MATERIALS.index("eye")])
+    in_front = eyes[mesh.vertices[eyes, 1] < -0.097]
+    assert share[in_front].mean() > 0.8
+    assert mesh.colours[:, :3].min() >= 0 and mesh.colours[:, :3].max() <= 1
+
+
+def test_keys_add_what_the_renderer_adds(mesh: Mesh, stored: Any) -> None:
+    head = stored.motion.head
+    rest = resting_face(stored.fit.expression)
+    np.testing.assert_allclose(mesh.vertices, to_object(head.vertices(rest)), atol=1e-6)
+    for name, value in (("jawOpen", 0.7), ("browInnerUp", 1.0), ("mouthSmileLeft", 0.5), ("eyeLookOutLeft", 1.0)):
+        units = rest.copy()
+        units[ARKIT_NAMES.index(name)] += value
+        off = mesh.vertices + value * mesh.key(name) - to_object(head.vertices(units))
+        assert np.abs(off).max() < 1.5e-3 and np.sqrt((off**2).mean()) < 1e-4, name
+
+
+def test_a_blink_shuts_the_lids_of_eyes_that_are_narrow(mesh: Mesh, stored: Any) -> None:
+    head = stored.motion.head
+    shut = resting_face(stored.fit.expression)
+    shut[[ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight")]] = 1
+    keyed = mesh.vertices + mesh.key("eyeBlinkLeft") + mesh.key("eyeBlinkRight")
+    assert np.abs(keyed - to_object(head.vertices(shut))).max() < 1e-3
+
+
+def test_the_job_and_its_errors(example: Any, avatars: Path, tmp_path: Path) -> None:
+    portrait = example.avatar.report["portrait"]
+    told: list[Any] = []
+
+    def run(**settings: Any) -> dict[str, Any]:
+        return jobs.run(Job("head", settings), told.append, lambda: False)
+
+    result = run(portrait=portrait, output=str(tmp_path / "head"), device="cpu", model_set="embedded")
+    assert result["output"] == str(tmp_path / "head") and result["shape_keys"] == 52 and told
+    assert sorted(p.name for p in (tmp_path / "head").iterdir()) == ["head.bin", "head.json", "texture.png"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput) as caught:
+        run(portrait=portrait, output=str(tmp_path / "file"))
+    assert caught.value.code == "output_not_a_folder"
+    with pytest.raises(BadInput) as caught:
+        run(portrait=portrait)
+    assert caught.value.code == "shot_missing_key"
