@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors"}),
     frozenset({"settings", "protocol"}),
     frozenset({"values", "spaces"}),
-    frozenset({"files", "media", "models.catalogue", "models.store", "models"}),  # files and weights
+    frozenset({"files", "warm", "media", "models.catalogue", "models.store", "models"}),  # files and weights
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),
     frozenset({"inversion"}),

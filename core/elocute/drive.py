@@ -11,6 +11,7 @@ import numpy as np
 from .errors import BadInput
 from .settings import Shot
 from .values import ARKIT_NAMES, AS_IN_PORTRAIT, ExpressionTrack, Placements, PoseTrack, View
+from .warm import Latest, file_state
 
 MOUTH = tuple(
     i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff"))
@@ -20,6 +21,9 @@ SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile
 KEPT_SMILE = 0.8  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 MAX_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
+
+_heard: Latest[np.ndarray] = Latest()
+_said: Latest[ExpressionTrack] = Latest()
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ def read_inputs(shot: Shot) -> Inputs:
     track = read_curves(shot.curves) if shot.curves else None
     if shot.poses:
         read_poses(shot.poses, shot.fps, 1)
-    audio = load_audio(shot.voice) if shot.voice else None
+    voice = shot.voice
+    audio = _heard.get(file_state(voice), lambda: load_audio(voice)) if voice else None
     seconds = _seconds(shot, audio, track)
     if seconds > MAX_SECONDS:
         hours = f"{float(seconds / 3600):.1f} hours"
@@ -100,7 +105,9 @@ def build_drive(
     if track is not None:
         said = resample(track, shot.fps, frames).values
     elif audio is not None:
-        said = perform(audio, shot.fps, frames, shot.seed, shot.blink, device).values
+        how = (shot.fps, frames, shot.seed, shot.blink, device)
+        assert shot.voice is not None
+        said = _said.get((file_state(shot.voice), *how), lambda: perform(audio, *how)).values
     else:
         said = np.zeros((frames, len(ARKIT_NAMES)), np.float32)
     if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live

@@ -15,11 +15,13 @@ from .errors import BadInput, Cancelled, EnvironmentProblem
 from .inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
 from .protocol import Frame, Message, Progress
 from .settings import FitSettings, HeadSettings, Shot, portrait_seed
+from .warm import Latest, file_state
 
 if TYPE_CHECKING:
     from .drive import Drive
     from .generators.geometry import Scene
     from .generators.headfield import HeadField
+    from .shooting import Shooting
     from .values import View
 
 Report = Callable[[Message], None]
@@ -27,6 +29,9 @@ RENDERER = 2  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
+
+_field: Latest[HeadField] = Latest()
+_shooting: Latest[Shooting] = Latest()
 
 
 @dataclass(frozen=True)
@@ -190,17 +195,26 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     if cancelled():
         raise Cancelled
     report(Progress("drive", 0, 1, None, "listening to the voice"))
-    head = avatar.field()
+    head = _loaded(avatar)
     drive = build_drive(shot, head.fit.expression, device, inputs, placement_of(head.fit.camera))
     hashes = _frame_hashes(shot, avatar, drive, device)
     started = time.perf_counter()
-    rendered = _render(shot, head, drive, range(first, last + 1), hashes, device, report, cancelled)
+    rendered = _render(shot, avatar, drive, range(first, last + 1), hashes, device, report, cancelled)
     seconds = time.perf_counter() - started
     count = last - first + 1
     warnings = [*avatar.report.get("notes", []), *drive.warnings, *clipped]
     return Result(
         count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
     )
+
+
+def _loaded(avatar: Avatar) -> HeadField:
+    """The avatar's field, the latest from memory."""
+    return _field.get(_state(avatar), avatar.field)
+
+
+def _state(avatar: Avatar) -> Any:
+    return avatar.key, file_state(avatar.path)
 
 
 def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
@@ -212,7 +226,7 @@ def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     device = pick_device(settings.device)
     avatar = prepare(settings.portrait, replace(settings.fit, device=device), report)
     report(Progress("head", 0, 1))
-    about = headmesh.write_head(avatar.field(), settings.output, device, settings.memory_mb)
+    about = headmesh.write_head(_loaded(avatar), settings.output, device, settings.memory_mb)
     report(Progress("head", 1, 1))
     return {"output": settings.output, **about["counts"], "notes": avatar.report.get("notes", [])}
 
@@ -238,7 +252,7 @@ def _check(shot: Shot) -> str:
 
 
 def _render(
-    shot: Shot, head: HeadField, drive: Drive, numbers: range, hashes: list[str], device: str, report: Report,
+    shot: Shot, avatar: Avatar, drive: Drive, numbers: range, hashes: list[str], device: str, report: Report,
     cancelled: Callable[[], bool],
 ) -> int:  # fmt: skip
     """Frames `numbers` (from 1) to where the shot wants them. Returns how many had to be rendered."""
@@ -246,7 +260,8 @@ def _render(
     from .finishing.video import VideoWriter
     from .shooting import Shooting
 
-    shooting = Shooting(head, shot.size, shot.background, device, shot.memory_mb)
+    how = (shot.size, shot.background, device, shot.memory_mb)
+    shooting = _shooting.get((_state(avatar), *how), lambda: Shooting(_loaded(avatar), *how))
     started, rendered = time.perf_counter(), 0
     with contextlib.ExitStack() as stack:
         frames = stack.enter_context(FrameWriter(shot.frames_dir)) if shot.frames_dir else None
