@@ -189,7 +189,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     from .drive import build_drive, read_inputs
     from .spaces import placement_of
 
-    inputs = read_inputs(shot)
+    inputs = read_inputs(shot, _ticking(report, cancelled))
     first, last, clipped = _range(shot, inputs.frames)
     avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
     if cancelled():
@@ -199,7 +199,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     drive = build_drive(shot, head.fit.expression, device, inputs, placement_of(head.fit.camera))
     hashes = _frame_hashes(shot, avatar, drive, device)
     started = time.perf_counter()
-    rendered = _render(shot, avatar, drive, range(first, last + 1), hashes, device, report, cancelled)
+    rendered = _render(shot, avatar, drive, inputs.sound, range(first, last + 1), hashes, device, report, cancelled)
     seconds = time.perf_counter() - started
     count = last - first + 1
     warnings = [*avatar.report.get("notes", []), *drive.warnings, *clipped]
@@ -231,6 +231,17 @@ def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     return {"output": settings.output, **about["counts"], "notes": avatar.report.get("notes", [])}
 
 
+def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, int], None]:
+    """Tells how far a video is followed, and stops there when asked to."""
+
+    def tick(done: int, total: int) -> None:
+        if cancelled():
+            raise Cancelled
+        report(Progress("follow", done, total))
+
+    return tick
+
+
 def _check(shot: Shot) -> str:
     """What can be refused before any file is decoded. Returns the device."""
     from .files import check_not_input
@@ -240,9 +251,10 @@ def _check(shot: Shot) -> str:
 
     if shot.output:
         check_output(shot.output)
-        check_not_input(shot.output, shot.portrait, shot.voice, shot.curves, shot.poses)
+        check_not_input(shot.output, shot.portrait, *shot.inputs)
     if shot.frames_dir:
         check_frames_folder(shot.frames_dir)
+        check_not_input(shot.frames_dir, *shot.inputs)
     if shot.background == "transparent" and not shot.frames_dir:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
     _identity(shot.portrait)
@@ -252,8 +264,8 @@ def _check(shot: Shot) -> str:
 
 
 def _render(
-    shot: Shot, avatar: Avatar, drive: Drive, numbers: range, hashes: list[str], device: str, report: Report,
-    cancelled: Callable[[], bool],
+    shot: Shot, avatar: Avatar, drive: Drive, sound: Path | None, numbers: range, hashes: list[str], device: str,
+    report: Report, cancelled: Callable[[], bool],
 ) -> int:  # fmt: skip
     """Frames `numbers` (from 1) to where the shot wants them. Returns how many had to be rendered."""
     from .finishing.frames import FrameWriter
@@ -268,7 +280,7 @@ def _render(
         video = None
         if shot.output:
             length, offset = len(numbers) / shot.fps, (numbers[0] - 1) / shot.fps
-            writer = VideoWriter(shot.output, (shot.size, shot.size), shot.fps, shot.voice, length, offset)
+            writer = VideoWriter(shot.output, (shot.size, shot.size), shot.fps, sound, length, offset)
             video = stack.enter_context(writer)
         for done, number in enumerate(numbers, 1):
             if cancelled():
