@@ -37,9 +37,10 @@ class FitSchedule:
     expression: float = 8e-4
     texture: float = 1.7e-6
     keep_best: bool = True  # of a stage's steps, and not its last
+    photo_doubt: float = 4.0  # see `photo_loss`: a quarter of the range apart counts half
 
 
-REFERENCE = FitSchedule(rigid_steps=1000, nonrigid_steps=500, last_rate=1e-2, keep_best=False)
+REFERENCE = FitSchedule(rigid_steps=1000, nonrigid_steps=500, last_rate=1e-2, keep_best=False, photo_doubt=0.0)
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _losses(
         colours = basel.lit(albedo, normals, coefficients[:, basel.LIGHT])
         screen = torch.cat([basel.project(world, rows=True), basel.seen_from_camera(world)[..., 2:]], -1)
         shown, mask = paint(screen[0], colours[0], model.faces, basel.SIDE)
-        losses["photo"] = photo_loss(shown, photo, mask)
+        losses["photo"] = photo_loss(shown, photo, mask, plan.photo_doubt)
         total = total + plan.photo * losses["photo"]
     return {"total": total, **losses}
 

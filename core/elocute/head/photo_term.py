@@ -52,8 +52,12 @@ def paint(points: Tensor, colours: Tensor, faces: Tensor, side: int) -> tuple[Te
     return picture, mask
 
 
-def photo_loss(picture: Tensor, photo: Tensor, mask: Tensor) -> Tensor:
-    """Mean colour distance over the pixels of `mask` [..., H, W], in parts of 255; pictures [..., H, W, 3], 0..255."""
+def photo_loss(picture: Tensor, photo: Tensor, mask: Tensor, doubt: float = 0.0) -> Tensor:
+    """Mean colour distance over the pixels of `mask` [..., H, W], in parts of 255; pictures [..., H, W, 3], 0..255.
+
+    `doubt` > 0: a distance d counts as d / (1 + doubt * d), so that what is not the face (hair, glasses, a hat) pulls
+    less the more it differs.
+    """
     # The tiny term keeps the root's gradient finite where both colours are the same.
     distance = ((picture - photo).square().sum(-1) + 1e-16).sqrt() / 255
-    return (distance * mask).sum() / mask.sum().clamp_min(1)
+    return (distance / (1 + doubt * distance) * mask).sum() / mask.sum().clamp_min(1)
