@@ -111,3 +111,62 @@ def speaking(example: Example) -> np.ndarray:
     for name, value in named.items():
         values[ARKIT_NAMES.index(name)] = value
     return values
+
+
+RECORDINGS = ROOT.parent / "shared" / "parity"  # what the reference computed; beside the clone where there is one
+GOLDEN = Path(__file__).parent / "data" / "official"
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Any:
+    """`recorded("audio/mel_io.npz")`: arrays that the reference computed. Skips where they aren't."""
+
+    def read(name: str) -> dict[str, np.ndarray]:
+        if not RECORDINGS.is_dir():
+            pytest.skip("no recordings of the reference here: the golden arrays are tested instead")
+        with np.load(RECORDINGS / name) as file:
+            return dict(file)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def golden() -> Any:
+    """`golden("audio2exp")`: arrays that this project computed in float64 once; tests/data/README.md says how."""
+
+    def read(name: str) -> dict[str, np.ndarray]:
+        with np.load(GOLDEN / f"{name}.npz") as file:
+            return dict(file)
+
+    return read
+
+
+def draw_weights(network: Any) -> dict[str, Any]:
+    """Weights that follow from nothing but their names and shapes, so that nobody has to store them: a network with
+    other names or another order gives other answers."""
+    import zlib
+
+    import torch
+
+    weights = {}
+    for name, tensor in network.state_dict().items():
+        random, shape = np.random.RandomState(zlib.crc32(name.encode())), tuple(tensor.shape)
+        if name.endswith("num_batches_tracked"):
+            weights[name] = torch.zeros((), dtype=torch.long)
+            continue
+        if name.endswith("running_var"):
+            values = random.uniform(0.5, 1.5, shape)
+        elif name.endswith(("running_mean", "bias")):
+            values = 0.1 * random.standard_normal(shape)
+        elif len(shape) == 1:
+            values = random.uniform(0.5, 1.5, shape)
+        else:
+            values = random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        weights[name] = torch.from_numpy(np.asarray(values, np.float32))
+    return weights
+
+
+@pytest.fixture(scope="session")
+def rule_weights() -> Any:
+    """`rule_weights(network)`: see `draw_weights`."""
+    return draw_weights

@@ -99,7 +99,8 @@ def test_the_engine_never_imports_blender(file: Path) -> None:
 def test_what_is_imported_is_installed() -> None:
     """No library is there only because another one happens to bring it along."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["evaluate"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["evaluate"], *extras["landmarks"]]
     declared = {re.split(r"[<>=~! ]", line)[0].replace("-", "_") for line in wanted}
     named = {"cv2": "opencv_python_headless", "PIL": "pillow", "dlib": "dlib_bin"}
     outside = {name.split(".")[0] for file in MODULES for name in imports(file)} - sys.stdlib_module_names - {"elocute"}

@@ -29,6 +29,10 @@ ARKIT_NAMES: tuple[str, ...] = (
     "cheekSquintRight", "noseSneerLeft", "noseSneerRight", "tongueOut",
 )  # fmt: skip
 
+# The Basel face's expression coefficients (Guo et al., as cropped by Deep3DFaceRecon): principal components without
+# meanings of their own. They name the columns of a track, so that no track is taken for one of the other kind.
+BASEL_NAMES: tuple[str, ...] = tuple(f"baselExpression{i:02d}" for i in range(64))
+
 
 @dataclass(frozen=True)
 class Face:

@@ -60,3 +60,90 @@ def random_identity() -> Callable[..., np.ndarray]:
 @pytest.fixture(scope="session")
 def photographed() -> Callable[..., tuple[Face, Camera]]:
     return _photographed
+
+
+def basel_like(model: HeadModel, angle: float = 0.1) -> dict[str, np.ndarray]:
+    """The fields of BFM_model_front.mat for the MakeHuman head: its skin in decimetres and another orientation, its
+    identity directions, and as expressions the principal components of random ARKit expressions, of unit variance."""
+    from elocute.portrait.landmarks68 import matrix_68
+
+    skin = model.part("skin")
+    place = np.full(len(model.base), -1)
+    place[skin] = np.arange(len(skin))
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = 9.3 * np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+    rng = np.random.default_rng(0)
+    units = model.expression[:, skin].reshape(52, -1).astype(float)
+    shown = rng.uniform(0, 1, (400, 52)) ** 3 @ units
+    _, size, directions = np.linalg.svd(shown - shown.mean(0), full_matrices=False)
+    components = np.zeros((64, units.shape[1]))
+    components[:52] = directions[:52] * size[:52, None] / 20  # 20: the root of 400 expressions
+    faces = place[model.faces[model.part_faces("skin")]]
+    ring = np.full((len(skin), 8), len(faces))
+    used = np.zeros(len(skin), int)
+    for number, corners in enumerate(faces):
+        for vertex in corners:
+            if used[vertex] < 8:
+                ring[vertex, used[vertex]] = number
+                used[vertex] += 1
+    near = matrix_68().argmax(1)  # of the two landmarks that a point lies between, the nearer one
+    corners = model.faces[model.landmark_faces[near]]
+    keypoints = place[corners[np.arange(68), model.landmark_weights[near].argmax(1)]]
+
+    def basis(moves: np.ndarray) -> np.ndarray:
+        return (moves.reshape(len(moves), -1, 3) @ turn.T).reshape(len(moves), -1).T
+
+    identity = 0.3 * basis(model.identity[:80, skin].astype(float))
+    return {
+        "meanshape": (model.base[skin] @ turn.T).reshape(1, -1),
+        "idBase": identity,
+        "exBase": basis(components),
+        "meantex": np.tile([190.0, 140.0, 120.0], len(skin))[None],
+        "texBase": rng.normal(0, 1, (3 * len(skin), 80)),
+        "tri": faces + 1,
+        "point_buf": ring + 1,
+        "keypoints": keypoints[None] + 1,
+        "skinmask": np.ones((1, len(skin))),
+        "frontmask2_idx": np.arange(len(skin))[:, None] + 1,
+        "tri_mask2": faces + 1,
+    }
+
+
+def random_basel(vertices: int = 240, faces: int = 430) -> dict[str, np.ndarray]:
+    """The fields of BFM_model_front.mat full of seeded numbers: the same on every machine, which a decomposition is
+    not."""
+    rng = np.random.default_rng(11)
+    size = 3 * vertices
+    return {
+        "meanshape": rng.uniform(-1, 1, (1, size)),
+        "idBase": rng.normal(0, 0.02, (size, 80)),
+        "exBase": rng.normal(0, 0.02, (size, 64)),
+        "meantex": rng.uniform(60, 200, (1, size)),
+        "texBase": rng.normal(0, 2, (size, 80)),
+        "tri": rng.integers(1, vertices + 1, (faces, 3)),
+        "point_buf": rng.integers(1, faces + 2, (vertices, 8)),
+        "keypoints": rng.permutation(vertices)[None, :68] + 1,
+        "skinmask": rng.integers(0, 2, (1, vertices)),
+        "frontmask2_idx": np.arange(1, 101)[:, None],
+        "tri_mask2": rng.integers(1, vertices + 1, (50, 3)),
+    }
+
+
+@pytest.fixture(scope="session")
+def random_basel_arrays() -> dict[str, np.ndarray]:
+    return random_basel()
+
+
+@pytest.fixture(scope="session")
+def basel_arrays(model: HeadModel) -> dict[str, np.ndarray]:
+    return basel_like(model)
+
+
+@pytest.fixture(scope="session")
+def basel_face(basel_arrays: dict[str, np.ndarray]) -> object:
+    """A face of the Basel kind whose every movement is known: float64."""
+    import torch
+
+    from elocute.head.basel import BaselFace
+
+    return BaselFace.from_arrays(basel_arrays, dtype=torch.float64)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from elocute.errors import BadInput
 from elocute.speech.pose_io import read_poses
 from elocute.speech.track_io import read_curves, resample, write_curves
-from elocute.values import ARKIT_NAMES, ExpressionTrack
+from elocute.values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 
 FPS = Fraction(24000, 1001)
 
@@ -34,6 +34,21 @@ def test_curves_survive_a_round_trip(tmp_path_factory, values):
     assert back.fps == FPS and back.names == ARKIT_NAMES
     np.testing.assert_allclose(back.values, values, atol=1e-5)
     assert [item.name for item in path.parent.iterdir()] == ["curves.json"]
+
+
+def test_basel_coefficients_are_read_where_they_are_understood_and_nowhere_else(tmp_path):
+    values = np.random.default_rng(0).normal(0, 2, (3, 64)).astype(np.float32)
+    write_curves(ExpressionTrack(BASEL_NAMES, values, FPS), tmp_path / "basel.json")
+    track = read_curves(tmp_path / "basel.json", (ARKIT_NAMES, BASEL_NAMES))
+    assert track.names == BASEL_NAMES
+    np.testing.assert_allclose(track.values, values, atol=1e-5)
+    code, says = code_of(read_curves, tmp_path / "basel.json")
+    assert code == "curves_unknown_names" and "Basel" in says
+    mixed = {"fps": 25, "names": ["jawOpen", "mouthLeft", BASEL_NAMES[0]], "values": [[0, 0, 0]]}
+    code, says = code_of(read_curves, save(tmp_path / "mixed.json", mixed), (ARKIT_NAMES, BASEL_NAMES))
+    assert code == "curves_unknown_names" and BASEL_NAMES[0] in says
+    one = {"fps": 25, "names": ["jawOpen"], "values": [[1]]}
+    assert read_curves(save(tmp_path / "one.json", one), (ARKIT_NAMES, BASEL_NAMES)).names == ARKIT_NAMES
 
 
 def test_a_subset_in_any_order_is_enough(tmp_path):

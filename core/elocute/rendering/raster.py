@@ -63,17 +63,23 @@ def _raster_parallel(points, faces, labels, ids, depth, row0, row1, strips):  # 
         _raster_rows(points, faces, labels, first, last, ids, depth)
 
 
-def rasterise(points: np.ndarray, faces: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def rasterise(
+    points: np.ndarray, faces: np.ndarray, height: int, width: int, threaded: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """First front-facing triangle under each pixel centre.
 
     points: float32 [V, 3] image space; faces: int32 [F, 3]. Returns ids int32 [H, W] (-1: none) and depth
-    float32 [H, W] in metres (inf: none).
+    float32 [H, W] in metres (inf: none). `threaded` False for a small picture inside a loop of tensor operations, whose
+    threads and these would wait for each other.
     """
-    ids = np.empty((height, width), np.int32)
-    depth = np.empty((height, width), np.float32)
+    ids = np.full((height, width), -1, np.int32)
+    depth = np.full((height, width), np.inf, np.float32)
     labels = np.arange(len(faces), dtype=np.int32)
     points, faces = np.ascontiguousarray(points, np.float32), np.ascontiguousarray(faces, np.int32)
-    rasterise_into(points, faces, labels, ids, depth, (0, height))
+    if threaded:
+        rasterise_into(points, faces, labels, ids, depth, (0, height))
+    else:
+        _raster_rows(points, faces, labels, 0, height, ids, depth)
     return ids, depth
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from elocute.errors import BadInput
 from elocute.files import read_input, write_whole
 from elocute.settings import parse_fps
-from elocute.values import ARKIT_NAMES, ExpressionTrack
+from elocute.values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 
 FORMAT = "elocute-curves-1"
 DECIMALS = 5  # a hundredth of what an 8-bit picture can show; keeps files small
@@ -32,8 +33,11 @@ def write_curves(track: ExpressionTrack, path: str | Path) -> None:
     write_whole(Path(path), text.encode())
 
 
-def read_curves(path: str | Path) -> ExpressionTrack:
-    """Read a curves file. Any subset of the 52 names in any order; the others are 0 in the returned full track.
+def read_curves(path: str | Path, vocabularies: Sequence[tuple[str, ...]] = (ARKIT_NAMES,)) -> ExpressionTrack:
+    """Read a curves file. Any subset of a vocabulary's names in any order; its others are 0 in the returned full track.
+
+    `vocabularies`: the sets of names that the caller understands, ARKit's 52 units or (also) the Basel face's 64
+    coefficients (`values.BASEL_NAMES`). A file uses one of them, and the track's `names` say which.
 
     Raises BadInput: curves_missing, curves_unreadable, curves_unknown_names, curves_shape, curves_nan,
     curves_fps.
@@ -48,7 +52,7 @@ def read_curves(path: str | Path) -> ExpressionTrack:
     missing = [key for key in ("fps", "names", "values") if key not in data]
     if missing:
         raise BadInput("curves_unreadable", f"{path.name} lacks {', '.join(missing)}. Export the curves again.")
-    names = _known_names(data["names"], path)
+    names, vocabulary = _known_names(data["names"], path, vocabularies)
     values = numbers(data["values"], "curves", path)
     if values.ndim != 2 or values.shape[1] != len(names) or not len(values):
         got = " x ".join(map(str, values.shape))
@@ -62,9 +66,9 @@ def read_curves(path: str | Path) -> ExpressionTrack:
             "curves_nan",
             f"{names[column]} at frame {frame} of {path.name} is not a number. Put a value between 0 and 1.",
         )
-    full = np.zeros((len(values), len(ARKIT_NAMES)), np.float32)
-    full[:, [ARKIT_NAMES.index(name) for name in names]] = values
-    return ExpressionTrack(ARKIT_NAMES, full, rate(data["fps"], "curves", path))
+    full = np.zeros((len(values), len(vocabulary)), np.float32)
+    full[:, [vocabulary.index(name) for name in names]] = values
+    return ExpressionTrack(vocabulary, full, rate(data["fps"], "curves", path))
 
 
 def resample(track: ExpressionTrack, fps: Fraction, frames: int) -> ExpressionTrack:
@@ -84,24 +88,34 @@ def rate(value: Any, kind: str, path: Path) -> Fraction:
         raise BadInput(f"{kind}_fps", wrong) from None
 
 
-def _known_names(names: Any, path: Path) -> list[str]:
+def _known_names(names: Any, path: Path, vocabularies: Sequence[tuple[str, ...]]) -> tuple[list[str], tuple[str, ...]]:
+    """The names of a file, checked, and the vocabulary that they are of: the one that knows most of them."""
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise BadInput("curves_unreadable", f'"names" of {path.name} is not a list of curve names. Export it again.')
-    lower = {name.lower(): name for name in ARKIT_NAMES}
+    vocabulary = max(vocabularies, key=lambda known: sum(name in known for name in names))
+    lower = {name.lower(): name for name in vocabulary}
     wrong = []
     for name in names:
-        if name not in ARKIT_NAMES:
+        if name not in vocabulary:
             near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
             wrong.append(f"{name} (did you mean {lower[near[0]]}?)" if near else name)
     if wrong:
         raise BadInput(
             "curves_unknown_names",
-            f"{path.name} names curves that don't exist: {', '.join(wrong)}. Use ARKit's 52 names.",
+            f"{path.name} names curves that don't exist: {', '.join(wrong)}. {_advice(names, vocabulary)}",
         )
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise BadInput("curves_shape", f"{path.name} gives {', '.join(twice)} more than once. Keep one column each.")
-    return names
+    return names, vocabulary
+
+
+def _advice(names: list[str], vocabulary: tuple[str, ...]) -> str:
+    if vocabulary == BASEL_NAMES:
+        return f"Use {BASEL_NAMES[0]} to {BASEL_NAMES[-1]}, or ARKit's 52 names."
+    if set(names) <= set(BASEL_NAMES):
+        return "They are the Basel face's, which the chosen models don't have. Use ARKit's 52 names."
+    return "Use ARKit's 52 names."
 
 
 def json_object(path: Path, kind: str, expected: str) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""LipaintNet (NeRFFaceSpeech, section 3.4): the identity code whose NeRF shows the mouth's inside for an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from elocute.models.weights import load_weights
+
+EXPRESSION = 64  # coefficients of the Basel face
+NERF_STYLES = 10  # the first styles are the NeRF's; those of the 2-D part keep the person's look
+
+
+class LipaintNet(nn.Module):
+    """Four linear layers that add an expression-dependent change to a style. 1.08 M parameters."""
+
+    def __init__(self, style: int = 512, expression: int = EXPRESSION) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(style + expression, style)
+        self.fc2 = nn.Linear(style, style)
+        self.fc3 = nn.Linear(style, style)
+        self.fc4 = nn.Linear(style, style)
+
+    def forward(self, style: Tensor, expression: Tensor) -> Tensor:
+        """Style [B, 512] and Basel expression [B, 64] -> style [B, 512]."""
+        x = torch.cat([style, expression], 1)
+        for layer in (self.fc1, self.fc2, self.fc3):
+            x = torch.relu(layer(x))
+        return self.fc4(x) + style
+
+
+def load_lipaint(
+    weights: Mapping[str, Tensor], device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+) -> LipaintNet:
+    """The network with `weights`. Raises EnvironmentProblem("weights_mismatch")."""
+    return load_weights(LipaintNet(), weights, "LipaintNet", device, dtype)
+
+
+@torch.no_grad()
+def mouth_styles(network: LipaintNet, styles: Tensor, expression: Tensor, nerf_styles: int = NERF_STYLES) -> Tensor:
+    """All styles [B, L, 512] of a person with the NeRF's replaced by those for `expression` [B, 64]."""
+    changed = network(styles[:, 0], expression)
+    return torch.cat([changed[:, None].expand(-1, nerf_styles, -1), styles[:, nerf_styles:]], 1)

@@ -1,0 +1,76 @@
+"""SadTalker's view of a voice: an 80-band log-mel spectrogram and a window of 16 columns for each frame at 25 fps.
+
+The numbers are those of Wav2Lip's front end (Prajwal et al., ACM MM 2020), which SadTalker keeps: 16 kHz, windows of
+50 ms every 12.5 ms, Slaney mel bands of 55 to 7600 Hz, decibels mapped to -4..4.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+SAMPLE_RATE = 16000
+FPS = 25  # the networks were trained at this rate and know no other
+SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
+WINDOW, HOP = 800, 200  # samples
+COLUMNS_PER_SECOND = SAMPLE_RATE // HOP
+BANDS, LOWEST, HIGHEST = 80, 55.0, 7600.0  # Hz
+COLUMNS = 16  # of the spectrogram in one frame's window: 0.2 s
+PREEMPHASIS = 0.97
+FLOOR, REFERENCE_DB, RANGE_DB, RANGE = 1e-5, 20.0, 100.0, 4.0
+
+
+def frame_count(samples: int) -> int:
+    """Whole frames at 25 fps in that many samples at 16 kHz."""
+    return samples // SAMPLES_PER_FRAME
+
+
+def mel_spectrogram(audio: np.ndarray) -> np.ndarray:
+    """Voice [N] (16 kHz, mono, -1..1) -> float64 [80, 1 + N // 200] in -4..4."""
+    emphasised = np.asarray(audio, np.float64).copy()
+    emphasised[1:] -= PREEMPHASIS * np.asarray(audio, np.float64)[:-1]
+    decibels = 20 * np.log10(np.maximum(FLOOR, mel_filters() @ magnitudes(emphasised))) - REFERENCE_DB
+    return np.clip(2 * RANGE * (decibels + RANGE_DB) / RANGE_DB - RANGE, -RANGE, RANGE)
+
+
+def magnitudes(audio: np.ndarray) -> np.ndarray:
+    """Magnitudes [401, 1 + N // 200] of the short-time Fourier transform: Hann windows centred on every 200th sample,
+    silence before and after."""
+    padded = np.pad(audio, WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]  # [T, 800]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)  # periodic
+    return np.abs(np.fft.rfft(frames * hann, axis=1)).T
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> np.ndarray:
+    """Triangular bands float32 [80, 401], each of unit area, evenly spaced on Slaney's mel scale (Auditory Toolbox,
+    1998: linear to 1 kHz, logarithmic above)."""
+    step, knee, ratio = 200.0 / 3, 1000.0, np.log(6.4) / 27
+    knee_mel = knee / step
+
+    def to_mel(hertz: np.ndarray) -> np.ndarray:
+        above = knee_mel + np.log(np.maximum(hertz, knee) / knee) / ratio
+        return np.where(hertz < knee, hertz / step, above)
+
+    def to_hertz(mel: np.ndarray) -> np.ndarray:
+        return np.where(mel < knee_mel, mel * step, knee * np.exp(ratio * (mel - knee_mel)))
+
+    ends = to_mel(np.array([LOWEST, HIGHEST]))
+    edges = to_hertz(np.linspace(ends[0], ends[1], BANDS + 2))[:, None]  # [82, 1] Hz
+    bins = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
+    rising = (bins - edges[:-2]) / np.diff(edges, axis=0)[:-1]
+    falling = (edges[2:] - bins) / np.diff(edges, axis=0)[1:]
+    triangles = np.maximum(0, np.minimum(rising, falling))
+    return (triangles * 2 / (edges[2:] - edges[:-2])).astype(np.float32)
+
+
+def frame_windows(audio: np.ndarray) -> np.ndarray:
+    """Voice [N] (16 kHz, mono) -> the networks' input float32 [T, 80, 16], T = N // 640 frames at 25 fps."""
+    count = frame_count(len(audio))
+    mel = mel_spectrogram(audio[: count * SAMPLES_PER_FRAME])
+    # Two frames back, cut towards zero: the first windows start at -6 and -3, not at -7 and -4.
+    starts = np.trunc(COLUMNS_PER_SECOND * (np.arange(count) - 2) / FPS).astype(int)
+    columns = np.clip(starts[:, None] + np.arange(COLUMNS), 0, mel.shape[1] - 1)  # [T, 16]
+    return mel[:, columns].transpose(1, 0, 2).astype(np.float32)

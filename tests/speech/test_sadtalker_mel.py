@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elocute.media import load_audio
+from elocute.speech import sadtalker_mel
+from elocute.speech.sadtalker_mel import frame_count, frame_windows, mel_filters, mel_spectrogram
+
+MEL = 1e-6  # of values in -4..4
+
+
+def test_every_array_of_the_reference_is_met(recorded: Any) -> None:
+    wanted = recorded("audio/mel_io.npz")
+    voice = wanted["pcm16"] / np.float32(32768)
+    assert np.array_equal(voice, wanted["wav"])
+    count = frame_count(len(voice))
+    assert count == wanted["n_frames"] and 640 * count == wanted["cropped_len"]
+    cropped = voice[: 640 * count]
+    assert np.abs(mel_filters() - wanted["mel_basis"]).max() < 1e-8
+    assert np.abs(mel_spectrogram(cropped) - wanted["mel"]).max() < MEL
+    assert np.abs(frame_windows(voice) - wanted["frame_mel"][0]).max() < MEL
+    emphasised = np.append(cropped[:1], cropped[1:] - 0.97 * cropped[:-1])
+    assert np.abs(sadtalker_mel.magnitudes(emphasised)[:, :20] - wanted["stft_abs"]).max() < 1e-5
+
+
+def test_stereo_at_another_rate_is_loaded_as_the_reference_does(recorded: Any, tmp_path: Path) -> None:
+    wanted = recorded("audio/mel_io.npz")
+    with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
+        file.setparams((2, 2, 24000, 0, "NONE", "not compressed"))
+        file.writeframes(wanted["pcm24_stereo"].tobytes())
+    voice, there = load_audio(tmp_path / "voice.wav"), wanted["wav_from24"]
+    assert np.abs(voice - (there - there.mean())).max() < 1e-4  # a recording's constant offset is taken out here
+
+
+def test_golden(golden: Any) -> None:
+    wanted = golden("audio2exp")
+    assert np.abs(frame_windows(wanted["voice"]) - wanted["windows"]).max() < MEL
+
+
+def test_a_tone_shows_in_its_own_band() -> None:
+    time = np.arange(16000) / 16000
+    for hertz in (200.0, 1000.0, 4000.0):
+        mel = mel_spectrogram(0.5 * np.sin(2 * np.pi * hertz * time))
+        band = mel[:, 40].argmax()
+        edges = np.flatnonzero(mel_filters()[band]) * 20.0  # Hz
+        assert edges[0] - 20 <= hertz <= edges[-1] + 20
+
+
+def test_silence_is_the_floor_and_nothing_leaves_the_range() -> None:
+    assert (mel_spectrogram(np.zeros(6400)) == -4).all()
+    loud = mel_spectrogram(np.random.default_rng(0).choice([-1.0, 1.0], 6400))
+    assert loud.max() <= 4 and loud.min() >= -4
+
+
+def test_windows_step_by_the_frame() -> None:
+    """A click's column moves by 3.2 per frame, and every frame of the shot has a window."""
+    voice = np.zeros(640 * 30 + 639)
+    voice[640 * 15] = 0.9
+    windows = frame_windows(voice)
+    assert windows.shape == (30, 80, 16) and windows.dtype == np.float32
+    column = {i: int(windows[i].max(0).argmax()) for i in (12, 14, 16)}
+    assert column[12] > column[14] > column[16] and abs(column[12] - column[16] - 12.8) < 2
+    assert frame_windows(np.zeros(639)).shape == (0, 80, 16)
