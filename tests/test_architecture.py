@@ -21,10 +21,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors"}),
     frozenset({"settings", "protocol"}),
     frozenset({"values"}),
-    frozenset({"files", "media", "models.catalogue", "models.store", "models"}),  # files and weights
+    frozenset({"files", "media", "models.catalogue", "models.store"}),  # files and weights
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),
-    frozenset({"inversion"}),
+    frozenset({"inversion", "models"}),  # the package itself hands out generators
     frozenset({"drive", "shooting", "evaluate"}),
     frozenset({"pipeline"}),
     frozenset({"console", "doctor", "jobs"}),
