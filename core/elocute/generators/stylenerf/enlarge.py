@@ -22,7 +22,7 @@ def enlarge(quarters: Tensor, near: Tensor, bias: Tensor, rows: slice, clamp: fl
     The last C channels of `near` are what all quarters of a pixel share.
     """
     if blur and quarters.device.type == "cpu" and quarters.dtype in COMPILED:
-        return _Enlarge.apply(quarters, near, bias, rows, clamp)  # type: ignore[call-arg]
+        return _Enlarge.apply(quarters, near, bias, rows, clamp)
     height, width, channels = *near.shape[:2], len(bias)
     shared = near[:, :, None, None, -channels:]
     fine = (quarters.unflatten(3, (2, channels)) + shared).transpose(1, 2)  # [H, 2, W, 2, C]
@@ -37,7 +37,7 @@ def enlarge(quarters: Tensor, near: Tensor, bias: Tensor, rows: slice, clamp: fl
 def activate(x: Tensor, clamp: float) -> Tensor:
     """Leaky ReLU and clamp, in place: nothing else may need `x`."""
     if x.requires_grad:
-        return _Activate.apply(x, clamp)  # type: ignore[call-arg]
+        return _Activate.apply(x, clamp)
     return F.leaky_relu_(x, SLOPE).clamp_(-clamp, clamp)
 
 
@@ -53,7 +53,7 @@ class _Enlarge(torch.autograd.Function):
 
         out = near.new_empty(2 * (rows.stop - rows.start), 2 * near.shape[1], len(bias))
         arrays = (t.detach().contiguous().numpy() for t in (quarters, near, bias))
-        kernels.filter_rows(*arrays, out.numpy(), rows.start, SLOPE, clamp)
+        kernels.filter_rows(*arrays, out.numpy(), rows.start, SLOPE, clamp)  # type: ignore[call-arg]
         if any(ctx.needs_input_grad):
             if len(out) != 2 * len(near):
                 raise ValueError("gradients need all rows at once")
@@ -70,7 +70,7 @@ class _Enlarge(torch.autograd.Function):
         quarters = out.new_empty(height, width, 2, 2 * channels)
         near, bias = out.new_empty(height, width, ctx.near_channels), out.new_empty(height, channels)
         arrays = (t.detach().numpy() for t in (grad.contiguous(), out, quarters, near, bias))
-        kernels.filter_adjoint(*arrays, SLOPE, ctx.clamp)
+        kernels.filter_adjoint(*arrays, SLOPE, ctx.clamp)  # type: ignore[call-arg]
         return quarters, near, bias.sum(0), None, None
 
 
