@@ -6,6 +6,7 @@ clear version in float64.
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stylenerf_samples import CAMERA, tiny_config, tiny_state
+from stylenerf_samples import CAMERA, RECORDED, tiny_config, tiny_state
 
 from elocute.errors import BadInput
 from elocute.generators.stylenerf.camera import camera_at, look_from, pixel_rays, random_camera
@@ -21,6 +22,7 @@ from elocute.generators.stylenerf.deformation import VertexDeformation
 from elocute.generators.stylenerf.enlarge import enlarge, enlarge_rgb
 from elocute.generators.stylenerf.folded import fold_blocks, upsample
 from elocute.generators.stylenerf.generator import FoldedGenerator
+from elocute.generators.stylenerf.made_up import LAYOUTS, made_up, official_shapes
 from elocute.generators.stylenerf.mixing import FeatureMix, mix, mix_plainly
 from elocute.generators.stylenerf.plain import enlarge_rgb as enlarge_rgb_plainly
 from elocute.generators.stylenerf.plain import filtered
@@ -270,6 +272,31 @@ def test_out_of_memory_is_answered_by_smaller_strips(tiny: Any) -> None:
         person.upsample = small
         person.render(inputs(generator)[1])
     assert asked == [16, 8, 4]
+
+
+@pytest.mark.parametrize(("layout", "file"), [
+    ("released", "stylenerf_1024_likely_pshuf_cb2_state_dict.json"),
+    ("published", "stylenerf_1024_yaml_nncat_cb1_state_dict.json"),
+])  # fmt: skip
+def test_the_official_shapes(layout: str, file: str) -> None:
+    shapes = official_shapes(**LAYOUTS[layout])
+    assert sum(int(np.prod(shape)) for name, shape in shapes.items() if "weight" in name) > 5_000_000
+    if (RECORDED / file).is_file():
+        official = json.loads((RECORDED / file).read_text())
+        assert shapes == {n: tuple(shape) for n, shape in official.items() if not n.endswith("resample_filter")}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_full_width_at_a_small_size(layout: str) -> None:
+    generator = load_generator(*made_up(layout, 128))
+    assert generator.config.num_ws == 15 and generator.config.channels[0] in (512, 1024)
+    with torch.no_grad():
+        ws = generator.mapping(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)))
+        camera = camera_at(generator.config.camera, [0.7, 0.5, 0.5])
+        fast = generator.render(ws, camera)
+        plain = generator.render(ws, camera, positions=fast.volume.positions, plain=True)
+    assert fast.image.shape == (1, 3, 128, 128) and 0.1 < float(fast.image.std()) < 10
+    torch.testing.assert_close(fast.image, plain.image, rtol=0, atol=1e-3)
 
 
 @pytest.mark.gpu
