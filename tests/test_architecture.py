@@ -21,10 +21,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors"}),
     frozenset({"settings", "protocol"}),
     frozenset({"values", "spaces"}),
-    frozenset({"files", "warm", "media", "models.catalogue", "models.store", "models"}),  # files and weights
+    frozenset({"files", "warm", "media", "models.catalogue", "models.store", "models.weights"}),  # files
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),
-    frozenset({"inversion"}),
+    frozenset({"inversion", "models"}),  # the package itself hands out generators
     frozenset({"drive", "shooting", "headmesh", "evaluate"}),
     frozenset({"pipeline"}),
     frozenset({"console", "doctor", "jobs"}),
