@@ -159,16 +159,37 @@ def curves(
         console.result(result, f"{result['output']}: {result['frames']} frames of {result['curves']} curves")
 
 
-@app.command()
+models_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True)
 def models(
+    context: typer.Context,
     fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the model files: role, file, source, licence, SHA-256, and whether they are here."""
+    if context.invoked_subcommand:
+        return
     with reporting(as_json) as console:
         result = jobs.models(fetch, console)
-        text = "\n\n".join(_table(row) for row in result["models"])
+        text = "\n\n".join(_table(row) for row in [*result["models"], *result["official"]])
         console.result(result, text)
+
+
+@models_app.command("import")
+def import_models(
+    files: Annotated[list[Path], PathArgument(metavar="FILE...", help="Official weights, as they were downloaded.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take over official weights for the model set nerffacespeech; nothing in the files is run."""
+    with reporting(as_json) as console:
+        result = jobs.import_models(files, console)
+        lines = [f"{row['role']}: from {', '.join(row['files'])}" for row in result["imported"]]
+        missing = ", ".join(result["missing"])
+        lines.append(f"still missing: {missing} (docs/weights.md)" if missing else "nerffacespeech has all it needs")
+        console.result(result, "\n".join(lines))
 
 
 @app.command()
