@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"generators"}),
     frozenset({"inversion", "models"}),  # the package itself hands out generators
     frozenset({"drive", "shooting", "headmesh", "evaluate"}),
+    frozenset({"modelsets"}),
     frozenset({"pipeline"}),
     frozenset({"console", "doctor", "jobs"}),
     frozenset({"worker", "cli"}),

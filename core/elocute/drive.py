@@ -28,13 +28,14 @@ _said: Latest[ExpressionTrack] = Latest()
 
 @dataclass(frozen=True)
 class Drive:
-    """expression [T, 52] absolute ARKit values; poses [T, 3] yaw, pitch, roll in radians added to the portrait's;
-    views: where each frame has the person."""
+    """expression [T, U] absolute values of the units `names`; poses [T, 3] yaw, pitch, roll in radians added to the
+    portrait's; views: where each frame has the person."""
 
     expression: np.ndarray
     poses: np.ndarray
     views: tuple[View, ...]
     warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ARKIT_NAMES
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -113,13 +114,15 @@ def build_drive(
     if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live
         said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
     values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
-    poses, warnings = _poses(shot, own, audio, frames)
+    poses, warnings = head_poses(shot, own, audio, frames)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
 
 
-def _poses(shot: Shot, own: Placements | None, audio: np.ndarray | None, frames: int) -> tuple[PoseTrack, list[str]]:
-    """Where the head looks in each frame, and what to tell."""
+def head_poses(
+    shot: Shot, own: Placements | None, audio: np.ndarray | None, frames: int
+) -> tuple[PoseTrack, list[str]]:
+    """Where the head looks in each frame, from the shot's poses or the voice, and what to tell."""
     from .speech import motion
     from .speech.pose_io import read_poses
 

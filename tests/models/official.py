@@ -387,6 +387,48 @@ def write_face_model(path: Path, compressed: bool = False, **changed: np.ndarray
     return content
 
 
+def write_face_parts(folder: Path, spare: int = 24) -> tuple[list[Path], dict[str, np.ndarray]]:
+    """The six files that BFM_model_front.mat is made from, and what has to come of them. `spare` more vertices are in
+    the expressions, twice as many in the scans; `matlab.EXPRESSION_VERTICES` has to be told how many that makes."""
+    from scipy.io import savemat
+
+    model, draw = face_model(), np.random.RandomState(1)
+    count = model["meanshape"].size // 3
+    middle, most = count + spare, count + 2 * spare
+    trim, front = draw.permutation(most)[:middle], draw.permutation(middle)[:count]
+
+    def spread(values: np.ndarray, rows: np.ndarray, total: int) -> np.ndarray:
+        """Values [3 count, K] at their rows among `total` vertices; other rows are noise."""
+        out = draw.standard_normal((total, 3, values.shape[1]))
+        out[rows] = values.reshape(count, 3, -1)
+        return out.reshape(3 * total, -1)
+
+    def components(values: np.ndarray, rows: np.ndarray, total: int, kept: int) -> tuple[np.ndarray, np.ndarray]:
+        """Unscaled components with `kept` of them in all, and their deviations."""
+        deviations = draw.uniform(1, 5, (kept, 1))
+        basis = spread(values, rows, total)
+        more = draw.standard_normal((len(basis), kept - basis.shape[1]))
+        return np.concatenate([basis, more], 1) / deviations.T, deviations
+
+    scans = trim[front]
+    shape_pc, shape_ev = components(model["idBase"] * 1e5, scans, most, 199)
+    tex_pc, tex_ev = components(model["texBase"], scans, most, 199)
+    exp_pc, exp_ev = components(model["exBase"] * 1e5, front, middle, 79)
+    savemat(folder / "01_MorphableModel.mat", {
+        "shapePC": shape_pc, "shapeEV": shape_ev, "shapeMU": spread(model["meanshape"].T * 1e5, scans, most),
+        "texPC": tex_pc, "texEV": tex_ev, "texMU": spread(model["meantex"].T, scans, most), "tl": np.zeros((3, 3)),
+    }, do_compression=True)  # fmt: skip
+    binary = np.array([79], "<i4").tobytes() + np.zeros(3 * middle, "<f4").tobytes() + exp_pc.T.astype("<f4").tobytes()
+    (folder / "Exp_Pca.bin").write_bytes(binary)
+    np.savetxt(folder / "std_exp.txt", exp_ev.T)
+    savemat(folder / "BFM_front_idx.mat", {"idx": front[:, None] + 1})
+    savemat(folder / "BFM_exp_idx.mat", {"trimIndex": trim[:, None] + 1})
+    info = ("tri", "point_buf", "tri_mask2", "keypoints", "frontmask2_idx", "skinmask")
+    savemat(folder / "facemodel_info.mat", {name: model[name] for name in info})
+    names = ("01_MorphableModel.mat", "Exp_Pca.bin", "std_exp.txt", "BFM_front_idx.mat", "BFM_exp_idx.mat")
+    return [*(folder / name for name in names), folder / "facemodel_info.mat"], model
+
+
 def write_all(folder: Path, arguments: dict[str, Any], lpips: bool = False) -> list[Path]:
     """One file for every role, in `folder`; returns them."""
     folder.mkdir(parents=True, exist_ok=True)

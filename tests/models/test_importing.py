@@ -16,7 +16,7 @@ from scipy.io import savemat
 
 from elocute import doctor, jobs
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.models import layouts, recognise
+from elocute.models import layouts, matlab, recognise
 from elocute.models.importing import import_files
 from elocute.models.official import OFFICIAL, imported, missing_roles, official_folder
 from elocute.models.pickles import Tensor
@@ -149,6 +149,20 @@ def test_a_face_model(tmp_path, compressed):
     assert kept["tri"].dtype == np.int32 and kept["idBase"].dtype == np.float32
     for name, value in content.items():
         assert np.array_equal(kept[name], value), name
+
+
+def test_the_face_model_s_parts(tmp_path, monkeypatch):
+    files, model = official.write_face_parts(tmp_path)
+    monkeypatch.setattr(matlab, "EXPRESSION_VERTICES", model["skinmask"].size + 24)
+    assert refused(*files[1:]) == "import_incomplete"
+    (filled,) = import_files(files)
+    assert filled.role == "face_model" and len(filled.sources) == 6
+    kept = imported("face_model").arrays()
+    assert kept.keys() == model.keys()
+    for name, value in model.items():
+        assert np.allclose(kept[name].reshape(value.shape), value, rtol=1e-5, atol=1e-5), name
+    monkeypatch.setattr(matlab, "EXPRESSION_VERTICES", model["skinmask"].size)
+    assert refused(*files) == "import_unknown"  # the binary part is known by its length
 
 
 # What is refused ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import numpy as np
 
 from elocute.errors import BadInput, ElocuteError
 from elocute.files import Temporary, check_writable, write_problem, write_whole
-from elocute.models import layouts
+from elocute.models import layouts, matlab
 from elocute.models.official import FORMAT, find_official, imported, official_folder
 from elocute.models.recognise import Arrays, Piece, Source, read_file
 
@@ -150,7 +150,8 @@ def _basel(
     from elocute.head.basel_parts import basel_from_parts, read_expression_basis
 
     try:
-        basis = read_expression_basis(expressions["content"].tobytes(), deviations["content"])
+        content = expressions["content"].tobytes()
+        basis = read_expression_basis(content, deviations["content"], matlab.EXPRESSION_VERTICES)
         return basel_from_parts(scans, basis, front["idx"], trim["trimIndex"], info)
     except (ValueError, IndexError) as error:
         why = f"the face model's parts don't fit together ({error}): fetch them again."
