@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..errors import EnvironmentProblem
 from .base import ModelSet, Performance
 
 
@@ -12,9 +11,9 @@ def model_set(name: str) -> ModelSet:
         from .embedded import Embedded
 
         return Embedded()
-    raise EnvironmentProblem(
-        "model_set_missing", f"the model set {name} is not part of this version. Use --model-set embedded."
-    )
+    from .nerffacespeech import NerfFaceSpeech
+
+    return NerfFaceSpeech()
 
 
 __all__ = ["ModelSet", "Performance", "model_set"]

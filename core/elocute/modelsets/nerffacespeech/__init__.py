@@ -1,0 +1,59 @@
+"""The set of the published weights: NeRFFaceSpeech (Kim et al., CVPRW 2024) as its authors run it, or mended.
+
+`--reference` does what the published programs do, their known errors included; without it the errors are mended.
+`docs/official.md` says what each of them changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...drive import Inputs
+from ...errors import BadInput
+from ...inversion.avatar import Avatar, avatar_folder, find
+from ...models.official import imported
+from ...settings import FitSettings, Shot, portrait_seed
+from ..base import Report, check_cache
+
+if TYPE_CHECKING:
+    from .performance import OfficialPerformance
+
+ALWAYS = ("generator", "face_model")
+
+
+class NerfFaceSpeech:
+    """`--model-set nerffacespeech`."""
+
+    def check(self, shot: Shot) -> None:
+        if shot.background != "keep":
+            raise BadInput(
+                "background_kept", "the model set nerffacespeech shows the portrait's own background. Use keep."
+            )
+        roles = [*ALWAYS]
+        if portrait_seed(shot.portrait) is None:
+            roles.append("face_regressor")
+        if shot.voice and not shot.curves:
+            roles.append("speech_expression")
+        if shot.reference:
+            roles += ["mouth", "segmentation"]
+        for role in roles:
+            imported(role)
+
+    def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        from .prepare import key_of
+
+        key = key_of(portrait, settings)
+        folder = avatar_folder()
+        known = None if settings.refit else find(folder, key)
+        if known:
+            return replace(known, report={**known.report, "portrait": portrait, "cached": True})
+        check_cache(folder)
+        from .prepare import invert_portrait
+
+        return invert_portrait(portrait, settings, key, folder, report)
+
+    def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> OfficialPerformance:
+        from .performance import OfficialPerformance
+
+        return OfficialPerformance(avatar, shot, inputs, device)
