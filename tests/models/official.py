@@ -75,7 +75,8 @@ def generator_weights(layout: Layout) -> dict[str, np.ndarray]:
 
 # The generator --------------------------------------------------------------------------------------------------------
 def generator_arguments(
-    resolution: int = 128, mode: str = "pixelshuffle", sizes: dict[str, int] = SMALL, layout: str = "nested"
+    resolution: int = 128, mode: str = "pixelshuffle", sizes: dict[str, int] = SMALL, layout: str = "nested",
+    rays: int = 32,
 ) -> dict[str, Any]:
     """Constructor arguments. `layout`: "nested" has a group of camera and of renderer options, "flat" has them among
     the others, "defaults" leaves them to the classes."""
@@ -90,7 +91,7 @@ def generator_arguments(
     synthesis: dict[str, Any] = {
         "num_fp16_res": 4, "channel_base": sizes["base"], "channel_max": sizes["channels"], "conv_clamp": 256,
         "kernel_size": 1, "architecture": "skip", "upsample_mode": mode, "z_dim_bg": sizes["code"], "z_dim": 0,
-        "resolution_vol": 32, "resolution_start": 32, "rgb_out_dim": sizes["features"], "use_noise": False,
+        "resolution_vol": rays, "resolution_start": rays, "rgb_out_dim": sizes["features"], "use_noise": False,
         "module_name": "training.stylenerf.NeRFSynthesisNetwork", "no_bbox": True, "margin": 0,
         "magnitude_ema_beta": 0.999, "progressive": True,
         "foreground_kwargs": {"positional_encoding": "normal", "downscale_p_by": 1, "use_style": "StyleGAN2",
@@ -121,7 +122,7 @@ def generator_layout(arguments: dict[str, Any]) -> Layout:
         "synthesis.fg_nerf.feat_out.weight": (synthesis["rgb_out_dim"], foreground["hidden_size"], 1, 1),
         **{f"synthesis.fg_nerf.blocks.{i}.weight": () for i in range(7)},
     }
-    size = 64
+    size = 2 * synthesis["resolution_start"]
     while size <= arguments["img_resolution"]:
         width = min(32768 * synthesis["channel_base"] // size, synthesis["channel_max"])
         doubled = 2 if synthesis["upsample_mode"] == "nn_cat" else 1

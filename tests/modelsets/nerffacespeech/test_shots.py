@@ -85,7 +85,8 @@ def test_the_reference_is_another_picture_and_reproducible(whole: Path, second: 
 def test_poses_turn_and_curves_move(tmp_path: Path) -> None:
     poses, curves = tmp_path / "p.json", tmp_path / "c.json"
     poses.write_text(json.dumps({"fps": FRAMES, "yaw_deg": [0, 10, 70]}))
-    curves.write_text(json.dumps({"fps": FRAMES, "names": ["jawOpen", "tongueOut"], "values": [[0, 0], [0, 0], [1, 1]]}))
+    values = [[0, 0], [0, 0], [1, 1]]
+    curves.write_text(json.dumps({"fps": FRAMES, "names": ["jawOpen", "tongueOut"], "values": values}))
     turned = speak(shot(tmp_path / "turned", poses=poses))
     assert any("frame 3: yaw beyond 40 degrees" in line for line in turned.warnings)
     first, second, third = frames(tmp_path / "turned")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ...generators.stylenerf.folded import fold_background, fold_blocks, fold_foreground, upsample
@@ -37,5 +38,12 @@ class PersonField:
         """[1, 3, H, W], about -1..1, of a volume, with other features inside a mask; only to `side`, when given."""
         features = volume.features if inside is None else mix(volume.features, inside)
         wanted = [level for level in self.config.levels if side is None or level <= max(side, self.config.levels[0])]
-        strip = STRIP_MB if features.device.type == "cpu" else None
-        return upsample(self._blocks[: len(wanted)], features, volume.rgb, strip)
+        learning = torch.is_grad_enabled()
+        strip = STRIP_MB if features.device.type == "cpu" and not learning else None
+        return upsample(self._blocks[: len(wanted)], features, volume.rgb, strip, save=learning)
+
+
+def render_person(generator: StyleNerf, ws: Tensor, code: Tensor, camera: Tensor) -> Tensor:
+    """The whole picture [1, 3, H, W] for any style and camera; gradients pass."""
+    person = PersonField(generator, ws, code)
+    return person.picture(person.volume(camera))

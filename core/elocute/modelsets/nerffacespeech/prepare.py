@@ -122,7 +122,45 @@ def invert_photo(
     networks: Networks, portrait: str, settings: FitSettings, report: Report, about: dict[str, Any]
 ) -> Person:
     """The person of a photo, by pivotal tuning from the pose that Deep3DFaceRecon reads in it."""
-    raise NotImplementedError
+    import torch
+
+    from ...generators.stylenerf.camera import head_camera
+    from ...head.basel import ANGLES, rotations
+    from ...inversion.pti import Schedule, invert, published
+    from ...portrait.aligned import aligned_portrait, whole_portrait
+    from .field import render_person
+    from .guide import coefficients_of
+    from .weights import distances
+
+    generator = networks.generator()
+    side = generator.config.resolution
+    if settings.reference:
+        rgb = whole_portrait(portrait, side)
+    else:
+        rgb, notes = aligned_portrait(portrait, side, networks.device)
+        about["notes"] += notes
+    seen = coefficients_of(networks, rgb, settings.reference) or coefficients_of(networks, rgb, True)
+    assert seen is not None  # the second way looks for no face
+    angles = torch.from_numpy(seen[0][None, ANGLES])
+    camera = head_camera(rotations(angles)).float().to(networks.device)
+    about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
+    schedule = Schedule()
+    if settings.fit_steps is not None:
+        schedule = Schedule(*settings.fit_steps)
+    target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+    measures, stated = distances(networks.device)
+    about["notes"] += stated
+
+    def say(stage: str, step: int, steps: int, loss: float) -> None:
+        report(Progress("fit", 1, STEPS, None, f"{stage}, step {step} of {steps}: {loss:.4f}"))
+
+    inverted = invert(
+        generator, target, camera, render_person, measures, published(schedule) if settings.reference else schedule,
+        drawn_background(generator, 0).to(networks.device), say,
+    )  # fmt: skip
+    about["losses"] = {name: round(value, 5) for name, value in inverted.losses.items()}
+    about["steps"] = list(inverted.steps)
+    return Person(inverted.generator, inverted.ws, inverted.background, camera, tuned=True)
 
 
 def front_view(person: Person) -> Rendering:

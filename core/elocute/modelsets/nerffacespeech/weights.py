@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ...generators.stylenerf.generator import StyleNerf
     from ...head.basel import BaselFace
     from ...head.conversion import ExpressionConversion
+    from ...inversion.perceptual import Distance
     from ...portrait.deep3d import Deep3DNet
     from ...portrait.parsing import BiSeNet
     from ...speech.audio2exp import Audio2Exp
@@ -76,6 +77,19 @@ class Networks:
         from ...head.model import load_head_model
 
         return expression_conversion(self.face, load_head_model())
+
+
+def distances(device: str) -> tuple[tuple[Distance, Distance], list[str]]:
+    """How pictures are compared while the pivot is found and while the generator is tuned; and what to tell."""
+    from ...inversion.perceptual import Lpips, Structure
+
+    found, told = [], []
+    for role in ("lpips_vgg", "lpips_alex"):
+        weights = optional(role)
+        found.append(Lpips(to_tensors(weights.arrays()), device) if weights else Structure())
+        if weights is None:
+            told.append(f"{role} was not imported: pictures are compared by structure instead")
+    return (found[0], found[1]), told
 
 
 def optional(role: str) -> Imported | None:
