@@ -18,7 +18,6 @@ import torch
 
 from elocute.generators import lipaint
 from elocute.head import basel
-from elocute.head.model import load_head_model
 from elocute.portrait import deep3d, parsing
 from elocute.speech import audio2exp, sadtalker_mel
 
@@ -36,17 +35,17 @@ def helpers(path: str) -> ModuleType:
 
 
 def main() -> None:
-    weights, face_arrays = helpers("conftest.py").draw_weights, helpers("head/conftest.py").basel_like
+    weights, face_arrays = helpers("conftest.py").draw_weights, helpers("head/conftest.py").random_basel
     random = np.random.default_rng(7)
     OUT.mkdir(exist_ok=True)
 
     def save(name: str, **arrays: np.ndarray) -> None:
         np.savez_compressed(OUT / f"{name}.npz", **arrays)
 
-    face = basel.BaselFace.from_arrays(face_arrays(load_head_model()), dtype=torch.float64)
+    face = basel.BaselFace.from_arrays(face_arrays(), dtype=torch.float64)
     coefficients = random.normal(0, 0.3, (2, basel.COEFFICIENTS))
     shown = basel.evaluate(face, torch.from_numpy(coefficients))
-    some = slice(None, None, 97)
+    some = slice(None, None, 9)
     save(
         "basel", coefficients=coefficients, pixels=shown.pixels[:, some].numpy(), colours=shown.colours[:, some].numpy()
     )

@@ -109,6 +109,31 @@ def basel_like(model: HeadModel, angle: float = 0.1) -> dict[str, np.ndarray]:
     }
 
 
+def random_basel(vertices: int = 240, faces: int = 430) -> dict[str, np.ndarray]:
+    """The fields of BFM_model_front.mat full of seeded numbers: the same on every machine, which a decomposition is
+    not."""
+    rng = np.random.default_rng(11)
+    size = 3 * vertices
+    return {
+        "meanshape": rng.uniform(-1, 1, (1, size)),
+        "idBase": rng.normal(0, 0.02, (size, 80)),
+        "exBase": rng.normal(0, 0.02, (size, 64)),
+        "meantex": rng.uniform(60, 200, (1, size)),
+        "texBase": rng.normal(0, 2, (size, 80)),
+        "tri": rng.integers(1, vertices + 1, (faces, 3)),
+        "point_buf": rng.integers(1, faces + 2, (vertices, 8)),
+        "keypoints": rng.permutation(vertices)[None, :68] + 1,
+        "skinmask": rng.integers(0, 2, (1, vertices)),
+        "frontmask2_idx": np.arange(1, 101)[:, None],
+        "tri_mask2": rng.integers(1, vertices + 1, (50, 3)),
+    }
+
+
+@pytest.fixture(scope="session")
+def random_basel_arrays() -> dict[str, np.ndarray]:
+    return random_basel()
+
+
 @pytest.fixture(scope="session")
 def basel_arrays(model: HeadModel) -> dict[str, np.ndarray]:
     return basel_like(model)

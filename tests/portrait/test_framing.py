@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from elocute.portrait.analyse import analyse
-from elocute.portrait.background import complete_background
 from elocute.portrait.face import detect_faces, face_height, roll_of
 from elocute.portrait.framing import EYE_LEVEL, LOOSE, choose_square, frame_portrait
 from elocute.values import REGION_NAMES
@@ -80,40 +79,6 @@ def test_a_tight_photo_still_gives_a_full_square(portrait, part):
     assert (inside > 0).all() and (inside < 192).all()
     assert framed.matte[-1].max() > 0.9
     assert np.allclose(sum(framed.regions.values()), 1, atol=1e-5)
-
-
-def test_background_is_exact_outside_and_different_inside(portrait):
-    background = complete_background(portrait.rgb, portrait.matte)
-    far = np.ones(portrait.matte.shape, bool)
-    reach = 12
-    for y, x in np.argwhere(portrait.matte > 0.02)[::7]:
-        far[max(y - reach, 0) : y + reach + 1, max(x - reach, 0) : x + reach + 1] = False
-    assert far.any() and np.array_equal(background[far], portrait.rgb[far])
-    assert np.array_equal(background, complete_background(portrait.rgb, portrait.matte))  # the same every time
-    # Beside the head on the right is plain sky: so it is behind the head's right half.
-    sky = portrait.rgb[150:250, 420:500].reshape(-1, 3).mean(axis=0)
-    assert np.abs(background[150:250, 345:370].reshape(-1, 3).mean(axis=0) - sky).max() < 30
-
-
-def test_background_continues_stripes():
-    """Stripes behind a disc: the band inside its rim has stripes too, in step with those outside."""
-    y, x = np.mgrid[0:200, 0:200]
-    stripes = np.where((x // 8) % 2, 60, 200)
-    photo = np.repeat(stripes[..., None], 3, axis=2).astype(np.uint8)
-    disc = np.hypot(x - 100, y - 110) < 50
-    seen = photo.copy()
-    seen[disc] = (250, 0, 0)
-    filled = complete_background(seen, disc.astype(np.float32))
-    band = disc & (np.hypot(x - 100, y - 110) > 40)
-    assert np.abs(filled.astype(int) - photo)[band].mean() < 25
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0])
-def test_background_without_or_with_nothing_but_a_person(value):
-    photo = np.random.default_rng(0).integers(0, 255, (90, 70, 3), np.uint8)
-    background = complete_background(photo, np.full((90, 70), value, np.float32))
-    assert background.shape == photo.shape
-    assert value or np.array_equal(background, photo)
 
 
 def test_a_photo_lying_on_its_side_is_used_upright(tmp_path, portrait):

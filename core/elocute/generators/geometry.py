@@ -24,8 +24,8 @@ APPEARANCE_OF_PART = {
 }  # fmt: skip
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
-MOUTH_DEPTH = 0.045  # metres behind the lips over which light dies out in the mouth
-MOUTH_DARKEST = 0.10
+MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
+MOUTH_DARKEST = 0.2
 CHIN_LANDMARK = 152
 LIP_LANDMARK = 13
 

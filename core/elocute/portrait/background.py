@@ -1,239 +1,101 @@
-"""What is behind the person: the photo's background completed where the person hid it.
-
-Near the silhouette, where a turning head uncovers it, the texture is continued by copying patches of the visible
-background (image completion as in Wexler et al., "Space-Time Completion of Video", TPAMI 2007, with a PatchMatch
-search, Barnes et al., SIGGRAPH 2009); deeper inside, where nobody ever looks, a smooth spread is enough.
+"""What is behind the person: the photo's background completed where the person hid it, as far as the whole body, so
+that a head may turn and move. The picture is continued at a reduced size (`texture.py`); the detail that only the full
+size has, grain and blur with it, is copied from where each part came.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from elocute.portrait.fill import push_pull
+from elocute.portrait.texture import Patchwork, continue_texture
 
 DILATE = 0.008  # of the longer side: hair finer than the matte sees must not be copied
-BAND = 0.14  # of the longer side: how deep behind the silhouette texture is continued
-FINEST = 224  # longer side at which patches are searched; finer detail is copied along with them
-COARSEST = 28
-PATCH = 3  # radius: patches of 7x7
-ROUNDS = 4  # of search and vote at each size
-NEARNESS = 200  # squared grey levels for a source one picture width away
-FADE = 0.8  # trust per pixel of depth: what joins the visible background decides, the inside follows
+SMALLEST = 32  # pixels of the shorter side: less has no texture
 SEAM = 40  # grey levels
-SEARCHES = 4  # propagation + random search passes in each round
+REACH = 0.07  # of the longer side: stray hair is sought so far out, and is no longer than that
+HUGS = 0.02  # of the longer side: what stays so near is the person's, however long
+FINE = 0.003  # of the longer side: detail as fine as a hair
+STRAYS = 1.5, 2.8  # times the detail usual in the background: what belongs to a stray hair, what has to be in it
+FAINTEST = 8  # grey levels of detail that can be seen
+ALIKE = 0.4  # cosine between how a stray hair and how the person differ in colour from the background
+GAP = 0.004  # of the longer side: stray hairs this far apart hang together
+ISLAND = 0.002  # of the picture: background less than that, all around it person, is a gap in the matte
 
 
-def complete_background(rgb: np.ndarray, matte: np.ndarray, seed: int = 0) -> np.ndarray:
-    """The background uint8 [H, W, 3] without the person of `matte` float32 [H, W]. Pixels outside the matte and a
-    few pixels around it stay exactly as they are. Deterministic for a seed. 1 to 2 s."""
-    height, width = matte.shape
-    hole = _hole(matte)
+def complete_background(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """The background uint8 [H, W, 3] of the photo `rgb` without the person of `matte` float32 [H, W]. Pixels stay
+    exactly as they are but for the person, a few pixels around, and stray hair. Deterministic. 1 to 2 s."""
+    hole = _hole(rgb, matte)
     if not hole.any():
         return rgb.copy()
-    if hole.mean() > 0.985:  # nothing to continue from
-        return _spread(rgb, hole)
-    smooth = _spread(rgb, hole)
-    depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
-    band = BAND * max(height, width)
-    if min(height, width) < 4 * COARSEST // 2:
-        return smooth
-    textured = _continue_texture(rgb, smooth, hole, seed)
-    # From texture to the smooth spread over the inner half of the band.
-    share = np.clip((band - depth) / (band / 2), 0, 1)[..., None].astype(np.float32)
-    filled = smooth + share * (textured - smooth)
+    patchwork = continue_texture(rgb, hole) if min(hole.shape) >= SMALLEST else None
+    filled = _smooth(rgb, hole) if patchwork is None else _at_full_size(rgb, hole, patchwork)
     return np.where(hole[..., None], np.clip(np.round(filled), 0, 255).astype(np.uint8), rgb)
 
 
-def _hole(matte: np.ndarray) -> np.ndarray:
-    radius = max(round(DILATE * max(matte.shape)), 2)
-    return _grown(matte > 0.02, radius)
+def _hole(rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """Where the background is not known: the person, a few pixels around, and what of the person the matte missed."""
+    radius = max(DILATE * max(matte.shape), 2)
+    person = _grown(matte > 0.02, radius)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~person).astype(np.uint8), connectivity=4)
+    x, y, w, h = (stats[:, i] for i in (cv2.CC_STAT_LEFT, cv2.CC_STAT_TOP, cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT))
+    inner = (x > 0) & (y > 0) & (x + w < matte.shape[1]) & (y + h < matte.shape[0])
+    person |= (inner & (stats[:, cv2.CC_STAT_AREA] < ISLAND * matte.size))[labels]
+    return person | _grown(_strays(rgb, matte, person), radius)
 
 
-def _spread(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """The hole filled smoothly; float values as uint8 [H, W, 3]."""
+def _strays(rgb: np.ndarray, matte: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Stray hair and other bits beside the `person` that the matte missed, bool [H, W]: detail that is finer and
+    stronger than the background has farther out, of the person's colour, and hanging together with the person.
+    Nothing where the background itself is as detailed."""
+    longest = max(matte.shape)
+    near = _grown(person, REACH * longest)
+    if near.all() or not person.any():
+        return np.zeros_like(person)
+    visible = (~person).astype(np.float32)
+    sigma = max(FINE * longest, 1)
+    low = cv2.GaussianBlur(rgb * visible[..., None], (0, 0), sigma)
+    low /= np.maximum(cv2.GaussianBlur(visible, (0, 0), sigma), 1e-3)[..., None]
+    excess = cv2.GaussianBlur((rgb - low) * visible[..., None], (0, 0), sigma / 4)
+    detail = np.linalg.norm(excess, axis=2)
+    usual = np.sqrt(push_pull((detail**2)[..., None], (~near).astype(np.float32))[..., 0])
+    towards = push_pull(rgb.astype(np.float32), (matte > 0.9).astype(np.float32)) - low
+    alike = (excess * towards).sum(axis=2) > ALIKE * detail * np.linalg.norm(towards, axis=2)
+    beside = near & ~person & alike
+    weak, strong = (beside & (detail > ratio * usual + FAINTEST) for ratio in STRAYS)
+    together = (_grown(weak, max(GAP * longest, 1)) & ~person).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(together)
+    own = np.intersect1d(labels[strong], labels[_grown(person, 2) & ~person])
+    extent = stats[own][:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(axis=1, initial=0)
+    off = np.isin(own, labels[weak & ~_grown(person, HUGS * longest)])
+    own = own[~off | (extent <= REACH * longest)]  # what goes on farther is a line of the background
+    return weak & np.isin(labels, own[own > 0])
+
+
+def _smooth(rgb: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The hole filled smoothly; float32 [H, W, 3]."""
     filled = push_pull(rgb.astype(np.float32), (~hole).astype(np.float32))
     soft = cv2.GaussianBlur(filled, (0, 0), max(max(hole.shape) * 0.01, 1))  # no trace of the pyramid's squares
     edge = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), max(max(hole.shape) * 0.005, 1))[..., None]
-    filled = np.where(hole[..., None], filled + edge * (soft - filled), rgb)
-    return np.clip(np.round(filled), 0, 255).astype(np.uint8)
+    return filled + edge * (soft - filled)
 
 
-@dataclass
-class _Level:
-    """One size of the pyramid: `image` float32 [h, w, 3], `hole` bool [h, w], `targets` [N, 2] (y, x): centres of
-    the patches that reach into the hole, `allowed` bool [h, w] where whole patches of background lie, `trust`
-    float32 [h, w]: 1 in the visible background, falling with depth in the hole."""
-
-    image: np.ndarray
-    hole: np.ndarray
-    targets: np.ndarray
-    allowed: np.ndarray
-    trust: np.ndarray
-
-
-def _continue_texture(rgb: np.ndarray, smooth: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
-    """The hole filled with patches of the background, at full size; float32 [H, W, 3]."""
-    rng = np.random.default_rng(seed)
-    height, width = hole.shape
-    longest = max(height, width)
-    sizes = [FINEST]
-    while sizes[-1] / 1.6 > COARSEST:
-        sizes.append(round(sizes[-1] / 1.6))
-    levels = [_level(rgb, smooth, hole, min(size / longest, 1.0)) for size in reversed(sizes)]
-    levels = [level for level in levels if level.allowed.sum() >= 16 and len(level.targets)]
-    if not levels:
-        return smooth.astype(np.float32)
-    source = _random_sources(levels[0], rng)
-    image = levels[0].image
-    for number, level in enumerate(levels):
-        if number:
-            source, image = _carry_over(levels[number - 1], source, image, level, rng)
-        for _ in range(ROUNDS):
-            source = _search(level, image, source, rng)
-            image = _vote(level, image, source)
-    return _copy_at_full_size(rgb, smooth, hole, levels[-1], source)
-
-
-def _level(rgb: np.ndarray, smooth: np.ndarray, hole: np.ndarray, scale: float) -> _Level:
-    size = (max(round(rgb.shape[1] * scale), 2), max(round(rgb.shape[0] * scale), 2))
-    small_hole = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.001
-    image = cv2.resize(smooth, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    side = 2 * PATCH + 1
-    forbidden = cv2.dilate(small_hole.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    forbidden[:PATCH], forbidden[-PATCH:], forbidden[:, :PATCH], forbidden[:, -PATCH:] = True, True, True, True
-    depth = cv2.distanceTransform(small_hole.astype(np.uint8), cv2.DIST_L2, 5)
-    reaching = cv2.dilate(small_hole.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    targets = np.argwhere(reaching & (depth <= BAND * max(size) + PATCH))
-    return _Level(image, small_hole, targets, ~forbidden, np.maximum(FADE**depth, 0.02).astype(np.float32))
-
-
-def _random_sources(level: _Level, rng: np.random.Generator) -> np.ndarray:
-    """A source (y, x) for every target: allowed places, the nearest few more likely."""
-    places = np.argwhere(level.allowed)
-    return places[rng.integers(0, len(places), len(level.targets))]
-
-
-def _carry_over(
-    coarse: _Level, source: np.ndarray, image: np.ndarray, fine: _Level, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sources and image of the next finer size from those of the coarser one."""
-    ratio = np.array(fine.hole.shape) / coarse.hole.shape
-    offset = np.zeros((*coarse.hole.shape, 2))
-    known = np.zeros(coarse.hole.shape, bool)
-    offset[tuple(coarse.targets.T)], known[tuple(coarse.targets.T)] = source - coarse.targets, True
-    at = np.minimum((fine.targets / ratio).astype(int), np.array(coarse.hole.shape) - 1)
-    guess = np.round(fine.targets + offset[tuple(at.T)] * ratio).astype(int)
-    guess = np.clip(guess, 0, np.array(fine.hole.shape) - 1)
-    usable = known[tuple(at.T)] & fine.allowed[tuple(guess.T)]
-    guess = np.where(usable[:, None], guess, _random_sources(fine, rng))
-    up = cv2.resize(image, fine.hole.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return guess, np.where(fine.hole[..., None], up, fine.image).astype(np.float32)
-
-
-def _search(level: _Level, image: np.ndarray, source: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Better sources: those of neighbours shifted along, and random places ever nearer to the current one."""
-    patches = _Patches(image)
-    wanted = patches.at(level.targets)
-    trust = _Patches(np.repeat(level.trust[..., None], 3, axis=2)).at(level.targets)[..., 0]
-    trust /= trust.sum(axis=1, keepdims=True)
-    shape = np.array(level.hole.shape)
-    best, cost = source, patches.cost(wanted, trust, source, level.targets)
-    index = np.full(level.hole.shape, -1)
-    index[tuple(level.targets.T)] = np.arange(len(level.targets))
-
-    def consider(candidate: np.ndarray, valid: np.ndarray) -> None:
-        nonlocal best, cost
-        candidate = np.clip(candidate, 0, shape - 1)
-        rows = np.flatnonzero(valid & level.allowed[tuple(candidate.T)] & (candidate != best).any(axis=1))
-        if len(rows):
-            new = patches.cost(wanted[rows], trust[rows], candidate[rows], level.targets[rows])
-            better = rows[new < cost[rows]]
-            cost[better] = new[new < cost[rows]]
-            best = best.copy()
-            best[better] = candidate[better]
-
-    for step in range(SEARCHES):
-        jump = (8, 4, 2, 1)[step % 4]
-        for shift in ((0, jump), (0, -jump), (jump, 0), (-jump, 0)):
-            neighbour = level.targets + shift
-            inside = ((neighbour >= 0) & (neighbour < shape)).all(axis=1)
-            which = np.where(inside, index[tuple(np.clip(neighbour, 0, shape - 1).T)], -1)
-            consider(best[which] - shift, which >= 0)
-        reach = max(shape) * 0.5 ** (step * 2)
-        consider(np.round(best + rng.uniform(-reach, reach, best.shape)).astype(int), np.ones(len(best), bool))
-    return best
-
-
-class _Patches:
-    """All 7x7 patches of an image as rows, gathered by their centre."""
-
-    def __init__(self, image: np.ndarray) -> None:
-        self._padded = cv2.copyMakeBorder(image, PATCH, PATCH, PATCH, PATCH, cv2.BORDER_REFLECT_101)
-        self._flat = self._padded.reshape(-1, 3)
-        dy, dx = np.mgrid[0 : 2 * PATCH + 1, 0 : 2 * PATCH + 1]
-        self._steps = (dy * self._padded.shape[1] + dx).ravel()
-        self._shape = image.shape[:2]
-
-    def at(self, centres: np.ndarray) -> np.ndarray:
-        """[N, 49, 3]"""
-        corner = centres[:, 0] * self._padded.shape[1] + centres[:, 1]
-        return self._flat[corner[:, None] + self._steps]
-
-    def cost(self, wanted: np.ndarray, trust: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-        """Mean squared difference [N] weighted by trust, and a little for distance: what is near continues best."""
-        difference = self.at(source) - wanted
-        away = np.abs(source - target).sum(axis=1) / max(self._shape)
-        return np.einsum("npc,npc,np->n", difference, difference, trust) + NEARNESS * away
-
-
-def _vote(level: _Level, image: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Each pixel of the hole becomes the mean of what the overlapping patches say, by the trust at their centre."""
-    total = np.zeros((*level.hole.shape, 3), np.float32)
-    count = np.zeros(level.hole.shape, np.float32)
-    limit = np.array(level.hole.shape) - 1
-    trust = level.trust[tuple(level.targets.T)]
-    for dy in range(-PATCH, PATCH + 1):
-        for dx in range(-PATCH, PATCH + 1):
-            to = level.targets + (dy, dx)
-            inside = ((to >= 0) & (to <= limit)).all(axis=1)
-            said = level.image[tuple((source[inside] + (dy, dx)).T)]
-            weight = trust[inside]
-            total[tuple(to[inside].T)] += said * weight[:, None]  # one target per place and shift: no double writes
-            count[tuple(to[inside].T)] += weight
-    mean = total / np.maximum(count, 1e-6)[..., None]
-    return np.where((level.hole & (count > 0))[..., None], mean, image).astype(np.float32)
-
-
-def _copy_at_full_size(
-    rgb: np.ndarray, smooth: np.ndarray, hole: np.ndarray, level: _Level, source: np.ndarray
-) -> np.ndarray:
-    """Follow the found sources in the full picture, averaging the four nearest offsets (overlapping, so that no
-    edges of cells show); float32 [H, W, 3]."""
-    height, width = hole.shape
-    ratio = np.array([height, width]) / level.hole.shape
-    offset = np.zeros((*level.hole.shape, 2))
-    known = np.zeros(level.hole.shape, np.float32)
-    offset[tuple(level.targets.T)], known[tuple(level.targets.T)] = (source - level.targets) * ratio, 1
-    depth = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
+def _at_full_size(rgb: np.ndarray, hole: np.ndarray, patchwork: Patchwork) -> np.ndarray:
+    """The patchwork enlarged, and on it the detail of the places that its parts came from; float32 [H, W, 3]."""
+    size, small = np.array(hole.shape), np.array(patchwork.image.shape[:2])
+    photo = push_pull(rgb.astype(np.float32), (~hole).astype(np.float32))
+    reduced = cv2.resize(photo, small[::-1].tolist(), interpolation=cv2.INTER_AREA)
+    detail = photo - cv2.resize(reduced, size[::-1].tolist(), interpolation=cv2.INTER_CUBIC)
     rim = _grown(hole, 2) & ~hole
-    places = np.argwhere((hole & (depth <= BAND * max(height, width))) | rim)
-    at = (places + 0.5) / ratio - 0.5
-    low = np.floor(at).astype(int)
-    total, weight = np.zeros((len(places), 3)), np.zeros(len(places))
-    for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        cell = np.clip(low + corner, 0, np.array(level.hole.shape) - 1)
-        share = np.prod(1 - np.abs(at - (low + corner)), axis=1) * known[tuple(cell.T)]
-        origin = np.clip(np.round(places + offset[tuple(cell.T)]).astype(int), 0, [height - 1, width - 1])
-        share = np.where(hole[tuple(origin.T)], 0, share)
-        total += share[:, None] * rgb[tuple(origin.T)]
-        weight += share
-    result = smooth.astype(np.float32)
-    good = weight > 1e-3
-    result[tuple(places[good].T)] = (total[good] / weight[good, None]).astype(np.float32)
-    return result + _seam_correction(rgb, result, rim)
+    places = np.argwhere(hole | rim)
+    cell = np.minimum(((places + 0.5) * small / size).astype(int), small - 1)
+    shift = np.round(patchwork.offset[tuple(cell.T)] * size / small).astype(int)
+    origin = tuple(np.clip(places + shift, 0, size - 1).T)
+    copied: np.ndarray = cv2.resize(patchwork.image, size[::-1].tolist(), interpolation=cv2.INTER_CUBIC)
+    copied[tuple(places.T)] += np.where(hole[origin][:, None], 0, detail[origin])
+    return copied + _seam_correction(rgb, copied, rim)
 
 
 def _seam_correction(rgb: np.ndarray, copied: np.ndarray, rim: np.ndarray) -> np.ndarray:
@@ -244,6 +106,5 @@ def _seam_correction(rgb: np.ndarray, copied: np.ndarray, rim: np.ndarray) -> np
     return push_pull(difference * seam[..., None], seam.astype(np.float32))
 
 
-def _grown(mask: np.ndarray, radius: int) -> np.ndarray:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
+def _grown(mask: np.ndarray, radius: float) -> np.ndarray:
+    return cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) <= radius
