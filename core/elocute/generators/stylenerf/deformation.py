@@ -1,4 +1,4 @@
-"""Bending the field with the head's mesh: a sample moves as the mesh vertex nearest to it (NeRFFaceSpeech, sec. 3.3)."""
+"""Bending the field with the head's mesh: a sample moves as the vertex nearest to it (NeRFFaceSpeech, sec. 3.3)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The upsampling's last step in the fast version: quarters of coarse pixels to the filtered, activated fine picture.
 
-Everything here is channels-last, and the gain of the activation is already in the weights.
+Pictures are [H, W, C], and the gain of the activation is already in the weights.
 """
 
 from __future__ import annotations
@@ -17,27 +17,32 @@ COMPILED = (torch.float32, torch.float64)  # what the CPU kernels compute in
 
 
 def enlarge(quarters: Tensor, near: Tensor, bias: Tensor, rows: slice, clamp: float, blur: bool) -> Tensor:
-    """quarters [H, W, 2, 2, C] + near [H, W, C] -> activated [1, C, 2N, 2W] for the N coarse `rows`, channels-last."""
+    """Activated fine rows [2N, 2W, C] of the N coarse `rows`, from quarters [H, W, 2, 2C] and near [H, W, K].
+
+    The last C channels of `near` are what all quarters of a pixel share.
+    """
     if blur and quarters.device.type == "cpu" and quarters.dtype in COMPILED:
-        out = _Enlarge.apply(quarters.flatten(3), near, bias, rows, clamp)
-        return out.permute(2, 0, 1)[None]
-    height, width, _, _, channels = quarters.shape
-    fine = (quarters + near[:, :, None, None]).permute(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, channels)
-    x = fine.permute(2, 0, 1)[None]
+        return _Enlarge.apply(quarters, near, bias, rows, clamp)
+    height, width, channels = *near.shape[:2], len(bias)
+    shared = near[:, :, None, None, -channels:]
+    fine = (quarters.unflatten(3, (2, channels)) + shared).transpose(1, 2)  # [H, 2, W, 2, C]
+    fine = fine.reshape(2 * height, 2 * width, channels)
     if blur:
-        kernel = low_pass(x.dtype).to(x).expand(channels, 1, 4, 4)
-        x = F.conv2d(F.pad(x, (2, 1, 2, 1)), kernel, groups=channels)
-    x = x[:, :, 2 * rows.start : 2 * rows.stop] + bias[:, None, None]
-    return activate(x, clamp)
+        kernel = low_pass(fine.dtype).to(fine).expand(channels, 1, 4, 4)
+        padded = F.pad(fine.permute(2, 0, 1)[None], (2, 1, 2, 1))
+        fine = F.conv2d(padded, kernel, groups=channels)[0].permute(1, 2, 0)
+    return activate(fine[2 * rows.start : 2 * rows.stop] + bias, clamp)
 
 
 def activate(x: Tensor, clamp: float) -> Tensor:
     """Leaky ReLU and clamp, in place: nothing else may need `x`."""
-    return _Activate.apply(x, clamp) if x.requires_grad else F.leaky_relu_(x, SLOPE).clamp_(-clamp, clamp)
+    if x.requires_grad:
+        return _Activate.apply(x, clamp)
+    return F.leaky_relu_(x, SLOPE).clamp_(-clamp, clamp)
 
 
 def enlarge_rgb(x: Tensor) -> Tensor:
-    """[1, 3, H, W] -> [1, 3, 2H, 2W]: the filter over zeros between pixels and outside is bilinear over zeros outside."""
+    """[1, 3, H, W] -> [1, 3, 2H, 2W]: the filter over zeros between pixels is bilinear, with zeros outside."""
     return F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
 
 
@@ -46,16 +51,14 @@ class _Enlarge(torch.autograd.Function):
     def forward(ctx: Any, quarters: Tensor, near: Tensor, bias: Tensor, rows: slice, clamp: float) -> Tensor:
         from . import kernels
 
-        height, width, channels = near.shape
-        quarters, near = quarters.contiguous(), near.contiguous()
-        out = near.new_empty(2 * (rows.stop - rows.start), 2 * width, channels)
-        arrays = (t.detach().numpy() for t in (quarters, near, bias.contiguous(), out))
-        kernels.filter_rows(*arrays, rows.start, SLOPE, clamp)
+        out = near.new_empty(2 * (rows.stop - rows.start), 2 * near.shape[1], len(bias))
+        arrays = (t.detach().contiguous().numpy() for t in (quarters, near, bias))
+        kernels.filter_rows(*arrays, out.numpy(), rows.start, SLOPE, clamp)  # type: ignore[call-arg]
         if any(ctx.needs_input_grad):
-            if len(out) != 2 * height:
+            if len(out) != 2 * len(near):
                 raise ValueError("gradients need all rows at once")
             ctx.save_for_backward(out)
-            ctx.clamp = clamp
+            ctx.clamp, ctx.near_channels = clamp, near.shape[2]
         return out
 
     @staticmethod
@@ -65,9 +68,9 @@ class _Enlarge(torch.autograd.Function):
         (out,) = ctx.saved_tensors
         height, width, channels = out.shape[0] // 2, out.shape[1] // 2, out.shape[2]
         quarters = out.new_empty(height, width, 2, 2 * channels)
-        near, bias = out.new_empty(height, width, channels), out.new_empty(height, channels)
+        near, bias = out.new_empty(height, width, ctx.near_channels), out.new_empty(height, channels)
         arrays = (t.detach().numpy() for t in (grad.contiguous(), out, quarters, near, bias))
-        kernels.filter_adjoint(*arrays, SLOPE, ctx.clamp)
+        kernels.filter_adjoint(*arrays, SLOPE, ctx.clamp)  # type: ignore[call-arg]
         return quarters, near, bias.sum(0), None, None
 
 

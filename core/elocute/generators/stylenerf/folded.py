@@ -15,7 +15,7 @@ Gradients pass through folding, so inversion uses it too; then a block runs whol
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,8 +26,6 @@ from .config import Config
 from .enlarge import activate, enlarge, enlarge_rgb
 from .network import GAIN, SLOPE, Block, Nerf, Synthesis
 from .plain import modulated, style_of
-
-HALF_FROM = 128  # blocks of this side and above may compute in half precision
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class FoldedNerf:
         return F.linear(x, *self.density_head), x
 
     def finish(self, summed: Tensor, weight: Tensor) -> Tensor:
-        """Hidden values summed along rays [B, R, hidden] with their weights [B, R, 1] -> rgb and features [B, R, 3 + F]."""
+        """Hidden values summed along rays [B, R, hidden], their weights [B, R, 1] -> rgb, features [B, R, 3 + F]."""
         matrix, bias = self.colour_head
         return F.linear(summed, matrix) + weight * bias
 
@@ -83,63 +81,82 @@ def _with_rgb(nerf: Nerf, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class FoldedBlock:
-    """One 2-D block. Kernels [O, I, k, k]; `inner` are what the adapter's first layer makes of the block's input
-    (pixelshuffle: one; nn_cat: of the pixel itself and of its neighbours), `near` the input's own channels."""
+    """One 2-D block on [H, W, C] pictures. Matrices [O, I], or kernels [O, I, k, k] if the file's are larger than 1x1.
 
-    inner: tuple[Tensor, ...]
-    inner_bias: Tensor
-    near: Tensor
-    outer: Tensor
-    outer_bias: Tensor
+    `source` gives, channels beside each other, what the adapter's first layer makes of the input (pixelshuffle: one
+    part, nn_cat: two, of the pixel itself and of its neighbours) and the input's own O channels; `outer` is the
+    adapter's second layer.
+    """
+
+    source: tuple[Tensor, Tensor]
+    outer: tuple[Tensor, Tensor]
     bias: Tensor
     conv: tuple[Tensor, Tensor]
     rgb: tuple[Tensor, Tensor]
+    parts: int
     clamp: float
     blur: bool
 
     @property
-    def local(self) -> bool:
-        """Whether all kernels are 1x1."""
-        return self.near.shape[-1] == 1
+    def dtype(self) -> torch.dtype:
+        return self.bias.dtype
 
-    def run(self, x: Tensor, strip: int | None = None) -> tuple[Tensor, Tensor]:
-        """x [1, I, H, W] channels-last -> features [1, O, 2H, 2W] and the block's rgb [1, 3, 2H, 2W].
+    def to(self, dtype: torch.dtype) -> FoldedBlock:
+        """The same in another precision. Demodulated weights are small enough for float16."""
+        pairs = {n: tuple(t.to(dtype) for t in getattr(self, n)) for n in ("source", "outer", "conv", "rgb")}
+        return replace(self, bias=self.bias.to(dtype), **pairs)
 
-        strip: coarse rows at once (1x1 kernels only); None is all.
+    def run(self, x: Tensor, strip_mb: float | None = None, last: bool = False) -> tuple[Tensor, Tensor]:
+        """x [H, W, I] -> features [2H, 2W, O] and the block's rgb [2H, 2W, 3].
+
+        strip_mb: about what a strip's arrays take, None is everything at once; last: the features aren't needed.
         """
-        height = x.shape[2]
-        if strip is None or strip >= height or not self.local:
-            return self._rows(x, 0, height)
-        parts = [self._rows(x, first, min(first + strip, height)) for first in range(0, height, strip)]
-        features, rgb = zip(*parts, strict=True)
-        return torch.cat(features, 2), torch.cat(rgb, 2)
+        height, width, channels = *x.shape[:2], len(self.bias)
+        rows = height
+        if strip_mb is not None and self.source[0].ndim == 2:
+            row = 16 * channels * width * x.element_size()  # quarters, fine features before and after conv
+            rows = max(1, int(strip_mb * 2**20 / row))
+        if rows >= height:
+            return self._rows(x, slice(0, height))
+        features = x.new_empty(2 * (rows if last else height), 2 * width, channels)
+        rgb = x.new_empty(2 * height, 2 * width, 3)
+        for first in range(0, height, rows):
+            part = slice(first, min(first + rows, height))
+            fine = slice(2 * part.start, 2 * part.stop)
+            target = features[: fine.stop - fine.start] if last else features[fine]
+            rgb[fine] = self._rows(x, part, target)[1]
+        return features, rgb
 
-    def _rows(self, x: Tensor, first: int, last: int) -> tuple[Tensor, Tensor]:
-        height, reach = x.shape[2], len(self.inner)  # one row for the filter, one more for neighbours
-        start, stop = max(first - reach, 0), min(last + reach, height)
-        part = x[:, :, start:stop]
-        quarters, cut = self._quarters(part, first - start, stop - last, stop - start)
-        near = _last(_convolve(part[:, :, cut.start : cut.stop], self.near))
-        rows = slice(first - start - cut.start, last - start - cut.start)
-        y = enlarge(quarters, near, self.bias, rows, self.clamp, self.blur)
-        y = activate(_convolve(y, *self.conv), self.clamp)
+    def _rows(self, x: Tensor, rows: slice, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        height, reach = len(x), self.parts  # one row for the filter, one more for neighbours
+        start, stop = max(rows.start - reach, 0), min(rows.stop + reach, height)
+        near = _convolve(x[start:stop], *self.source)
+        if self.parts == 1:
+            inner = near[..., : -len(self.bias)].contiguous()
+            quarters = _convolve(F.leaky_relu_(inner, SLOPE), *self.outer).unflatten(2, (2, -1))
+        else:
+            quarters = self._with_neighbours(near)
+        if self.parts > 1:  # the outermost row lacks a neighbour unless the picture ends there
+            cut = slice(int(start > 0), len(near) - int(stop < height))
+            quarters, near, start = quarters[cut], near[cut], start + cut.start
+        own = slice(rows.start - start, rows.stop - start)
+        y = enlarge(quarters, near, self.bias, own, self.clamp, self.blur)
+        if target is None or y.ndim != 3 or self.conv[0].ndim != 2:
+            y = activate(_convolve(y, *self.conv), self.clamp)
+        else:
+            weight, bias = self.conv
+            torch.addmm(bias, y.flatten(0, 1), weight.T, out=target.view(-1, target.shape[2]))
+            y = activate(target, self.clamp)
         return y, _convolve(y, *self.rgb).clamp(-self.clamp, self.clamp)
 
-    def _quarters(self, x: Tensor, before: int, after: int, height: int) -> tuple[Tensor, slice]:
-        """[N, W, 2, 2, C] of the rows of x that are complete, and which those are."""
-        own = _convolve(x, self.inner[0], self.inner_bias)
-        if len(self.inner) == 1:
-            outer = _last(_convolve(F.leaky_relu_(own, SLOPE), self.outer, self.outer_bias))
-            return outer.unflatten(2, (2, 2, -1)), slice(0, height)
-        around = F.pad(_convolve(x, self.inner[1]), (1, 1, 1, 1))
-        left, right = around[:, :, 1:-1, :-2], around[:, :, 1:-1, 2:]
-        up, down = around[:, :, :-2, 1:-1], around[:, :, 2:, 1:-1]
-        quarters = torch.stack([left + up, up + right, left + down, right + down], -1)  # [1, C, H, W, 4]
-        quarters = F.leaky_relu_(quarters + own[..., None], SLOPE)
-        cut = slice(int(before > 1), height - int(after > 1))  # the outermost row lacks a neighbour
-        line = quarters[:, :, cut].permute(0, 2, 3, 4, 1).flatten(2, 3).permute(0, 3, 1, 2)  # [1, C, N, 4 W]
-        outer = _last(_convolve(line, self.outer, self.outer_bias))
-        return outer.unflatten(1, (-1, 2, 2)), cut
+    def _with_neighbours(self, near: Tensor) -> Tensor:
+        """[H, W, 2, 2C]: each quarter's two neighbours count with the pixel itself."""
+        narrow = (near.shape[2] - len(self.bias)) // 2
+        own, around = near[..., :narrow], F.pad(near[..., narrow : 2 * narrow], (0, 0, 1, 1, 1, 1))
+        left, right, up, down = around[1:-1, :-2], around[1:-1, 2:], around[:-2, 1:-1], around[2:, 1:-1]
+        quarters = torch.stack([left + up, up + right, left + down, right + down], 2)  # [H, W, 4, C / 4]
+        quarters = F.leaky_relu_(quarters + own[:, :, None], SLOPE)
+        return F.linear(quarters, *self.outer).unflatten(2, (2, 2)).flatten(3)
 
 
 def fold_block(config: Config, block: Block, ws: Tensor) -> FoldedBlock:
@@ -149,25 +166,24 @@ def fold_block(config: Config, block: Block, ws: Tensor) -> FoldedBlock:
     for layer, w in ((first, ws[0]), (second, ws[1])):
         kernel = modulated(layer, style_of(layer, w[None]))[0]
         kernels.append(kernel if layer.w_avg is None else kernel * layer.w_avg.rsqrt())
-    assert first.adapter is not None
-    narrow, wide = first.adapter
-    scale = GAIN / math.sqrt(narrow.weight.shape[1])
+    narrow, wide = first.adapters()
     channels = len(first.weight)
-    parts = (narrow.weight[..., 0, 0] * scale).split(channels, 1)  # of the pixel; of its neighbours
+    inner = narrow.weight[..., 0, 0] * (GAIN / math.sqrt(narrow.weight.shape[1]))
+    parts = inner.split(channels, 1)  # of the pixel; of its neighbours, whose mean is half their sum
     parts = (parts[0], *(part / 2 for part in parts[1:]))
-    outer = wide.weight * (GAIN / math.sqrt(wide.weight.shape[1]))
+    source = [torch.einsum("nc,cikl->nikl", part, kernels[0]) for part in parts] + [kernels[0] * GAIN]
+    bias = torch.cat([narrow.bias * GAIN, narrow.bias.new_zeros(sum(map(len, source)) - len(narrow.bias))])
+    outer = wide.weight[..., 0, 0] * (GAIN / math.sqrt(wide.weight.shape[1]))
     outer_bias = wide.bias * GAIN
     if len(parts) == 1:  # channels of a quarter beside each other, not quarters of a channel
         outer = outer.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1)
         outer_bias = outer_bias.unflatten(0, (-1, 4)).transpose(0, 1).flatten()
     style = style_of(rgb, ws[2][None]) / math.sqrt(channels)
     return FoldedBlock(
-        inner=tuple(_channels_last(torch.einsum("nc,cikl->nikl", part, kernels[0])) for part in parts),
-        inner_bias=narrow.bias * GAIN, near=_channels_last(kernels[0] * GAIN), outer=_channels_last(outer),
-        outer_bias=outer_bias, bias=first.bias * GAIN,
-        conv=(_channels_last(kernels[1] * GAIN), second.bias * GAIN),
-        rgb=(_channels_last(modulated(rgb, style, demodulate=False)[0]), rgb.bias),
-        clamp=config.clamp, blur=config.blur,
+        source=(_matrix(torch.cat(source)), bias), outer=(outer, outer_bias), bias=first.bias * GAIN,
+        conv=(_matrix(kernels[1] * GAIN), second.bias * GAIN),
+        rgb=(_matrix(modulated(rgb, style, demodulate=False)[0]), rgb.bias),
+        parts=len(parts), clamp=config.clamp, blur=config.blur,
     )  # fmt: skip
 
 
@@ -185,31 +201,28 @@ def upsample(
 ) -> Tensor:
     """Features [1, F, S, S] and rgb [1, 3, S, S] -> picture [1, 3, H, W] after all `blocks`.
 
-    strip_mb: about how much a strip's arrays take; save: gradients compute blocks again instead of keeping them.
+    strip_mb: as in FoldedBlock.run; save: gradients compute blocks again instead of keeping what they need.
     """
-    x = features.contiguous(memory_format=torch.channels_last)
+    x = features[0].permute(1, 2, 0).contiguous()
     for block in blocks:
-        x = x.to(block.near.dtype)
-        strip = None
-        if strip_mb is not None:
-            row = 16 * len(block.near) * x.shape[3] * x.element_size()  # quarters, fine features before and after
-            strip = max(1, int(strip_mb * 2**20 / row))
+        x = x.to(block.dtype)
         if save:
-            x, own = checkpoint(block.run, x, None, use_reentrant=False)
+            x, own = checkpoint(block.run, x, use_reentrant=False)
         else:
-            x, own = block.run(x, strip)
-        rgb = enlarge_rgb(rgb) + own.to(rgb.dtype)
+            x, own = block.run(x, strip_mb, last=block is blocks[-1])
+        rgb = enlarge_rgb(rgb) + own.to(rgb.dtype).permute(2, 0, 1)
     return rgb
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """[H, W, I] -> [H, W, O]. A matrix, where it does, is faster than a 1x1 convolution on strips."""
+    if weight.ndim == 2:
+        return F.linear(x, weight, bias)
+    y = F.conv2d(x.permute(2, 0, 1)[None], weight, bias, padding=weight.shape[-1] // 2)
+    return y[0].permute(1, 2, 0)
 
 
-def _last(x: Tensor) -> Tensor:
-    """[1, C, H, W] channels-last -> [H, W, C], the same memory."""
-    return x[0].permute(1, 2, 0)
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
+def _matrix(kernel: Tensor) -> Tensor:
+    if kernel.shape[-1] == 1:
+        return kernel[..., 0, 0].contiguous()
+    return kernel.contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,14 @@
-"""The generator that callers use: latents to styles, styles and a camera to a picture."""
+"""The generator that callers use: latents to styles, styles and a camera to a picture.
+
+Shapes everywhere: B pictures, ws [B, num_ws, W], camera-to-world matrices [B, 4, 4] (see `camera`), background codes
+[B, Z_bg], R = S * S rays of a feature map of side S (32), pictures [B, 3, H, W] in about -1..1.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -11,14 +16,13 @@ from torch import Tensor, nn
 
 from ...errors import BadInput
 from .config import Config, parse_config
-from . import mixing
-from .folded import *
-from .folded import fold_foreground,fold_background,fold_blocks,upsample
-from .mixing import FeatureMix
+from .folded import FoldedBlock, fold_background, fold_blocks, fold_foreground, upsample
+from .mixing import FeatureMix, mix
 from .network import build
-from .plain import render_plainly
-from .volume import Deform, Positions, Volume, render_volume, render_background
+from .plain import HALF_FROM, render_plainly
+from .volume import Deform, Positions, Volume, render_background, render_volume
 
+STRIP_MB = 16.0  # of a 2-D block's strip: larger leaves the processor's cache, smaller repeats more rows
 PRECISIONS = ("full", "mixed")
 
 
@@ -30,8 +34,137 @@ class Rendering:
     volume: Volume
 
 
+class FoldedGenerator:
+    """A generator made ready for one person: what no frame changes is computed once.
+
+    Changing the generator's arrays afterwards doesn't change it. Built with gradients on, it passes them through.
+    """
+
+    def __init__(self, generator: StyleNerf, ws: Tensor, background: Tensor | None = None) -> None:
+        """ws [1, num_ws, W], background code [1, Z_bg] (None: the mean)."""
+        config = generator.config
+        _check("ws", ws, (1, config.num_ws, config.w_dim))
+        self.config = config
+        self.code = generator.background_code(ws) if background is None else background.to(ws)
+        _check("background", self.code, (1, config.background_code))
+        synthesis = generator.synthesis
+        self.foreground = fold_foreground(config, synthesis.fg_nerf, ws[0])
+        self.behind = fold_background(synthesis.bg_nerf) if synthesis.bg_nerf is not None else None
+        self.blocks = fold_blocks(config, synthesis, ws[0])
+        self._half: tuple[FoldedBlock, ...] | None = None
+        self._backgrounds: dict[bool, tuple[Tensor, Tensor]] = {}
+        self.upsample = upsample
+
+    def render(
+        self,
+        camera: Tensor,
+        *,
+        freeze_background: bool = False,
+        positions: Positions | None = None,
+        deform: Deform | None = None,
+        mix: FeatureMix | None = None,
+        precision: str = "full",
+        size: int | None = None,
+        memory_mb: float | None = None,
+        recompute: bool = False,
+    ) -> Rendering:
+        """The picture from camera [1, 4, 4]. Options as in `StyleNerf.render`."""
+        volume = self.volume(camera, freeze_background=freeze_background, positions=positions, deform=deform)
+        return Rendering(self.picture(volume, mix, precision, size, memory_mb, recompute), volume)
+
+    def volume(
+        self,
+        camera: Tensor,
+        *,
+        freeze_background: bool = False,
+        positions: Positions | None = None,
+        deform: Deform | None = None,
+    ) -> Volume:
+        """The NeRF's feature map alone, a few percent of a picture's cost: what the mouth's mix needs."""
+        pose = camera.to(self.code)
+        _check("camera", pose, (1, 4, 4))
+        return render_volume(
+            self.config, pose, self.foreground, self.background(pose, freeze_background), positions, deform
+        )
+
+    def background(self, pose: Tensor, frozen: bool) -> Tensor | None:
+        """[1, R, 3 + F]; kept for the next frame with the same camera, or any if frozen."""
+        if self.behind is None:
+            return None
+        kept = self._backgrounds.get(frozen)
+        if kept is not None and (frozen or torch.equal(kept[0], pose)):
+            return kept[1]
+        out = render_background(self.config, pose, self.behind, self.code, frozen)
+        if not out.requires_grad:
+            self._backgrounds[frozen] = (pose.clone(), out)
+        return out
+
+    def picture(
+        self,
+        volume: Volume,
+        other: FeatureMix | None = None,
+        precision: str = "full",
+        size: int | None = None,
+        memory_mb: float | None = None,
+        recompute: bool = False,
+    ) -> Tensor:
+        """[1, 3, size, size] from a feature map. A GPU that runs out of memory is asked again for smaller strips."""
+        features = volume.features if other is None else mix(volume.features, other)
+        blocks = self._blocks(precision, size)
+        strip = None if features.device.type == "cuda" and memory_mb is None else STRIP_MB
+        if memory_mb is not None:
+            strip = min(memory_mb / 8, STRIP_MB) if features.device.type == "cpu" else memory_mb / 2
+        if torch.is_grad_enabled() and (features.requires_grad or blocks[0].bias.requires_grad):
+            strip = None
+        while True:
+            try:
+                return self.upsample(blocks, features, volume.rgb, strip, recompute)
+            except torch.cuda.OutOfMemoryError:
+                strip = 256.0 if strip is None else strip / 2
+                if strip < 0.5 or torch.is_grad_enabled():
+                    raise
+                torch.cuda.empty_cache()
+
+    def _blocks(self, precision: str, size: int | None) -> tuple[FoldedBlock, ...]:
+        if precision not in PRECISIONS:
+            raise BadInput("precision_unknown", f"precision {precision!r} is none of {', '.join(PRECISIONS)}.")
+        count = len(self.blocks)
+        if size is not None:
+            if size not in self.config.levels:
+                raise BadInput("size_unknown", f"the generator makes {self.config.levels} pixels, not {size}.")
+            count = self.config.levels.index(size) + 1
+        if precision == "full":
+            return self.blocks[:count]
+        if self._half is None:
+            self._half = tuple(
+                block.to(torch.float16) if side >= HALF_FROM else block
+                for side, block in zip(self.config.levels, self.blocks, strict=True)
+            )
+        return self._half[:count]
+
+    def compile(self) -> None:
+        """Let torch.compile write the 2-D part's kernels. Where it can't, a warning says so and nothing changes."""
+        compiled = torch.compile(upsample)
+
+        def attempt(*arguments: Any) -> Tensor:
+            try:
+                return compiled(*arguments)
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except (RuntimeError, ImportError, OSError) as error:  # no compiler, no Triton, an operation it can't take
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                warnings.warn(f"torch.compile doesn't work here ({reason}); going on without", stacklevel=2)
+                self.upsample = upsample
+                return upsample(*arguments)
+
+        self.upsample = attempt
+
+
 class StyleNerf(nn.Module):
-    """A StyleNeRF generator with the official file's arrays under their official names."""
+    """A StyleNeRF generator with the official file's arrays under their official names.
+
+    `mapping(z, truncation=1, cutoff=None)`: z [B, Z] -> ws [B, num_ws, W].
+    """
 
     def __init__(self, config: Config, state: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -52,35 +185,76 @@ class StyleNerf(nn.Module):
         *,
         freeze_background: bool = False,
         positions: Positions | None = None,
-        deform: Deform | None = None,
+        deform: Deform | Sequence[Deform] | None = None,
         mix: FeatureMix | None = None,
-        half: bool = False,
+        precision: str = "full",
+        size: int | None = None,
+        memory_mb: float | None = None,
+        recompute: bool = False,
+        plain: bool = False,
     ) -> Rendering:
+        """Pictures of ws [B, num_ws, W] from camera [B, 4, 4]; either may be one for all. Differentiable.
+
+        background: codes [B, Z_bg], None for the mean. freeze_background: the background is seen from one fixed
+        camera. positions: sample places [B, R, N] from another rendering. deform: bends points [1, P, 3] before they
+        are looked up, one for all or one for each picture. mix: other features inside a mask, before the 2-D part.
+        precision "mixed": float16 in blocks of side 128 and above, as the official program does. size: stop at a
+        smaller picture (64, 128, ...). memory_mb: bounds the 2-D part's working arrays, when no gradients are wanted.
+        recompute: gradients cost more time and less memory. plain: the slow, clear version.
+
+        For many frames of one person, `FoldedGenerator` does once what this does for each.
+        """
+        batch = max(len(ws), len(camera))
+        code = self.background_code(ws) if background is None else background.to(ws)
+        _check("ws", ws, (len(ws), self.config.num_ws, self.config.w_dim))
+        _check("camera", camera, (len(camera), 4, 4))
         out = []
-        code = self.background_code(ws) if background is None else background
-        f=lambda l,i,w: (l[i] if len(l)>1 else l[0])
-        person = Person(self, ws, code)
-        return person.render(camera, freeze_background=freeze_background, positions=positions, deform=deform, mix=mix)
-    def render_plainly(self, ws, camera, background=None, **kw):
-        code = self.background_code(ws) if background is None else background
-        image, volume = render_plainly(
-            self.config, self.synthesis, ws, camera.to(ws), code.to(ws), **kw
-        )
-        return Rendering(image, volume)
+        for b in range(batch):
+            one = [_pick(t, b) for t in (ws, camera.to(ws), code)]
+            placed = positions and Positions(*(t if t is None else _pick(t, b) for t in _values(positions)))
+            other = mix and replace(
+                mix, features=_pick(mix.features, b), mask=None if mix.mask is None else _pick(mix.mask, b)
+            )
+            bend = deform[b] if isinstance(deform, Sequence) else deform
+            if plain:
+                half = precision == "mixed"
+                picture, volume = render_plainly(
+                    self.config, self.synthesis, *one, freeze_background=freeze_background, positions=placed,
+                    deform=bend, mix=other, half=half,
+                )  # fmt: skip
+                out.append(Rendering(picture, volume))
+            else:
+                out.append(
+                    FoldedGenerator(self, one[0], one[2]).render(
+                        one[1], freeze_background=freeze_background, positions=placed, deform=bend, mix=other,
+                        precision=precision, size=size, memory_mb=memory_mb, recompute=recompute,
+                    )
+                )  # fmt: skip
+        return out[0] if batch == 1 else _stack(out)
 
     def background_code(self, like: Tensor) -> Tensor:
         """The mean background [B, Z_bg] for a batch like `like` [B, ...]."""
         return like.new_zeros(len(like), self.config.background_code)
 
-class Person:
-    def __init__(self, g, ws, code):
-        self.config=g.config; c=g.config
-        self.fg=fold_foreground(c,g.synthesis.fg_nerf,ws[0])
-        self.bg=fold_background(g.synthesis.bg_nerf) if c.background else None
-        self.code=code
-        self.blocks=fold_blocks(c,g.synthesis,ws[0])
-    def render(self,camera,freeze_background=False,positions=None,deform=None,mix=None,strip_mb=None,save=False):
-        bg=render_background(self.config,camera,self.bg,self.code,freeze_background)
-        v=render_volume(self.config,camera,self.fg,bg,positions,deform)
-        x=v.features if mix is None else mixing.mix(v.features,mix)
-        return Rendering(upsample(self.blocks,x,v.rgb,strip_mb,save),v)
+
+def _pick(tensor: Tensor, b: int) -> Tensor:
+    return tensor if len(tensor) == 1 else tensor[b : b + 1]
+
+
+def _values(record: Any) -> list[Any]:
+    return [getattr(record, field.name) for field in fields(record)]
+
+
+def _stack(parts: Sequence[Any]) -> Any:
+    """Records of batches of one as one record."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if first is None:
+        return None
+    return type(first)(*(_stack(values) for values in zip(*(_values(part) for part in parts), strict=True)))
+
+
+def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise BadInput("generator_input_wrong", f"{name} has the shape {list(tensor.shape)}, not {list(shape)}.")

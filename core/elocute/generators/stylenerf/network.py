@@ -23,7 +23,6 @@ class Layer(nn.Module):
     """One layer's arrays. A modulated one has `affine` (style from w); an upsampling one has `adapter`."""
 
     affine: Layer | None
-    adapter: nn.ModuleList | None
     w_avg: Tensor | None
 
     def __init__(self, arrays: _Arrays, name: str) -> None:
@@ -34,6 +33,12 @@ class Layer(nn.Module):
         up = arrays.has(f"{name}.adapter.0.weight")
         self.adapter = nn.ModuleList([Layer(arrays, f"{name}.adapter.{k}") for k in range(2)]) if up else None
         self.register_buffer("w_avg", arrays.take(f"{name}.w_avg") if arrays.has(f"{name}.w_avg") else None)
+
+    def adapters(self) -> tuple[Layer, Layer]:
+        """The two layers of an upsampling layer's adapter."""
+        assert self.adapter is not None
+        first, second = self.adapter
+        return first, second  # type: ignore[return-value]
 
 
 class Nerf(nn.Module):
@@ -66,6 +71,8 @@ class Block(nn.Module):
 class MappingNetwork(nn.Module):
     """z -> one style w for each use: `fc0` ... and the mean face `w_avg` [W]."""
 
+    w_avg: Tensor
+
     def __init__(self, arrays: _Arrays, config: Config) -> None:
         super().__init__()
         for k in range(config.mapping_layers):
@@ -96,6 +103,7 @@ class MappingNetwork(nn.Module):
 class Synthesis(nn.Module):
     """NeRF in front, NeRF behind (or None), 2-D blocks `b64` ... by side."""
 
+    alpha: Tensor
     bg_nerf: Nerf | None
 
     def __init__(self, arrays: _Arrays, config: Config) -> None:
@@ -194,9 +202,9 @@ def _check_shapes(config: Config, mapping: MappingNetwork, synthesis: Synthesis)
         wanted.append((f"b{side}.conv0", block.conv0, (width, source, *kernel)))
         wanted.append((f"b{side}.conv1", block.conv1, (width, width, *kernel)))
         wanted.append((f"b{side}.torgb", block.torgb, (3, width, 1, 1)))
-        adapter = block.conv0.adapter
-        if adapter is None:
+        if block.conv0.adapter is None:
             raise BadInput("generator_arrays_missing", f"the generator has no array synthesis.b{side}.conv0.adapter.")
+        adapter = block.conv0.adapters()
         shuffled = config.upsampling.startswith("pixelshuffle")
         narrow = adapter[0].weight.shape[0]
         wanted.append((f"b{side}.adapter.0", adapter[0], (narrow, width if shuffled else 2 * width, 1, 1)))

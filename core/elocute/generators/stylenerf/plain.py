@@ -114,8 +114,7 @@ def half_safe(layer: Layer, style: Tensor) -> Tensor:
 
 def enlarge(config: Config, layer: Layer, x: Tensor) -> Tensor:
     """Twice the side: the nearest neighbour plus what the adapter adds, then the low-pass filter."""
-    assert layer.adapter is not None
-    first, second = layer.adapter
+    first, second = layer.adapters()
     near = F.interpolate(x, scale_factor=2, mode="nearest")
 
     def adapt(y: Tensor) -> Tensor:
