@@ -57,8 +57,8 @@ ARTICULATORS = (
     Articulator(
         ("jawOpen",),
         {"kk": 0.6, "nn": 0.7, "DD": 0.7, "RR": 0.8, "SS": 1.3, "FF": 1.2, "CH": 1.2},
-        before=0.018,
-        after=0.018,
+        before=0.030,
+        after=0.030,
     ),
     Articulator(
         ("mouthFunnel", "mouthPucker"),
@@ -78,8 +78,8 @@ ARTICULATORS = (
     Articulator(
         ("mouthLowerDown", "mouthUpperUp", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthPress"),
         {"TH": 0.4, "DD": 0.3, "kk": 0.3, "nn": 0.3, "PP": 1.5, "FF": 1.8},
-        before=0.022,
-        after=0.022,
+        before=0.026,
+        after=0.026,
     ),
 )
 
