@@ -48,6 +48,9 @@ class OfficialPerformance:
         ws, code = (torch.from_numpy(arrays[name]).to(device) for name in ("ws", "background"))
         self.field = PersonField(self.networks.generator(tuned or None), ws, code)
         self.reference, self.size = shot.reference, shot.size
+        # The published program's blocks of 128 pixels and more compute in half precision; a CPU would take forever.
+        self._precision = "mixed" if shot.reference and device.startswith("cuda") else "full"
+        self._memory_mb = shot.memory_mb
         own, fov = arrays["camera"][0].astype(float), math.radians(self.field.config.camera.fov)
         self._coefficients = torch.from_numpy(arrays["coefficients"]).to(ws)[None]
         drive = build_official_drive(shot, inputs, self.networks, arrays["coefficients"], placement_of(own, fov))
@@ -75,7 +78,8 @@ class OfficialPerformance:
     @torch.no_grad()
     def frame(self, at: int) -> np.ndarray:
         mouth = FeatureMix(self._mouth(at).features, self._mask(at)) if self._paints else None
-        pixels = to_pixels(self.field.picture(self._volume(at), mouth))[0].cpu().numpy()
+        image = self.field.picture(self._volume(at), mouth, self._precision, memory_mb=self._memory_mb)
+        pixels = to_pixels(image)[0].cpu().numpy()
         if pixels.shape[0] == self.size:
             return pixels
         way = cv2.INTER_AREA if pixels.shape[0] > self.size else cv2.INTER_CUBIC
@@ -84,8 +88,9 @@ class OfficialPerformance:
     # What a frame is made of ------------------------------------------------------------------------------------------
     def _volume(self, at: int) -> Volume:
         """The person with the frame's expression, bent."""
+        camera = self._cameras[at : at + 1]
         return _kept(self._volumes, at, lambda: self.field.volume(
-            self._cameras[at : at + 1], positions=self._positions, deform=self._deform(at)))  # fmt: skip
+            camera, freeze_background=True, positions=self._positions, deform=self._deform(at)))  # fmt: skip
 
     def _mouth(self, at: int) -> Volume:
         """The person whose styles LipaintNet changed, not bent: what the mouth's inside is taken from."""
@@ -94,7 +99,7 @@ class OfficialPerformance:
             styles = mouth_styles(
                 self.networks.mouth, self.field.ws, self._expression(at), self.field.config.first_2d
             )
-            return self.field.volume(self._cameras[at : at + 1], styles, self._positions)
+            return self.field.with_styles(self._cameras[at : at + 1], styles, self._positions)
 
         return _kept(self._mouths, at, render)
 
@@ -111,9 +116,11 @@ class OfficialPerformance:
         def look() -> Tensor:
             assert self.networks.parser is not None
             if self.reference:
-                picture, side = self.field.picture(self._mouth(at)), parsing.SIDE
+                picture = self.field.picture(self._mouth(at), None, self._precision, memory_mb=self._memory_mb)
+                side = parsing.SIDE
             else:
-                picture, side = self.field.picture(self._volume(at), side=MASK_SIDE), MASK_SIDE
+                picture = self.field.picture(self._volume(at), size=self.field.level(MASK_SIDE))
+                side = MASK_SIDE
             classes = parsing.parse(self.networks.parser, picture, side, self.reference)
             return keep_mask(parsing.is_one_of(classes, parsing.MOUTH)).to(picture)
 
@@ -128,7 +135,7 @@ class OfficialPerformance:
         self._rest = torch.cat([rest, self._still])
         self._positions: Positions | None = None
         if self.reference:
-            front = self.field.volume(front_camera(torch.eye(3)[None]).to(self._coefficients))
+            front = self.field.volume(front_camera(torch.eye(3)[None]).to(self.field.ws), freeze_background=True)
             self._positions = front.positions
             points = (front.points, front.points if front.fine_points is None else front.fine_points)
             self._nearest = [nearest_vertices(self._rest, each[0, :, 1:]) for each in points]

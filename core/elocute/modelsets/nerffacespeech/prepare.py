@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ...generators.stylenerf.generator import Rendering, StyleNerf
+    from ...inversion.stylenerf.projection import Pivot
     from .weights import Networks
 
 VERSION = 1  # raise it whenever a fit would come out differently
@@ -70,7 +71,7 @@ def invert_portrait(portrait: str, settings: FitSettings, key: str, folder: Path
     if seed is not None:
         person = random_person(networks, seed, settings.reference)
     else:
-        person = invert_photo(networks, portrait, settings, report, about)
+        person = invert_photo(networks, portrait, settings, report, about, folder / f"{key}.tuning.safetensors")
     report(Progress("fit", 2, STEPS, None, "the front view"))
     with torch.no_grad():
         front = front_view(person)
@@ -97,40 +98,29 @@ def random_person(networks: Networks, seed: int, reference: bool) -> Person:
 
     from ...generators.stylenerf.camera import random_camera
     from ...head.spaces import front_camera
+    from ...inversion.stylenerf.projection import draw_background
 
     generator = networks.generator()
     z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.config.z_dim)).float()
     with torch.no_grad():
         ws = generator.mapping(z.to(networks.device), TRUNCATION)
-    background = drawn_background(generator, 0 if reference else seed).to(ws)
+    background = draw_background(generator, torch.Generator().manual_seed(0 if reference else seed)).to(ws)
     camera = front_camera(torch.eye(3)[None])
     if reference:
         camera = random_camera(generator.config.camera, 1, np.random.RandomState(0), torch.Generator().manual_seed(0))
     return Person(generator, ws, background, camera.to(ws), tuned=False)
 
 
-def drawn_background(generator: StyleNerf, seed: int) -> Tensor:
-    """A background code [1, Z] as StyleNeRF draws it: the second of two draws, after those of two empty codes."""
-    import torch
-
-    draw = torch.Generator().manual_seed(seed)
-    torch.randn(1, generator.config.background_code, generator=draw)
-    return torch.randn(1, generator.config.background_code, generator=draw)
-
-
 def invert_photo(
-    networks: Networks, portrait: str, settings: FitSettings, report: Report, about: dict[str, Any]
+    networks: Networks, portrait: str, settings: FitSettings, report: Report, about: dict[str, Any], checkpoint: Path
 ) -> Person:
     """The person of a photo, by pivotal tuning from the pose that Deep3DFaceRecon reads in it."""
     import torch
 
     from ...generators.stylenerf.camera import head_camera
     from ...head.basel import ANGLES, rotations
-    from ...inversion.pti import Schedule, invert, published
     from ...portrait.aligned import aligned_portrait, whole_portrait
-    from .field import render_person
     from .guide import coefficients_of
-    from .weights import distances
 
     generator = networks.generator()
     side = generator.config.resolution
@@ -144,23 +134,52 @@ def invert_photo(
     angles = torch.from_numpy(seen[0][None, ANGLES])
     camera = head_camera(rotations(angles)).float().to(networks.device)
     about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
-    schedule = Schedule()
-    if settings.fit_steps is not None:
-        schedule = Schedule(*settings.fit_steps)
-    target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float() / 127.5 - 1
-    measures, stated = distances(networks.device)
-    about["notes"] += stated
+    target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
+    pivot = find_pivot(networks, generator, target, camera, settings, report, about)
+    tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, checkpoint)
+    return Person(generator, pivot.ws(generator), pivot.background, camera, tuned=True)
 
-    def say(stage: str, step: int, steps: int, loss: float) -> None:
-        report(Progress("fit", 1, STEPS, None, f"{stage}, step {step} of {steps}: {loss:.4f}"))
 
-    inverted = invert(
-        generator, target, camera, render_person, measures, published(schedule) if settings.reference else schedule,
-        drawn_background(generator, 0).to(networks.device), say,
-    )  # fmt: skip
-    about["losses"] = {name: round(value, 5) for name, value in inverted.losses.items()}
-    about["steps"] = list(inverted.steps)
-    return Person(inverted.generator, inverted.ws, inverted.background, camera, tuned=True)
+def find_pivot(
+    networks: Networks, generator: StyleNerf, target: Tensor, camera: Tensor, settings: FitSettings, report: Report,
+    about: dict[str, Any],
+) -> Pivot:  # fmt: skip
+    """The style and background closest to `target` [1, 3, H, W], 0..255."""
+    from ...inversion.stylenerf.projection import REFERENCE_PROJECTION, ProjectionSettings, project
+    from .weights import perceptual
+
+    plan = REFERENCE_PROJECTION if settings.reference else ProjectionSettings()
+    if settings.fit_steps:
+        plan = replace(plan, steps=settings.fit_steps[0])
+    likeness = perceptual("lpips_vgg", networks.device, about["notes"])
+    pivot = None
+    for pivot in project(generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan):
+        done = len(pivot.distances)
+        report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
+    assert pivot is not None  # there is at least one step
+    about["pivot"] = {"steps": plan.steps, "distance": round(pivot.distances[-1], 5), "by": likeness.name}
+    return pivot
+
+
+def tune_generator(
+    networks: Networks, generator: StyleNerf, pivot: Pivot, target: Tensor, camera: Tensor, settings: FitSettings,
+    report: Report, about: dict[str, Any], checkpoint: Path,
+) -> None:  # fmt: skip
+    """The generator itself, in place, towards `target` [1, 3, H, W], -1..1. Goes on where an interrupted fit was."""
+    from ...inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, tune
+    from .weights import perceptual
+
+    plan = REFERENCE_TUNING if settings.reference else TuningSettings()
+    if settings.fit_steps:
+        plan = replace(plan, steps=settings.fit_steps[1])
+    likeness = perceptual("lpips_alex", networks.device, about["notes"])
+    generator.requires_grad_(True)
+    for step in tune(generator, pivot, target, camera, likeness, plan, checkpoint):
+        report(Progress("fit", 1, STEPS, None, f"tuning {step.number + 1} of {plan.steps}: {step.total:.4f}"))
+        about["tuning"] = {"steps": step.number + 1, "squares": round(step.square, 5),
+                           "distance": round(step.perceptual, 5), "by": likeness.name}  # fmt: skip
+    generator.requires_grad_(False)
+    checkpoint.unlink(missing_ok=True)
 
 
 def front_view(person: Person) -> Rendering:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ...generators.stylenerf.generator import StyleNerf
     from ...head.basel import BaselFace
     from ...head.conversion import ExpressionConversion
-    from ...inversion.perceptual import Distance
+    from ...inversion.stylenerf.perceptual import Perceptual
     from ...portrait.deep3d import Deep3DNet
     from ...portrait.parsing import BiSeNet
     from ...speech.audio2exp import Audio2Exp
@@ -79,17 +79,15 @@ class Networks:
         return expression_conversion(self.face, load_head_model())
 
 
-def distances(device: str) -> tuple[tuple[Distance, Distance], list[str]]:
-    """How pictures are compared while the pivot is found and while the generator is tuned; and what to tell."""
-    from ...inversion.perceptual import Lpips, Structure
+def perceptual(role: str, device: str, notes: list[str]) -> Perceptual:
+    """LPIPS with the user's weights for `role`, or a stand-in, which `notes` then name."""
+    from ...inversion.stylenerf.perceptual import Lpips, PyramidDistance
 
-    found, told = [], []
-    for role in ("lpips_vgg", "lpips_alex"):
-        weights = optional(role)
-        found.append(Lpips(to_tensors(weights.arrays()), device) if weights else Structure())
-        if weights is None:
-            told.append(f"{role} was not imported: pictures are compared by structure instead")
-    return (found[0], found[1]), told
+    found = optional(role)
+    if found is not None:
+        return Lpips(to_tensors(found.arrays())).to(device)
+    notes.append(f"{role} was not imported: the fit compares pictures by the {PyramidDistance.name} instead")
+    return PyramidDistance()
 
 
 def optional(role: str) -> Imported | None:
