@@ -58,7 +58,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     from elocute.errors import Cancelled as Stopped
     from elocute.files import check_not_input, check_writable
     from elocute.media import SAMPLE_RATE, load_audio
-    from elocute.speech.performance import perform
+    from elocute.modelsets import model_set
     from elocute.speech.track_io import write_curves
 
     if settings.output.is_dir():
@@ -69,7 +69,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     audio = load_audio(settings.voice)
     frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)
     device = "cpu" if settings.device == "auto" else settings.device  # a minute of speech takes a CPU a second
-    track = perform(audio, settings.fps, frames, settings.seed, settings.blink, device)
+    track = model_set(settings.model_set).curves(audio, settings, frames, device)
     if cancelled():
         raise Stopped
     settings.output.parent.mkdir(parents=True, exist_ok=True)

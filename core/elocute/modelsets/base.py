@@ -12,7 +12,8 @@ from ..drive import Drive, Inputs
 from ..errors import BadInput, EnvironmentProblem
 from ..inversion.avatar import Avatar
 from ..protocol import Message
-from ..settings import FitSettings, Shot, portrait_seed
+from ..settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ..values import ExpressionTrack
 
 Report = Callable[[Message], None]
 
@@ -39,6 +40,9 @@ class ModelSet(Protocol):
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
         """Invert a portrait, or find the avatar that an earlier run made of the same portrait, settings and models."""
+
+    def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        """What a voice (16 kHz) makes any face do, as ARKit curves for a person to edit."""
 
     def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> Performance:
         """Drive the avatar with what the shot names."""

@@ -12,8 +12,8 @@ from ..drive import Drive, Inputs, build_drive
 from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
 from ..protocol import Progress
-from ..settings import FitSettings, Shot, portrait_seed
-from ..values import AS_IN_PORTRAIT
+from ..settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ..values import AS_IN_PORTRAIT, ExpressionTrack
 from ..warm import Latest, file_state
 from .base import Report, check_cache, identity, need
 
@@ -48,6 +48,11 @@ class Embedded:
         if known:
             return replace(known, report={**known.report, "portrait": portrait, "cached": True})
         return _invert(portrait, settings, side, key, report)
+
+    def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        from ..speech.performance import perform
+
+        return perform(audio, settings.fps, frames, settings.seed, settings.blink, device)
 
     def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> EmbeddedPerformance:
         return EmbeddedPerformance(avatar, shot, inputs, device)

@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...drive import Inputs
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
 from ...models.official import imported
-from ...settings import FitSettings, Shot, portrait_seed
+from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ...values import ExpressionTrack
 from ..base import Report, check_cache
 
 if TYPE_CHECKING:
@@ -52,6 +55,13 @@ class NerfFaceSpeech:
         from .prepare import invert_portrait
 
         return invert_portrait(portrait, settings, key, folder, report)
+
+    def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        from .drive import arkit_curves
+
+        for role in ("speech_expression", "face_model"):
+            imported(role)
+        return arkit_curves(audio, settings, frames, device)
 
     def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> OfficialPerformance:
         from .performance import OfficialPerformance

@@ -8,13 +8,26 @@ import numpy as np
 
 from ...drive import Drive, Inputs, head_poses
 from ...head.basel import EXPRESSION
-from ...settings import Shot
+from ...settings import CurvesSettings, Shot
 from ...speech.audio2exp import SCALE, voice_expressions
 from ...speech.track_io import resample
-from ...values import AS_IN_PORTRAIT, BASEL_NAMES, Placements
+from ...values import AS_IN_PORTRAIT, BASEL_NAMES, ExpressionTrack, Placements
 
 if TYPE_CHECKING:
     from .weights import Networks
+
+
+def arkit_curves(audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+    """What SadTalker hears in a voice, as ARKit curves, with the blinks and the gaze that it doesn't know."""
+    from ...speech.motion import eye_curves
+    from .weights import Networks
+
+    networks = Networks(device)
+    rest = np.zeros(EXPRESSION.stop - EXPRESSION.start)
+    said = voice_expressions(networks.speech, audio, rest, settings.fps, frames)
+    track = networks.conversion.basel_to_arkit(said)
+    eyes = eye_curves(frames, settings.fps, settings.seed, settings.blink)
+    return ExpressionTrack(track.names, np.clip(track.values + eyes.values, 0, 1), settings.fps)
 
 
 def build_official_drive(
