@@ -137,6 +137,16 @@ def imported(role: str) -> Imported:
     return Imported(role, weights, read)
 
 
+def imported_if_any(role: str) -> Imported | None:
+    """What was imported for a role, or None when nothing was. Raises EnvironmentProblem("model_hash")."""
+    try:
+        return imported(role)
+    except EnvironmentProblem as error:
+        if error.code != "model_not_imported":
+            raise
+        return None
+
+
 def remedy(entry: Official) -> str:
     """How to fill a role."""
     return f"Get {entry.files} (docs/weights.md) and run `elocute models import FILE`."

@@ -108,6 +108,17 @@ def test_expressions_carry_the_units_of_the_set(second: Path, tmp_path: Path) ->
     assert performance.drive.names == BASEL_NAMES and performance.drive.expression.shape == (FRAMES, 64)
 
 
+def test_a_voice_becomes_curves_that_any_set_takes(second: Path, tmp_path: Path) -> None:
+    from elocute import jobs
+    from elocute.settings import CurvesSettings
+    from elocute.speech.track_io import read_curves
+
+    settings = CurvesSettings(second, tmp_path / "c.json", Fraction(FRAMES), model_set="nerffacespeech")
+    jobs.curves(settings, lambda message: None, lambda: False)
+    track = read_curves(tmp_path / "c.json")
+    assert track.values.shape == (FRAMES, 52) and 0 <= track.values.min() <= track.values.max() <= 1
+
+
 def test_a_photo_is_inverted_once(second: Path, tmp_path: Path) -> None:
     job = shot(tmp_path / "f", portrait=str(PORTRAIT), voice=second, frames=(1, 2), fit_steps=(2, 2))
     speak(job)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_key, store
-from ...models.official import imported
+from ...models.official import imported, imported_if_any
 from ...protocol import Progress
 from ...settings import FitSettings, portrait_seed
 from ..base import Report, identity
@@ -31,13 +31,11 @@ TUNED = "generator."  # prefix of a person's own generator in the avatar's file
 
 def key_of(portrait: str, settings: FitSettings) -> str:
     """The avatar's key: the portrait, every model that has a part in the fit, and how it is done."""
-    from .weights import optional
-
     hashes = {"set": f"nerffacespeech {VERSION}", "how": f"{settings.reference} {settings.fit_steps}"}
     for role in ("generator", "face_model"):
         imported(role)
     for role in FIT_ROLES:
-        found = optional(role)
+        found = imported_if_any(role)
         hashes[role] = found.sha256 if found else ""
     return avatar_key(identity(portrait), hashes, 0)
 
@@ -207,11 +205,9 @@ def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[st
     from ...head.basel_fit import fit_basel
     from ...portrait.deep3d import crop_whole, read_coefficients
     from ...portrait.landmarks68 import find_68
-    from .weights import optional
-
     picture = picture_of(image)
     crop = crop_whole(picture)
-    start = read_coefficients(networks.regressor, crop) if optional("face_regressor") else None
+    start = read_coefficients(networks.regressor, crop) if imported_if_any("face_regressor") else None
     seen = crop.image if reference else picture
     try:
         landmarks = find_68(seen, "the generator's front view", networks.device) * (SIDE / seen.shape[0])

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import EnvironmentProblem
 from ...models import load_generator
-from ...models.official import Imported, imported
+from ...models.official import imported, imported_if_any
 
 if TYPE_CHECKING:
     from ...generators.lipaint import LipaintNet
@@ -59,7 +58,7 @@ class Networks:
         """None when it was never imported: mouths are then what the field shows."""
         from ...generators.lipaint import load_lipaint
 
-        found = optional("mouth")
+        found = imported_if_any("mouth")
         return load_lipaint(to_tensors(found.arrays()), self.device) if found else None
 
     @cached_property
@@ -67,7 +66,7 @@ class Networks:
         """None when it was never imported: nothing is then known of mouth and shoulders."""
         from ...portrait.parsing import load_bisenet
 
-        found = optional("segmentation")
+        found = imported_if_any("segmentation")
         return load_bisenet(to_tensors(found.arrays()), self.device) if found else None
 
     @cached_property
@@ -83,21 +82,11 @@ def perceptual(role: str, device: str, notes: list[str]) -> Perceptual:
     """LPIPS with the user's weights for `role`, or a stand-in, which `notes` then name."""
     from ...inversion.stylenerf.perceptual import Lpips, PyramidDistance
 
-    found = optional(role)
+    found = imported_if_any(role)
     if found is not None:
         return Lpips(to_tensors(found.arrays())).to(device)
     notes.append(f"{role} was not imported: the fit compares pictures by the {PyramidDistance.name} instead")
     return PyramidDistance()
-
-
-def optional(role: str) -> Imported | None:
-    """What was imported for a role, or None when nothing was. Raises EnvironmentProblem model_hash."""
-    try:
-        return imported(role)
-    except EnvironmentProblem as error:
-        if error.code != "model_not_imported":
-            raise
-        return None
 
 
 def to_tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
