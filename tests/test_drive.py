@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, build_drive, frame_count
+from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, Inputs, build_drive, frame_count
+from elocute.driving.follow import Followed
 from elocute.errors import BadInput
 from elocute.models.store import verify
 from elocute.settings import Shot
+from elocute.speech.track_io import read_curves
 from elocute.values import ARKIT_NAMES
 
 VOICE = Path(__file__).resolve().parents[1] / "examples" / "voice.wav"
@@ -237,3 +239,41 @@ def test_a_bad_pose_file_is_said_the_same_way_with_and_without_curves(
         with pytest.raises(BadInput) as problem:
             build_drive(shot(tmp_path, poses=path, **more), own, "cpu")
         assert problem.value.code == code, more
+
+
+def followed(frames: int, **named: float) -> Followed:
+    """A video whose face shows some units all the time and whose head stays."""
+    expression = np.zeros((frames, 52), np.float32)
+    for name, value in named.items():
+        expression[:, ARKIT_NAMES.index(name)] = value
+    return Followed(np.tile(np.eye(3), (frames, 1, 1)), np.tile([0, 0, -2.0], (frames, 1)), expression, Fraction(25))
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.0, 0.0), (1.0, 0.0, 0.5), (0.25, 1.0, 1.0)])
+def test_video_and_curves_mix_by_region(tmp_path: Path, shares: tuple[float, float, float]) -> None:
+    file = curves_file(
+        tmp_path / "c.json", jawOpen=[0.2] * 4, eyeSquintLeft=[0.4] * 4, browInnerUp=[0.6] * 4, eyeBlinkLeft=[0.1] * 4
+    )
+    mouth, eyes, brows = shares
+    made = shot(tmp_path, curves=file, drive="v.mp4", drive_mouth=mouth, drive_eyes=eyes, drive_brows=brows)
+    video = followed(4, jawOpen=0.8, eyeSquintLeft=0.9, browInnerUp=0.1)
+    inputs = Inputs(None, read_curves(file), 4, driver=video)
+    got = build_drive(made, np.zeros(52, np.float32), "cpu", inputs).expression
+    for name, said, seen, share in (
+        ("jawOpen", 0.2, 0.8, mouth), ("eyeSquintLeft", 0.4, 0.9, eyes), ("browInnerUp", 0.6, 0.1, brows),
+    ):  # fmt: skip
+        np.testing.assert_allclose(got[:, ARKIT_NAMES.index(name)], said + share * (seen - said), atol=1e-6)
+
+
+def test_lips_follow_the_video_unless_something_else_speaks(tmp_path: Path) -> None:
+    file = curves_file(tmp_path / "c.json", jawOpen=[0.2])
+    assert shot(tmp_path, drive="v.mp4").drive_mouth_share == 1
+    assert shot(tmp_path, drive="v.mp4", voice=VOICE).drive_mouth_share == 0
+    assert shot(tmp_path, drive="v.mp4", curves=file).drive_mouth_share == 0
+    assert shot(tmp_path, drive="v.mp4", voice=VOICE, drive_mouth=0.3).drive_mouth_share == 0.3
+
+
+def test_two_sources_of_poses_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as caught:
+        shot(tmp_path, poses="p.json", poses_from="v.mp4")
+    assert caught.value.code == "shot_two_poses"

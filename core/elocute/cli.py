@@ -60,6 +60,14 @@ def speak(
     size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 512,
     poses: Annotated[Path | None, PathOption(help="Head poses, a JSON file.")] = None,
     curves: Annotated[Path | None, PathOption(help="Edited expression curves instead of the voice's own.")] = None,
+    poses_from: Annotated[Path | None, PathOption(help="A video or a folder of frames whose head to follow.")] = None,
+    drive: Annotated[Path | None, PathOption(help="A video whose head and face to follow; its sound stays.")] = None,
+    poses_fit: Annotated[str, typer.Option(help="If lengths differ: hold, loop (back and forth), stretch.")] = "hold",
+    poses_smooth: Annotated[float, typer.Option(help="Seconds over which a followed head is smoothed.")] = 0.06,
+    poses_move: Annotated[float, typer.Option(help="How much of a followed head's way and size: 0 turns only.")] = 1.0,
+    drive_mouth: Annotated[float | None, typer.Option(help="Share of the video in the mouth, 0 to 1.")] = None,
+    drive_eyes: Annotated[float, typer.Option(help="Share of the video in lids and gaze, 0 to 1.")] = 1.0,
+    drive_brows: Annotated[float, typer.Option(help="Share of the video in brows, cheeks, nose, 0 to 1.")] = 1.0,
     background: Annotated[str, typer.Option(help="keep, transparent or #rrggbb.")] = "keep",
     frames_dir: Annotated[Path | None, PathOption(help="Numbered PNG frames go here.")] = None,
     frames: Annotated[str | None, typer.Option(metavar="A-B", help="Only these frames, counted from 1.")] = None,
@@ -79,6 +87,8 @@ def speak(
     with reporting(as_json) as console:
         shot = Shot(
             portrait=portrait, voice=voice, curves=curves, poses=poses, fps=parse_fps(fps), size=size,
+            poses_from=poses_from, drive=drive, poses_fit=poses_fit, poses_smooth=poses_smooth, poses_move=poses_move,
+            drive_mouth=drive_mouth, drive_eyes=drive_eyes, drive_brows=drive_brows,
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
@@ -103,7 +113,7 @@ def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
         from elocute.files import check_not_input
 
         check_sheet(sheet)
-        check_not_input(sheet, shot.portrait, shot.voice, shot.curves, shot.poses)
+        check_not_input(sheet, shot.portrait, *shot.inputs)
     result = jobs.speak(shot, console, _never)
     if sheet is not None:
         from elocute.evaluate.sheet import sheet_of_frames, sheet_of_video

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +15,10 @@ from .settings import Shot
 from .values import ARKIT_NAMES, AS_IN_PORTRAIT, ExpressionTrack, Placements, PoseTrack, View
 from .warm import Latest, file_state
 
+if TYPE_CHECKING:
+    from .driving.follow import Followed, Tick
+    from .footage import Footage
+
 MOUTH = tuple(
     i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff"))
 )  # what speech decides
@@ -20,10 +26,15 @@ EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBli
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
 KEPT_SMILE = 0.8  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 MAX_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
+REGION = np.array([
+    0 if i in MOUTH else 1 if name.startswith("eye") else 2 for i, name in enumerate(ARKIT_NAMES)
+])  # of each unit: mouth, eyes, the rest  # fmt: skip
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 
 _heard: Latest[np.ndarray] = Latest()
 _said: Latest[ExpressionTrack] = Latest()
+_leader: Latest[Followed] = Latest()
+_driver: Latest[Followed] = Latest()
 
 
 @dataclass(frozen=True)
@@ -43,15 +54,21 @@ class Drive:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A shot's voice (16 kHz), curves and number of frames, read and checked: what can be refused before a fit."""
+    """What drives a shot, read and checked: what can be refused before a fit. The voice (16 kHz) and the file it is
+    in, curves, number of frames, and the heads of `poses_from` and `drive`."""
 
     audio: np.ndarray | None
     curves: ExpressionTrack | None
     frames: int
+    sound: Path | None = None
+    leader: Followed | None = None
+    driver: Followed | None = None
 
 
-def read_inputs(shot: Shot) -> Inputs:
-    """Read the files that drive a shot. Raises BadInput as `load_audio`, `read_curves` and `read_poses` do."""
+def read_inputs(shot: Shot, tick: Tick | None = None) -> Inputs:
+    """Read the files that drive a shot; `tick` hears how far a video is followed. Raises BadInput as `load_audio`,
+    `read_curves`, `read_poses`, `open_footage` and `follow` do."""
+    from .footage import open_footage
     from .media import load_audio
     from .speech.pose_io import read_poses
     from .speech.track_io import read_curves
@@ -59,13 +76,39 @@ def read_inputs(shot: Shot) -> Inputs:
     track = read_curves(shot.curves) if shot.curves else None
     if shot.poses:
         read_poses(shot.poses, shot.fps, 1)
-    voice = shot.voice
-    audio = _heard.get(file_state(voice), lambda: load_audio(voice)) if voice else None
-    seconds = _seconds(shot, audio, track)
+    leading, driving = (open_footage(path) if path else None for path in (shot.poses_from, shot.drive))
+    sound = shot.voice or (shot.drive if shot.drive and _has_sound(shot.drive) else None)
+    audio = _heard.get(file_state(sound), lambda: load_audio(sound)) if sound else None
+    seconds = _seconds(shot, audio, track, driving or leading)
     if seconds > MAX_SECONDS:
         hours = f"{float(seconds / 3600):.1f} hours"
         raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
-    return Inputs(audio, track, frame_count(seconds, shot.fps))
+    leader, driver = (_followed(footage, kept, tick) for footage, kept in ((leading, _leader), (driving, _driver)))
+    return Inputs(audio, track, frame_count(seconds, shot.fps), sound, leader, driver)
+
+
+def _has_sound(path: Path) -> bool:
+    """Whether a video has sound that somebody could hear; a folder hasn't."""
+    from .media import load_audio
+
+    if path.is_dir():
+        return False
+    try:
+        _heard.get(file_state(path), lambda: load_audio(path))
+    except BadInput as error:
+        if error.code in ("audio_no_track", "audio_silent", "audio_too_short", "audio_empty"):
+            return False
+        raise
+    return True
+
+
+def _followed(footage: Footage | None, kept: Latest[Followed], tick: Tick | None) -> Followed | None:
+    from .driving.follow import follow
+
+    if footage is None:
+        return None
+    states = tuple(file_state(path) for path in footage.files or (footage.path,))
+    return kept.get(states, lambda: follow(footage, tick))
 
 
 def frame_count(seconds: float | Fraction, fps: Fraction) -> int:
@@ -97,49 +140,76 @@ def build_drive(
     """All frames of a shot. The face rests as `portrait_expression` [52], what the photo shows, has it; the voice's
     performance is added, or the curves, which take its place. Poses are told against `own`, the portrait's placement
     before its camera. `inputs` when they were read before."""
+    from .driving.retime import at_shot
     from .speech import motion
     from .speech.performance import perform
     from .speech.track_io import resample
 
     inputs = inputs or read_inputs(shot)
     audio, track, frames = inputs.audio, inputs.curves, inputs.frames
+    video = at_shot(inputs.driver, shot.fps, frames, shot.poses_fit, 0) if inputs.driver else None
     if track is not None:
         said = resample(track, shot.fps, frames).values
-    elif audio is not None:
+    elif audio is not None and inputs.sound is not None and (video is None or min(_shares(shot)) < 1):
         how = (shot.fps, frames, shot.seed, shot.blink, device)
-        assert shot.voice is not None
-        said = _said.get((file_state(shot.voice), *how), lambda: perform(audio, *how)).values
+        said = _said.get((file_state(inputs.sound), *how), lambda: perform(audio, *how)).values
     else:
         said = np.zeros((frames, len(ARKIT_NAMES)), np.float32)
     if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live
         said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
+    if video is not None:
+        share = np.array(_shares(shot), np.float32)[REGION]
+        said = said + share * (video.expression - said)
     values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
-    poses, warnings = head_poses(shot, own, audio, frames)
+    poses, warnings = head_poses(shot, own, inputs)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
 
 
-def head_poses(
-    shot: Shot, own: Placements | None, audio: np.ndarray | None, frames: int
-) -> tuple[PoseTrack, list[str]]:
-    """Where the head looks in each frame, from the shot's poses or the voice, and what to tell."""
+def _shares(shot: Shot) -> tuple[float, float, float]:
+    """Of the video in mouth, eyes and the rest, as REGION counts them."""
+    return shot.drive_mouth_share, shot.drive_eyes, shot.drive_brows
+
+
+def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[PoseTrack, list[str]]:
+    """Where the head looks in each frame, from the shot's poses, a video or the voice, and what to tell."""
+    from .driving.retime import at_shot, difference, placements
+    from .spaces import poses_against
     from .speech import motion
     from .speech.pose_io import read_poses
 
-    if shot.poses and not shot.still:
-        return read_poses(shot.poses, shot.fps, frames, own)
-    if audio is not None and not shot.still:
-        return motion.head_motion(audio, shot.fps, frames, shot.seed), []
-    told = [f"still: {shot.poses.name} is not used"] if shot.poses else []
+    frames = inputs.frames
+    heads = ((shot.poses_from, inputs.leader), (shot.drive, inputs.driver))
+    told = []
+    for path, head in heads:
+        if path and head:
+            told += head.warnings(path.name) + difference(head, shot.fps, frames, shot.poses_fit, path.name)
+    if shot.still:
+        unused = [path.name for path in (shot.poses, shot.poses_from) if path]
+        return PoseTrack(*np.zeros((3, frames))), told + [f"still: {name} is not used" for name in unused]
+    if shot.poses:
+        track, more = read_poses(shot.poses, shot.fps, frames, own)
+        return track, told + more
+    for _, head in heads:
+        if head and own:
+            there = at_shot(head, shot.fps, frames, shot.poses_fit, shot.poses_smooth)
+            track, more = poses_against(own, placements(there, own, shot.poses_move))
+            return track, told + more
+    if inputs.audio is not None:
+        return motion.head_motion(inputs.audio, shot.fps, frames, shot.seed), told
     return PoseTrack(*np.zeros((3, frames))), told
 
 
-def _seconds(shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None) -> Fraction:
-    """The voice decides how long a shot is, without one the curves, without any the poses."""
-    if audio is not None:
+def _seconds(
+    shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None, footage: Footage | None
+) -> Fraction:
+    """The voice decides how long a shot is, without one the curves, a pose file, then the followed video."""
+    if audio is not None and shot.voice:
         return Fraction(len(audio), 16000)
     if track is not None:
         return Fraction(len(track.values)) / track.fps
+    if footage is not None and not (shot.poses and not shot.drive):
+        return Fraction(footage.count) / (footage.fps or shot.fps)
     from .speech.pose_io import poses_seconds
 
     assert shot.poses is not None  # a Shot without any drive refuses to exist

@@ -51,7 +51,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     device = _check(shot, models)
     from .drive import read_inputs
 
-    inputs = read_inputs(shot)
+    inputs = read_inputs(shot, _ticking(report, cancelled))
     first, last, clipped = _range(shot, inputs.frames)
     avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
     if cancelled():
@@ -59,7 +59,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     report(Progress("drive", 0, 1, None, "listening to the voice"))
     performance = models.perform(avatar, shot, inputs, device)
     started = time.perf_counter()
-    rendered = _render(shot, performance, range(first, last + 1), report, cancelled)
+    rendered = _render(shot, performance, inputs.sound, range(first, last + 1), report, cancelled)
     seconds = time.perf_counter() - started
     count = last - first + 1
     warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *clipped]
@@ -85,6 +85,17 @@ def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     return {"output": settings.output, **about["counts"], "notes": avatar.report.get("notes", [])}
 
 
+def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, int], None]:
+    """Tells how far a video is followed, and stops there when asked to."""
+
+    def tick(done: int, total: int) -> None:
+        if cancelled():
+            raise Cancelled
+        report(Progress("follow", done, total))
+
+    return tick
+
+
 def _check(shot: Shot, models: ModelSet) -> str:
     """What can be refused before any file is decoded. Returns the device."""
     from .files import check_not_input
@@ -94,9 +105,10 @@ def _check(shot: Shot, models: ModelSet) -> str:
 
     if shot.output:
         check_output(shot.output)
-        check_not_input(shot.output, shot.portrait, shot.voice, shot.curves, shot.poses)
+        check_not_input(shot.output, shot.portrait, *shot.inputs)
     if shot.frames_dir:
         check_frames_folder(shot.frames_dir)
+        check_not_input(shot.frames_dir, *shot.inputs)
     if shot.background == "transparent" and not shot.frames_dir:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
     identity(shot.portrait)
@@ -105,8 +117,9 @@ def _check(shot: Shot, models: ModelSet) -> str:
 
 
 def _render(
-    shot: Shot, performance: Performance, numbers: range, report: Report, cancelled: Callable[[], bool]
-) -> int:
+    shot: Shot, performance: Performance, sound: Path | None, numbers: range, report: Report,
+    cancelled: Callable[[], bool],
+) -> int:  # fmt: skip
     """Frames `numbers` (from 1) to where the shot wants them. Returns how many had to be rendered."""
     from .finishing.frames import FrameWriter
     from .finishing.video import VideoWriter
@@ -117,7 +130,7 @@ def _render(
         video = None
         if shot.output:
             length, offset = len(numbers) / shot.fps, (numbers[0] - 1) / shot.fps
-            writer = VideoWriter(shot.output, (shot.size, shot.size), shot.fps, shot.voice, length, offset)
+            writer = VideoWriter(shot.output, (shot.size, shot.size), shot.fps, sound, length, offset)
             video = stack.enter_context(writer)
         for done, number in enumerate(numbers, 1):
             if cancelled():

@@ -27,6 +27,8 @@ FIT_STEPS = (1, 100_000)
 SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
+POSES_FITS = ("hold", "loop", "stretch")
+SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
 _NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
 _FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,7}/\d{1,7}")  # bounded: Fraction("1e999999999") would never return
@@ -176,6 +178,14 @@ class Shot(_Record):
     voice: Path | None = None  # what is heard, and what moves the face when `curves` is not given
     curves: Path | None = None  # edited expression curves take the place of the voice's own
     poses: Path | None = None  # head poses; without them the head makes small motion that follows the voice
+    poses_from: Path | None = None  # a video or a folder of frames whose head the portrait's follows
+    drive: Path | None = None  # a video whose head and face the portrait's follow; its sound stays if `voice` isn't set
+    poses_fit: str = "hold"  # a video of another length: its last frame is held; "loop" goes back and forth; "stretch"
+    poses_smooth: float = 0.06  # seconds of Gaussian over a followed head: landmarks waver by about a degree
+    poses_move: float = 1.0  # how much of a followed head's way and size is taken over; 0 turns only
+    drive_mouth: float | None = None  # share of the video in the mouth; not set: 1, or 0 with a voice or curves
+    drive_eyes: float = 1.0  # ... in lids and gaze, which a voice knows nothing of
+    drive_brows: float = 1.0  # ... in brows, cheeks and nose
     fps: Fraction = Fraction(25)  # the PAL rate: 24 to 30 all look right, and 25 divides the 100 Hz speech features
     size: int = 512  # what most portraits can fill with real detail, and what a CPU renders in reasonable time
     background: str = "keep"  # the portrait's own; "transparent" writes RGBA frames; "#rrggbb" a plain colour
@@ -194,10 +204,24 @@ class Shot(_Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.voice is None and self.curves is None and self.poses is None:
-            raise BadInput("shot_no_drive", "nothing drives the face. Give a voice, expression curves or poses.")
+        if all(v is None for v in (self.voice, self.curves, self.poses, self.poses_from, self.drive)):
+            raise BadInput("shot_no_drive", "nothing drives the face. Give a voice, curves, poses or a video.")
+        if self.poses is not None and self.poses_from is not None:
+            raise BadInput("shot_two_poses", "poses and poses_from both say where the head looks. Give one of them.")
         if self.output is None and self.frames_dir is None:
             raise BadInput("shot_no_output", "the frames have nowhere to go. Give an output video or a frames folder.")
+
+    @property
+    def inputs(self) -> tuple[Path | None, ...]:
+        """The files and folders that are read, without the portrait."""
+        return self.voice, self.curves, self.poses, self.poses_from, self.drive
+
+    @property
+    def drive_mouth_share(self) -> float:
+        """`drive_mouth`, or what it means when it isn't set."""
+        if self.drive_mouth is not None:
+            return self.drive_mouth
+        return 1.0 if self.voice is None and self.curves is None else 0.0
 
     @property
     def fit(self) -> FitSettings:
@@ -299,6 +323,14 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "voice": _path,
     "curves": _path,
     "poses": _path,
+    "poses_from": _path,
+    "drive": _path,
+    "poses_fit": _pattern(re.compile("|".join(POSES_FITS)), " or ".join(POSES_FITS)),
+    "poses_smooth": _number(*SMOOTHING),
+    "poses_move": _number(0.0, 1.0),
+    "drive_mouth": _number(0.0, 1.0),
+    "drive_eyes": _number(0.0, 1.0),
+    "drive_brows": _number(0.0, 1.0),
     "output": _path,
     "frames_dir": _path,
     "fps": lambda name, value: parse_fps(value),

@@ -89,6 +89,19 @@ def placement_of(camera: Camera) -> Placements:
     return Placements(head_to_camera(camera)[None], np.array([camera.fov_y]), shift)
 
 
+def placements_of_turns(turns: np.ndarray, joints: np.ndarray) -> Placements:
+    """Head-to-camera turns [T, 3, 3] and places [T, 3] of the joint before the camera as placements."""
+    matrices = np.tile(np.eye(4), (len(turns), 1, 1))
+    matrices[:, :3, :3] = turns @ _HEAD_OF_OBJECT
+    matrices[:, :3, 3] = joints
+    return Placements(matrices)
+
+
+def turn_of(placed: Placements) -> np.ndarray:
+    """Head-to-camera turn [3, 3] of the first placement: the inverse of `placements_of_turns`."""
+    return np.asarray(placed.head_to_camera[0, :3, :3] @ _HEAD_OF_OBJECT.T)
+
+
 def poses_against(own: Placements, placed: Placements) -> tuple[PoseTrack, list[str]]:
     """Placements of the head before any camera as poses against the one of `own` (one frame), and what had to be
     clamped, naming the frames, counted from 1."""

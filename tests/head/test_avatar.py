@@ -113,3 +113,14 @@ def test_a_frame_takes_little_time(avatar: AvatarHead, units: Make) -> None:
 def test_pressed_lips_are_together_even_in_a_remnant_of_the_photos_smile(avatar: AvatarHead, units: Make) -> None:
     shape = avatar.vertices(0.35 * avatar.fit.expression + units(jawOpen=0.05, mouthPressBoth=0.35))
     assert widest(avatar, "lips", shape) < 5e-4
+
+
+def test_a_blink_shuts_the_lids_and_leaves_brows_and_cheeks(avatar: AvatarHead, units: Make) -> None:
+    model = avatar.model
+    opened, shut = avatar.vertices(units()), avatar.vertices(units(eyeBlinkBoth=1))
+    assert max(widest(avatar, f"lids_{side}", shut) for side in ("left", "right")) < 5e-4
+    seams = [model.seams[f"lids_{side}"] for side in ("left", "right")]
+    rims = avatar.neutral[np.concatenate([chain for seam in seams for chain in (seam.upper, seam.lower)])]
+    skin = np.flatnonzero(model.vertex_part == model.parts.index("skin"))
+    away = np.linalg.norm(avatar.neutral[skin, None] - rims, axis=2).min(1)
+    assert np.abs(shut - opened)[skin[away > 0.004]].max() < 1e-5  # nor a pair of glasses in front of them

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.settings import parse_fps
+from elocute.footage import probe, read_frames
 from elocute.values import ARKIT_NAMES, Face
-
-if TYPE_CHECKING:
-    import cv2
 
 SHARP_SIDE = 192  # faces are compared at this size, so that a large photo is not sharper than a small video
 IDENTITY_FRAMES, SHEET_FRAMES = 12, 12
@@ -89,44 +84,6 @@ def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | 
     return Observation(
         fps, width, height, np.stack(rows), np.array(blink), np.array(sharp), low, high, pictures, samples
     )
-
-
-def probe(path: Path) -> tuple[Fraction, int]:
-    """Frame rate and number of frames by the container. Raises BadInput video_missing or video_unreadable."""
-    import cv2
-
-    if not path.is_file():
-        raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
-    capture = _open(path)
-    try:
-        fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    finally:
-        capture.release()
-    if not fps > 0 or count < 1:
-        raise BadInput("video_unreadable", f"{path.name} can't be read as a video. Use an .mp4, .mov or .mkv file.")
-    return parse_fps(round(fps, 3)), count
-
-
-def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray]:
-    """Frames as uint8 RGB [H, W, 3]."""
-    import cv2
-
-    capture = _open(path)
-    try:
-        for _ in range(max_frames):
-            ok, frame = capture.read()
-            if not ok:
-                return
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-    finally:
-        capture.release()
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    import cv2
-
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a file is said in our sentence
-    return cv2.VideoCapture(str(path))
 
 
 def sharpness(rgb: np.ndarray, landmarks: np.ndarray) -> float:

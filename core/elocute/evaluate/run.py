@@ -13,9 +13,10 @@ import numpy as np
 
 from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
-from elocute.evaluate.observe import Observation, observe, probe, sharpness
+from elocute.evaluate.observe import Observation, observe, sharpness
 from elocute.evaluate.sheet import check_sheet, encode_sheet
 from elocute.files import check_not_input, check_writable, quiet_stderr, write_whole
+from elocute.footage import probe
 from elocute.media import SAMPLE_RATE, load_audio
 from elocute.protocol import Message, Progress
 from elocute.speech.pose_io import read_poses

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.evaluate.observe import SHEET_FRAMES, probe, read_frames, shrink
+from elocute.evaluate.observe import SHEET_FRAMES, shrink
 from elocute.files import check_writable, write_whole
+from elocute.footage import probe, read_frames
 
 COLUMNS = 4
 SUFFIXES = (".png", ".jpg", ".jpeg")

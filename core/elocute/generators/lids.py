@@ -38,10 +38,8 @@ class Lids:
     grain: np.ndarray
 
 
-def closed_lids(
-    scene: Scene, geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers
-) -> Lids:  # fmt: skip
-    """The upper lids as they look when shut: skin of the socket, lit as the closed lid's curve is, lashes at its rim."""
+def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers) -> Lids:
+    """The upper lids as they look when shut: the socket's skin, lit as the closed lid's curve is, lashes at its rim."""
     shut = scene.fit.expression.copy()
     shut[BLINKS] = 1
     points = to_camera(geometry.motion.head.surface(shut), scene.fit.camera.camera_to_world)

@@ -3,7 +3,7 @@ the model's linear bases, then the fine correction of `refine`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ WEAK_BELIEF = {
     "mouthRollLower": 0.2, "mouthRollUpper": 0.2, "mouthClose": 0.0, "browDownLeft": 0.1, "browDownRight": 0.1,
 }  # fmt: skip
 UNIT_SPREAD, MOUTH_SPREAD = 0.06, 0.12  # of a unit whose score is 0; a high score widens it
-STEPS = 14
+STEPS, NEXT_STEPS = 14, 5
 
 
 @dataclass
@@ -100,27 +100,34 @@ def pose_problem(model: HeadModel, face: Face, size: tuple[int, int]) -> Problem
     normals = (vertex_normals(model.base.astype(float), model.faces)[corners] * weights).sum(1)
     spread = np.full(identities + 52, IDENTITY_SPREAD)
     spread[:identities][[n.startswith("asym") for n in model.identity_names]] = ASYMMETRY_SPREAD
-    mean = np.zeros(identities + 52)
+    problem = Problem(
+        base=(model.base[corners] * weights).sum(1),
+        bases=np.concatenate(bases),
+        normals=normals,
+        seen=np.empty((SKIN_LANDMARKS, 2)),
+        size=size,
+        mean=np.zeros(identities + 52),
+        spread=spread,
+        identities=identities,
+        contour=np.isin(np.arange(SKIN_LANDMARKS), CONTOUR),
+    )
+    return of_face(problem, face, size)
+
+
+def of_face(problem: Problem, face: Face, size: tuple[int, int]) -> Problem:
+    """The same person's problem for another picture: what is seen and what its scores let expect."""
+    identities = problem.identities
+    mean, spread = problem.mean.copy(), problem.spread.copy()
     for k, name in enumerate(ARKIT_NAMES):
         group = next(g for g in BELIEF if name.startswith(g))
         score = float(face.scores[k])
         mean[identities + k] = WEAK_BELIEF.get(name, BELIEF[group]) * score
         looser = MOUTH_SPREAD if group in ("jaw", "mouth") else UNIT_SPREAD
         spread[identities + k] = looser + 0.25 * mean[identities + k]
-    for k, name in enumerate(ARKIT_NAMES):
         if name.startswith("eyeLook") or name in ("tongueOut", "mouthClose"):
             spread[identities + k] = 1e-3  # irises tell the gaze; the landmarks can't tell the other two
-    return Problem(
-        base=(model.base[corners] * weights).sum(1),
-        bases=np.concatenate(bases),
-        normals=normals,
-        seen=np.asarray(face.landmarks[:SKIN_LANDMARKS, :2], float),
-        size=size,
-        mean=mean,
-        spread=spread,
-        identities=identities,
-        contour=np.isin(np.arange(SKIN_LANDMARKS), CONTOUR),
-    )
+    seen = np.asarray(face.landmarks[:SKIN_LANDMARKS, :2], float)
+    return replace(problem, seen=seen, size=size, mean=mean, spread=spread)
 
 
 def first_guess(problem: Problem) -> Estimate:
@@ -171,11 +178,12 @@ def residuals(problem: Problem, estimate: Estimate, free: int) -> tuple[np.ndarr
     return error, np.concatenate(columns, 2)
 
 
-def solve(problem: Problem) -> Estimate:
-    """Pose alone first, then everything, each step a weighted linear least squares with the priors."""
-    estimate = first_guess(problem)
-    for step in range(STEPS):
-        free = 0 if step < 4 else len(problem.mean)
+def solve(problem: Problem, start: Estimate | None = None) -> Estimate:
+    """Pose alone first, then everything, each step a weighted linear least squares with the priors. From a `start`
+    (a video's frame before) few steps are enough, and its focal length is kept."""
+    estimate = start or first_guess(problem)
+    for step in range(NEXT_STEPS if start else STEPS):
+        free = 0 if step < 4 and not start else len(problem.mean)
         error, slope = residuals(problem, estimate, free)
         pixels_per_metre = np.exp(estimate.log_focal) / -estimate.shift[2]
         sigma = NOISE * pixels_per_metre
@@ -191,6 +199,8 @@ def solve(problem: Problem) -> Estimate:
         matrix, target = np.concatenate(rows), np.concatenate(right)
         normal, gradient = matrix.T @ matrix, matrix.T @ target
         normal[np.arange(7), np.arange(7)] += 1e-9 * normal.diagonal()[:7].max()
+        if start:
+            normal[6, 6] *= 1e9
         # distance and focal length are told apart by perspective only, so their ratio leans on the usual distance
         distance = -estimate.shift[2]
         normal[5, 5] += (1 / (DISTANCE_SPREAD * distance)) ** 2

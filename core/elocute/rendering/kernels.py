@@ -99,7 +99,7 @@ def _cubic(t, w):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _mirrored(u, size):  # type: ignore[no-untyped-def]
-    """A place up to a picture's width outside goes on as its mirror image: texture, where a clamp would draw streaks."""
+    """A place up to a picture's width outside goes on as its mirror image: a clamp would draw streaks."""
     end = np.float32(size - 1)
     return min(max(end - abs(end - abs(u)), np.float32(0.0)), end)
 

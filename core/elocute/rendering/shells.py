@@ -7,8 +7,9 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
 * density   sigma = od(u, v) * kernel(q) / L, kernel(q) = 2 sin^2(pi q), od = -log(1 - alpha), alpha from the layer's
   feature plane where the photo saw the point, `solid` elsewhere;
 * colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
-  elsewhere, with the fine grain that the photo has at another, similar place (`grain`). The mouth's inside (CAVITY) is what the photo shows only as far as the mouth has the photo's shape:
-  its share is scaled by `presence`, 1 for the portrait's own mouth.
+  elsewhere, with the fine grain that the photo has at another, similar place (`grain`). The mouth's inside (CAVITY)
+  is what the photo shows only as far as the mouth has the photo's shape: its share is scaled by `presence`, 1 for
+  the portrait's own mouth.
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """

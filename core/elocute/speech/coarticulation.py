@@ -14,9 +14,9 @@ import numpy as np
 from elocute.speech.visemes import FRAME_RATE, VISEMES
 from elocute.values import ARKIT_NAMES
 
-# Target shapes. A name without side stands for both sides. Jaw openings follow how far each sound parts the lips
-# in conversation (open vowels 0.4); "sil" is the neutral face. tongueOut is left alone: at speech openings the blend shape, made
-# for a tongue stuck out, pushes through the lips.
+# Target shapes. A name without side stands for both sides. Jaw openings follow how far each sound parts the lips in
+# conversation (open vowels 0.4); "sil" is the neutral face. tongueOut is left alone: at speech openings the blend
+# shape, made for a tongue stuck out, pushes through the lips.
 TARGETS: dict[str, dict[str, float]] = {
     "sil": {},
     "PP": {"mouthPress": 0.35, "mouthRollLower": 0.16, "mouthRollUpper": 0.16},

@@ -1,0 +1,1 @@
+"""Another person's head and face, followed through a video or a folder of frames."""

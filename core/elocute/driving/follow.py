@@ -1,0 +1,186 @@
+"""Following a face: the head model's pose and expression in every frame of a video or folder.
+
+Identity and lens are the person's and the camera's, so they are found once, on a few early frames, and kept; then each
+frame's turn, place and expression are solved from its landmarks, starting from the frame before (`head.fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from ..errors import BadInput
+from ..footage import Footage
+from ..head.fit import Estimate, Problem, of_face, pose_problem, solve
+from ..head.model import HeadModel, load_head_model
+from ..portrait.face import shared_landmarker
+from ..spaces import JOINT, frame_list
+from ..values import ARKIT_NAMES, Face
+
+Tick = Callable[[int, int], None]  # done, total
+
+EARLY = 40  # readable frames that are looked at for the person's identity ...
+LOOKS = 5  # ... of which so many, evenly spread, are fitted whole
+SURE = 0.9  # of the landmark network's confidence: below, a frame counts as unreadable
+MISFIT = 0.06  # mean distance of landmarks and model over the face's height: more is no face
+FEWEST_PIXELS = 24  # height of a face: below, its landmarks say nothing
+TIGHTER = 0.2  # of the spread that a portrait's expression may have: it wavers less from frame to frame
+EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith("eye"))
+MOUTH = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff")))
+AT_REST = 10  # percentile over the video at which eyes and brows rest: how they look at rest is the person's, not said
+LONGEST_SECONDS = 3610  # as a voice
+
+
+@dataclass(frozen=True)
+class Followed:
+    """turns [T, 3, 3] head to camera (y up, looking along -z); places [T, 3] metres of the head's joint before that
+    camera; expression [T, 52] as curves: eyes and brows against the person's own rest; `fps` None for a folder;
+    `missing` frames that could not be read and hold the last good one, counted from 0, and their `names`."""
+
+    turns: np.ndarray
+    places: np.ndarray
+    expression: np.ndarray
+    fps: Fraction | None
+    missing: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    def warnings(self, what: str) -> list[str]:
+        """What to tell the user about unreadable frames of `what`."""
+        if not self.missing:
+            return []
+        numbers = frame_list([index + 1 for index in self.missing])
+        files = f" ({', '.join(self.names[:4])}{', ...' if len(self.names) > 4 else ''})" if self.names else ""
+        return [f"{what}: no face could be read in {numbers}{files}; the last good one is held"]
+
+
+def follow(footage: Footage, tick: Tick | None = None) -> Followed:
+    """Follow the largest face of the first frame that has one.
+
+    Raises BadInput video_no_face, video_empty or video_too_long; EnvironmentProblem for a missing face model.
+    """
+    if footage.fps is not None and footage.count / footage.fps > LONGEST_SECONDS:
+        raise BadInput("video_too_long", f"{footage.path.name} lasts over 1 hour. Cut it into parts.")
+    model, landmarker = load_head_model(), shared_landmarker()
+    person: _Person | None = None
+    early: list[tuple[Face | None, tuple[int, int]]] = []
+    rows: list[_Row | None] = []
+    face: Face | None = None
+    for index, frame in enumerate(footage.frames()):
+        face = _readable(landmarker.track(frame, face)) if frame is not None else None
+        size = frame.shape[:2] if frame is not None else (0, 0)
+        if person is None:
+            early.append((face, size))
+            if sum(found is not None for found, _ in early) >= EARLY:
+                person, early = _met(model, early, rows), []
+        else:
+            rows.append(person.row(face, size) if face else None)
+        if tick:
+            tick(index + 1, footage.count)
+    if person is None and any(found for found, _ in early):
+        _met(model, early, rows)
+    return _finished(rows, footage, len(early))
+
+
+@dataclass(frozen=True)
+class _Row:
+    turn: np.ndarray
+    place: np.ndarray
+    expression: np.ndarray
+
+
+def _readable(face: Face | None) -> Face | None:
+    if face is None or face.confidence < SURE or face.box[3] - face.box[1] < FEWEST_PIXELS:
+        return None
+    return face
+
+
+def _met(model: HeadModel, early: list[tuple[Face | None, tuple[int, int]]], rows: list[_Row | None]) -> _Person:
+    """The person of the early frames, which are followed into `rows`."""
+    known = [(face, size) for face, size in early if face is not None]
+    chosen = [known[i] for i in sorted({int(i) for i in np.linspace(0, len(known) - 1, LOOKS)})]
+    person = _Person(model, chosen)
+    rows += [person.row(face, size) if face else None for face, size in early]
+    return person
+
+
+class _Person:
+    """Somebody whose identity and camera are known, followed from frame to frame."""
+
+    def __init__(self, model: HeadModel, looks: list[tuple[Face, tuple[int, int]]]) -> None:
+        problems = [pose_problem(model, face, size) for face, size in looks]
+        estimates = [solve(problem) for problem in problems]
+        self.identity = np.mean([e.coefficients[: p.identities] for e, p in zip(estimates, problems, strict=True)], 0)
+        # in picture heights, since a folder's pictures may differ in size
+        lens = [e.log_focal - np.log(size[0]) for e, (_, size) in zip(estimates, looks, strict=True)]
+        self.log_lens = float(np.median(lens))
+        self._problem = self._known(problems[0])
+        self._last: Estimate | None = None
+
+    def row(self, face: Face, size: tuple[int, int]) -> _Row | None:
+        """None when the landmarks don't make this person's face."""
+        problem = of_face(self._problem, face, size)
+        problem = replace(problem, spread=TIGHTER * problem.spread)
+        log_focal = self.log_lens + np.log(size[0])
+        found = None
+        if self._last is not None:
+            found = solve(problem, replace(self._last, log_focal=log_focal))
+        if found is None or _misfit(problem, found) > MISFIT / 2:  # lost, or the first: from the beginning
+            whole = solve(problem)
+            again = solve(problem, _at_focal(whole, log_focal))
+            found = min((e for e in (found, again) if e is not None), key=lambda e: _misfit(problem, e))
+        if _misfit(problem, found) > MISFIT:
+            return None
+        self._last = found
+        expression = found.coefficients.astype(np.float32).copy()
+        expression[list(EYES)] = face.scores[list(EYES)]  # lids and irises: the network sees more than the outline
+        return _Row(found.turn, found.turn @ JOINT + found.shift, expression)
+
+    def _known(self, problem: Problem) -> Problem:
+        """The same landmarks, with the identity in the base and expression alone left to find."""
+        n = problem.identities
+        return replace(
+            problem, base=problem.base + np.tensordot(self.identity, problem.bases[:n], 1), bases=problem.bases[n:],
+            mean=problem.mean[n:], spread=problem.spread[n:], identities=0,
+        )  # fmt: skip
+
+
+def _at_focal(estimate: Estimate, log_focal: float) -> Estimate:
+    """As large in the picture through another lens."""
+    scale = np.exp(log_focal - estimate.log_focal)
+    return replace(estimate, shift=estimate.shift * [1, 1, scale], log_focal=log_focal)
+
+
+def _misfit(problem: Problem, estimate: Estimate) -> float:
+    local = problem.shape(estimate.coefficients) @ estimate.turn.T + estimate.shift
+    xy = np.exp(estimate.log_focal) * local[:, :2] / -local[:, 2:] * [1, -1] + np.array(problem.size[::-1]) / 2
+    inner = ~problem.contour
+    height = np.ptp(problem.seen[:, 1])
+    return float(np.linalg.norm(xy - problem.seen, axis=1)[inner].mean() / max(height, 1e-6))
+
+
+def _finished(rows: list[_Row | None], footage: Footage, faceless: int) -> Followed:
+    """Rows with the last good one held over gaps; before the first, the first."""
+    good = [index for index, row in enumerate(rows) if row is not None]
+    if not good:
+        if not rows and not faceless:
+            raise BadInput("video_empty", f"{footage.path.name} has no frames that can be read. Export it again.")
+        raise BadInput(
+            "video_no_face", f"no face in any frame of {footage.path.name}. Use one that shows a face from the front."
+        )
+    held = np.maximum.accumulate([i if row is not None else -1 for i, row in enumerate(rows)])
+    kept = [row for i in np.where(held < 0, good[0], held) if (row := rows[i]) is not None]
+    missing = tuple(i for i, row in enumerate(rows) if row is None)
+    expression = np.stack([row.expression for row in kept])
+    rests = np.array([i not in MOUTH and not ARKIT_NAMES[i].startswith("eyeLook") for i in range(len(ARKIT_NAMES))])
+    rest = np.percentile(expression[good], AT_REST, axis=0) * rests
+    return Followed(
+        np.stack([row.turn for row in kept]), np.stack([row.place for row in kept]),
+        np.clip(expression - rest, 0, 1).astype(np.float32), footage.fps, missing,
+        tuple(footage.name(i) for i in missing) if footage.files else (),
+    )  # fmt: skip

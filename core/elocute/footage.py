@@ -1,0 +1,114 @@
+"""Pictures in: the frames of a video or of a folder, one after the other, in memory that doesn't grow with them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .errors import BadInput
+from .settings import parse_fps
+
+if TYPE_CHECKING:
+    import cv2
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What a video, or a folder of pictures, says about itself: `fps` None for a folder; `count` as the container
+    states it; `files` of a folder in the order of the numbers in their names."""
+
+    path: Path
+    fps: Fraction | None
+    count: int
+    files: tuple[Path, ...] = ()
+
+    def frames(self) -> Iterator[np.ndarray | None]:
+        """uint8 RGB [H, W, 3] each; None for a picture of a folder that can't be read."""
+        return (_read_picture(file) for file in self.files) if self.files else read_frames(self.path, self.count)
+
+    def name(self, index: int) -> str:
+        """What people call frame `index`, counted from 0."""
+        return self.files[index].name if self.files else str(index + 1)
+
+
+def open_footage(path: Path) -> Footage:
+    """Look at a video or a folder. Raises BadInput video_missing, video_unreadable or frames_empty."""
+    if not path.is_dir():
+        fps, count = probe(path)
+        return Footage(path, fps, count)
+    try:
+        files = sorted((f for f in path.iterdir() if f.suffix.lower() in PICTURES and f.is_file()), key=_natural)
+    except OSError as error:
+        raise BadInput("video_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from None
+    if not files:
+        raise BadInput("frames_empty", f"the folder {path} holds no pictures ({', '.join(PICTURES)}). Name another.")
+    return Footage(path, None, len(files), tuple(files))
+
+
+def _natural(file: Path) -> list[tuple[int, str]]:
+    """frame2 before frame10."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", file.name.lower())]
+
+
+def _read_picture(file: Path) -> np.ndarray | None:
+    import cv2
+
+    from .files import quiet_stderr
+
+    try:
+        data = np.frombuffer(file.read_bytes(), np.uint8)
+        with quiet_stderr():
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    except (OSError, cv2.error):
+        return None
+    if picture is None or picture.shape[0] * picture.shape[1] > MOST_PIXELS:
+        return None
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def probe(path: Path) -> tuple[Fraction, int]:
+    """Frame rate and number of frames by the container. Raises BadInput video_missing or video_unreadable."""
+    import cv2
+
+    if not path.is_file():
+        raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
+    capture = _open(path)
+    try:
+        fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    finally:
+        capture.release()
+    if not fps > 0 or count < 1:
+        raise BadInput("video_unreadable", f"{path.name} can't be read as a video. Use an .mp4, .mov or .mkv file.")
+    return parse_fps(round(fps, 3)), count
+
+
+def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray]:
+    """Frames as uint8 RGB [H, W, 3]."""
+    import cv2
+
+    capture = _open(path)
+    try:
+        for _ in range(max_frames):
+            ok, frame = capture.read()
+            if not ok:
+                return
+            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+    finally:
+        capture.release()
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    import cv2
+
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a file is said in our sentence
+    return cv2.VideoCapture(str(path))

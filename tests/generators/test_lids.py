@@ -1,0 +1,84 @@
+"""Closed lids and hidden hair: what no pixel of the photo shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from elocute.generators.appearance import Appearance, mean_appearance
+from elocute.generators.colouring import hidden_grain
+from elocute.generators.geometry import Geometry, Scene, build_geometry
+from elocute.generators.identity import random_scene
+from elocute.generators.lids import Lids, closed_lids
+from elocute.generators.planes import Layers, split_layers
+from elocute.head.avatar import AvatarHead
+from elocute.head.model import HeadModel, load_head_model
+
+SIDE = 256
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return random_scene(3, SIDE, "cpu")
+
+
+@pytest.fixture(scope="module")
+def model() -> HeadModel:
+    return load_head_model()
+
+
+@pytest.fixture(scope="module")
+def geometry(scene: Scene, model: HeadModel) -> Geometry:
+    return build_geometry(scene, AvatarHead(model, scene.fit), model)
+
+
+@pytest.fixture(scope="module")
+def layers(scene: Scene) -> Layers:
+    return split_layers(scene.photo, scene.matte, scene.background, scene.regions["skin"], scene.landmarks)
+
+
+@pytest.fixture(scope="module")
+def lids(scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers) -> Lids:
+    return closed_lids(scene, geometry, mean_appearance(), model, layers)
+
+
+def test_a_shut_lid_has_the_colour_of_skin_and_dark_lashes_at_its_rim(
+    lids: Lids, scene: Scene, model: HeadModel
+) -> None:
+    rim = np.isin(lids.at, np.concatenate([model.seams[f"lids_{side}"].upper for side in ("left", "right")]))
+    skin = np.median(scene.photo[scene.regions["skin"] > 0.8], axis=0)
+    assert rim.any()
+    assert (lids.fill[rim].mean(0) < 0.5 * skin).all()
+    body = lids.fill[~rim & (lids.weight > 0.9)]
+    assert np.abs(np.median(body, axis=0) / skin - 1).max() < 0.35
+
+
+def test_pores_come_from_the_cheek_and_lashes_have_none(lids: Lids, scene: Scene, model: HeadModel) -> None:
+    rim = np.isin(lids.at, np.concatenate([model.seams[f"lids_{side}"].upper for side in ("left", "right")]))
+    assert (lids.grain[rim, 2] == 0).all() and lids.grain[~rim, 2].max() > 0.5
+    eyes, mouth = scene.landmarks[[33, 263], 1].mean() / SIDE, scene.landmarks[13, 1] / SIDE
+    lid = lids.grain[lids.weight > 0.9]
+    assert ((lid[:, 1] > eyes) & (lid[:, 1] < mouth)).mean() > 0.95
+
+
+def test_light_from_the_side_shades_the_lids(
+    scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, lids: Lids
+) -> None:
+    light = mean_appearance().light.copy()
+    light[3] = 0.5  # brighter for normals to the viewer's right
+    lit = closed_lids(scene, geometry, Appearance(mean_appearance().albedo, light), model, layers)
+    brighter = (lit.fill - lids.fill).mean(1)
+    right = geometry.normal[lids.at, 0]
+    assert np.corrcoef(brighter, right)[0, 1] > 0.3
+
+
+def test_hidden_hair_finds_strands_inside_the_outline(scene: Scene, geometry: Geometry) -> None:
+    grain = hidden_grain(scene, geometry)
+    hair = grain[:, 2] > 0.5
+    assert hair.any()
+    inside = np.clip((grain[hair, :2] * SIDE).astype(int), 0, SIDE - 1)
+    assert (scene.matte[inside[:, 1], inside[:, 0]] > 0.5).mean() > 0.9
+    face = np.flatnonzero((geometry.shown > 0.5) & (geometry.facing > 0.7))
+    face = face[face < len(geometry.motion.rest_head)]
+    moved = np.linalg.norm(grain[face, :2] * SIDE - geometry.uv[face], axis=1)
+    assert np.quantile(moved, 0.95) < 6  # what faces us finds its grain where it is

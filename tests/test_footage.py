@@ -1,0 +1,51 @@
+"""Videos and folders of pictures as frames in order."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from elocute.errors import BadInput
+from elocute.finishing.video import VideoWriter
+from elocute.footage import open_footage
+
+
+def grey(path: Path, value: int) -> None:
+    cv2.imwrite(str(path), np.full((16, 24, 3), value, np.uint8))
+
+
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    for number in (10, 2, 1):
+        grey(tmp_path / f"f{number}.png", number)
+    (tmp_path / "f3.png").write_bytes(b"")
+    (tmp_path / "sub.png").mkdir()
+    (tmp_path / "readme.md").write_text("")
+    footage = open_footage(tmp_path)
+    assert (footage.count, footage.fps) == (4, None)
+    assert [footage.name(i) for i in range(4)] == ["f1.png", "f2.png", "f3.png", "f10.png"]
+    assert [None if f is None else int(f[0, 0, 0]) for f in footage.frames()] == [1, 2, None, 10]
+
+
+def test_a_video_tells_its_rate_exactly(tmp_path: Path) -> None:
+    fps = Fraction(24000, 1001)
+    with VideoWriter(tmp_path / "v.mp4", (32, 32), fps) as writer:
+        for value in (10, 60, 110, 160, 210):
+            writer.write(np.full((32, 32, 3), value, np.uint8))
+    footage = open_footage(tmp_path / "v.mp4")
+    assert (footage.count, footage.fps) == (5, fps)
+    levels = [int(frame.mean()) for frame in footage.frames() if frame is not None]
+    assert np.abs(np.array(levels) - (10, 60, 110, 160, 210)).max() < 6
+
+
+@pytest.mark.parametrize(("name", "code"), [("none.mp4", "video_missing"), ("text.mp4", "video_unreadable"),
+                                            ("empty", "frames_empty")])  # fmt: skip
+def test_what_is_no_footage_is_named(tmp_path: Path, name: str, code: str) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput) as caught:
+        open_footage(tmp_path / name)
+    assert caught.value.code == code
