@@ -51,7 +51,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     device = _check(shot, models)
     from .drive import read_inputs
 
-    inputs = read_inputs(shot, _ticking(report, cancelled))
+    inputs = read_inputs(shot, _ticking(report, cancelled), models.reading(shot, device))
     first, last, clipped = _range(shot, inputs.frames)
     avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
     if cancelled():

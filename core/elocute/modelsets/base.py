@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..drive import Drive, Inputs
+from ..drive import Drive, Inputs, Reading
 from ..errors import BadInput, EnvironmentProblem
 from ..inversion.avatar import Avatar
 from ..protocol import Message
@@ -37,6 +37,9 @@ class ModelSet(Protocol):
 
     def check(self, shot: Shot) -> None:
         """Refuse, before any file is decoded, what this set can't do or lacks the models for."""
+
+    def reading(self, shot: Shot, device: str) -> Reading:
+        """How this set reads curves and videos."""
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
         """Invert a portrait, or find the avatar that an earlier run made of the same portrait, settings and models."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..drive import Drive, Inputs, build_drive
+from ..drive import Drive, Inputs, Reading, build_drive
 from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
 from ..protocol import Progress
@@ -38,6 +38,9 @@ class Embedded:
         _refuse_official(shot)
         if shot.voice and not shot.curves:
             need(SPEECH_ROLES)
+
+    def reading(self, shot: Shot, device: str) -> Reading:
+        return Reading()
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
         _refuse_official(settings)

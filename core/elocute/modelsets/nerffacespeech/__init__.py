@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...drive import Inputs
+from ...drive import Inputs, Reading
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
 from ...models.official import imported
 from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
-from ...values import ExpressionTrack
+from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 from ..base import Report, check_cache
 
 if TYPE_CHECKING:
@@ -34,14 +34,23 @@ class NerfFaceSpeech:
                 "background_kept", "the model set nerffacespeech shows the portrait's own background. Use keep."
             )
         roles = [*ALWAYS]
-        if portrait_seed(shot.portrait) is None:
+        if portrait_seed(shot.portrait) is None or shot.poses_from or shot.drive:
             roles.append("face_regressor")
-        if shot.voice and not shot.curves:
+        if (shot.voice or shot.drive) and not shot.curves and shot.drive_mouth_share < 1:
             roles.append("speech_expression")
         if shot.reference:
             roles += ["mouth", "segmentation"]
         for role in roles:
             imported(role)
+
+    def reading(self, shot: Shot, device: str) -> Reading:
+        from .guide import follow_by_regressor
+
+        return Reading(
+            (ARKIT_NAMES, BASEL_NAMES),
+            lambda footage, tick: follow_by_regressor(device, footage, shot.reference, tick),
+            ("deep3d", shot.reference),
+        )
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
         from .prepare import key_of

@@ -46,10 +46,11 @@ def rotation_of(coefficients: np.ndarray) -> np.ndarray:
     return np.asarray(rotations(torch.from_numpy(coefficients[None, ANGLES]))[0].numpy())
 
 
-def follow_by_regressor(
-    networks: Networks, footage: Footage, reference: bool, tick: Tick | None = None
-) -> Followed:
+def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Tick | None = None) -> Followed:
     """A head followed frame by frame, with Basel expressions. Raises BadInput video_no_face or video_empty."""
+    from .weights import Networks
+
+    networks = Networks(device)
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None] = []
     for index, frame in enumerate(footage.frames()):
         found = None if frame is None else coefficients_of(networks, frame, reference)
