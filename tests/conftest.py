@@ -36,9 +36,10 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
     from elocute import pipeline
     from elocute.inversion import invert as inversion
     from elocute.models.store import verify
+    from elocute.modelsets.embedded import FIT_ROLES
     from elocute.settings import FitSettings
 
-    if not all(verify(role) for role in pipeline.FIT_ROLES):
+    if not all(verify(role) for role in FIT_ROLES):
         pytest.skip("models not fetched: elocute models --fetch")
     seen: list[Any] = []
     whole = inversion.invert

@@ -21,11 +21,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors"}),
     frozenset({"settings", "protocol"}),
     frozenset({"values", "spaces"}),
-    frozenset({"files", "warm", "media", "footage", "models.catalogue", "models.store", "models.weights"}),
+    frozenset({"files", "warm", "media", "footage", "models.catalogue", "models.store", "models.weights"}),  # files
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators", "driving"}),
     frozenset({"inversion", "models"}),  # the package itself hands out generators
     frozenset({"drive", "shooting", "headmesh", "evaluate"}),
+    frozenset({"modelsets"}),
     frozenset({"pipeline"}),
     frozenset({"console", "doctor", "jobs"}),
     frozenset({"worker", "cli"}),

@@ -29,6 +29,7 @@ from elocute import pipeline
 from elocute.cli import app
 from elocute.errors import BadInput
 from elocute.models.store import models_folder, verify
+from elocute.modelsets import embedded
 from elocute.portrait.face import choose_face, detect_faces
 from elocute.portrait.image import load_image
 
@@ -42,7 +43,7 @@ posix = pytest.mark.skipif(os.name == "nt", reason="POSIX files and signals")
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An own, empty cache, a folder to work in, and a fit that must not begin."""
     monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path / "avatars"))
-    monkeypatch.setattr(pipeline, "_invert", lambda *_: pytest.fail("a fit was begun"))
+    monkeypatch.setattr(embedded, "_invert", lambda *_: pytest.fail("a fit was begun"))
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
@@ -276,7 +277,7 @@ def test_a_device_that_is_not_there(place: Path) -> None:
     Path("c.json").write_text('{"fps": 25, "names": ["jawOpen"], "values": [[0], [1]]}')
     command = ("speak", PORTRAIT, "--curves", "c.json", "-o", "o.mp4")
     assert told(*command, "--device", "cuda:99") == (3, "device_missing")
-    assert told(*command, "--model-set", "nerffacespeech") == (3, "model_set_missing")
+    assert told(*command, "--model-set", "nerffacespeech") == (3, "model_not_imported")
 
 
 # --- the process itself ---

@@ -22,6 +22,7 @@ from elocute.errors import BadInput, Cancelled, EnvironmentProblem
 from elocute.finishing.frames import read_png
 from elocute.media import load_audio
 from elocute.models.store import verify
+from elocute.modelsets import embedded
 from elocute.protocol import Frame, Progress
 from elocute.settings import FitSettings, Shot
 
@@ -224,7 +225,7 @@ def inversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def instead(portrait: str, settings: FitSettings, side: int, key: str, *rest: Any) -> None:
         keys.append(key)
 
-    monkeypatch.setattr(pipeline, "_invert", instead)
+    monkeypatch.setattr(embedded, "_invert", instead)
     return keys
 
 
@@ -248,8 +249,8 @@ def test_anything_else_is_inverted(
     pipeline.prepare(str(PORTRAIT), FitSettings(str(PORTRAIT), device="cpu"), lambda message: None, size=1024)
     fit("seed:1")
     fit("seed:2")
-    hashes = pipeline._model_hashes()
-    monkeypatch.setattr(pipeline, "_model_hashes", lambda: hashes | {"face": "0" * 64})
+    hashes = embedded._model_hashes()
+    monkeypatch.setattr(embedded, "_model_hashes", lambda: hashes | {"face": "0" * 64})
     fit(PORTRAIT)
     assert len(set(inversions)) == 5 and example.avatar.key not in inversions
 
@@ -287,7 +288,7 @@ def test_portraits_that_are_none_are_refused(inversions: list[str], tmp_path: Pa
             fit(path)
     with pytest.raises(EnvironmentProblem) as problem:
         fit(PORTRAIT, model_set="nerffacespeech")
-    assert problem.value.code == "model_set_missing" and inversions == []
+    assert problem.value.code == "model_not_imported" and inversions == []
 
 
 def test_a_cached_fit_is_quick_and_needs_no_torch(example: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from elocute import pipeline
+from elocute.modelsets import embedded
 from elocute.settings import Shot
 from elocute.warm import Latest, file_state
 
@@ -52,7 +53,7 @@ def test_a_preview_loads_and_hears_nothing_again(
     from elocute import drive, shooting
     from elocute.generators.headfield import HeadField
 
-    for place in (pipeline._field, pipeline._shooting, drive._heard, drive._said):
+    for place in (embedded._field, embedded._shooting, drive._heard, drive._said):
         monkeypatch.setattr(place, "_held", None)
     file = tmp_path / "c.json"
     file.write_text('{"fps": 25, "names": ["jawOpen"], "values": [[0], [0.4], [0.8]]}')
@@ -68,6 +69,6 @@ def test_a_preview_loads_and_hears_nothing_again(
         for owner, what in ((HeadField, "from_arrays"), (shooting, "Shooting")):
             patch.setattr(owner, what, lambda *a, **k: pytest.fail("made again"))
         warm = run("second", 3)
-    for place in (pipeline._field, pipeline._shooting):
+    for place in (embedded._field, embedded._shooting):
         monkeypatch.setattr(place, "_held", None)
     assert np.array_equal(run("third", 3), warm)

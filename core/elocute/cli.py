@@ -10,7 +10,7 @@ import typer
 
 from elocute import __version__, jobs
 from elocute.console import Console, reporting
-from elocute.errors import EnvironmentProblem
+from elocute.errors import BadInput, EnvironmentProblem
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot, parse_fps, parse_frames
 
 app = typer.Typer(
@@ -31,6 +31,12 @@ ModelSetOption = Annotated[str, typer.Option(help="embedded or nerffacespeech.")
 MemoryOption = Annotated[int, typer.Option(help="Working memory of a chunk of rays, in MB.")]
 FpsOption = Annotated[str, typer.Option(help="Frames per second: 25, 23.976, 24000/1001.")]
 SeedOption = Annotated[int, typer.Option(help="Of blinks, gaze and head motion: the same seed, the same frames.")]
+ReferenceOption = Annotated[
+    bool, typer.Option("--reference", help="nerffacespeech: do what the published programs do, errors included.")
+]
+StepsOption = Annotated[
+    str | None, typer.Option("--fit-steps", metavar="N,M", help="nerffacespeech: steps of pivot and tuning.")
+]
 BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink.")]
 
 
@@ -72,6 +78,8 @@ def speak(
     device: DeviceOption = "auto",
     model_set: ModelSetOption = "embedded",
     memory: MemoryOption = 512,
+    reference: ReferenceOption = False,
+    fit_steps: StepsOption = None,
     sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,7 +91,7 @@ def speak(
             drive_mouth=drive_mouth, drive_eyes=drive_eyes, drive_brows=drive_brows,
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
-            output=output, frames_dir=frames_dir, memory_mb=memory,
+            output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
         )  # fmt: skip
         _speak(shot, console, sheet)
 
@@ -127,11 +135,14 @@ def fit(
     model_set: ModelSetOption = "embedded",
     memory: MemoryOption = 512,
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew although a cached avatar exists.")] = False,
+    reference: ReferenceOption = False,
+    fit_steps: StepsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a portrait once and keep it; prints how well it went."""
     with reporting(as_json) as console:
-        report = jobs.fit(FitSettings(portrait, device, model_set, memory, refit), console, _never)
+        settings = FitSettings(portrait, device, model_set, memory, refit, reference, _steps(fit_steps))
+        report = jobs.fit(settings, console, _never)
         console.result(report, _table(report))
 
 
@@ -169,16 +180,37 @@ def curves(
         console.result(result, f"{result['output']}: {result['frames']} frames of {result['curves']} curves")
 
 
-@app.command()
+models_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(models_app, name="models")
+
+
+@models_app.callback(invoke_without_command=True)
 def models(
+    context: typer.Context,
     fetch: Annotated[bool, typer.Option("--fetch", help="Download what is missing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the model files: role, file, source, licence, SHA-256, and whether they are here."""
+    if context.invoked_subcommand:
+        return
     with reporting(as_json) as console:
         result = jobs.models(fetch, console)
-        text = "\n\n".join(_table(row) for row in result["models"])
+        text = "\n\n".join(_table(row) for row in [*result["models"], *result["official"]])
         console.result(result, text)
+
+
+@models_app.command("import")
+def import_models(
+    files: Annotated[list[Path], PathArgument(metavar="FILE...", help="Official weights, as they were downloaded.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Take over official weights for the model set nerffacespeech; nothing in the files is run."""
+    with reporting(as_json) as console:
+        result = jobs.import_models(files, console)
+        lines = [f"{row['role']}: from {', '.join(row['files'])}" for row in result["imported"]]
+        missing = ", ".join(result["missing"])
+        lines.append(f"still missing: {missing} (docs/weights.md)" if missing else "nerffacespeech has all it needs")
+        console.result(result, "\n".join(lines))
 
 
 @app.command()
@@ -221,6 +253,17 @@ def evaluate(
         job = run.Evaluation(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames)
         result = run.evaluate(job, console)
         console.result(result, _table(result))
+
+
+def _steps(text: str | None) -> tuple[int, int] | None:
+    """"1000,2000" as two numbers. Raises BadInput("fit_steps")."""
+    if text is None:
+        return None
+    try:
+        pivot, tuning = (int(part) for part in text.split(","))
+    except ValueError:
+        raise BadInput("fit_steps", f"--fit-steps wants two numbers, such as 1000,2000, not {text!r}.") from None
+    return pivot, tuning
 
 
 def _table(values: dict[str, Any], indent: str = "") -> str:

@@ -34,7 +34,7 @@ _DISK_MB = 500  # an avatar, and the frames of a minute
 
 def examine() -> dict[str, Any]:
     """Every check as {"name", "ok", "needed", "detail", "fix"}; "ok" overall when nothing needed is missing."""
-    checks = [_python(), *(_library(name) for name in _LIBRARIES), _encoder(), *_models(), _cache()]
+    checks = [_python(), *(_library(name) for name in _LIBRARIES), _encoder(), *_models(), *_official(), _cache()]
     return {
         "ok": all(check["ok"] for check in checks if check["needed"]),
         "version": __version__,
@@ -103,6 +103,24 @@ def _models() -> list[dict[str, Any]]:
         except EnvironmentProblem as error:
             fix = "reinstall Elocute" if model.bundled else "elocute models --fetch"
             checks.append(_check(f"model {model.role}", False, error.message, fix))
+    return checks
+
+
+def _official() -> list[dict[str, Any]]:
+    """The model set nerffacespeech, once somebody has begun to import it: nobody else needs to hear of it."""
+    from elocute.errors import EnvironmentProblem
+    from elocute.models.official import OFFICIAL, imported, official_folder, remedy
+
+    if not any(official_folder().glob("*.json")):
+        fix = "elocute models import FILE, see docs/weights.md"
+        return [_check("model set nerffacespeech", False, "official weights, none imported", fix, needed=False)]
+    checks = []
+    for entry in OFFICIAL:
+        name = f"official {entry.role}"
+        try:
+            checks.append(_check(name, True, str(imported(entry.role).weights), needed=False))
+        except EnvironmentProblem as error:
+            checks.append(_check(name, False, error.message.partition(". ")[0], remedy(entry), needed=False))
     return checks
 
 

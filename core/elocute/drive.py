@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -39,13 +40,14 @@ _driver: Latest[Followed] = Latest()
 
 @dataclass(frozen=True)
 class Drive:
-    """expression [T, 52] absolute ARKit values; poses [T, 3] yaw, pitch, roll in radians added to the portrait's;
-    views: where each frame has the person."""
+    """expression [T, U] absolute values of the units `names`; poses [T, 3] yaw, pitch, roll in radians added to the
+    portrait's; views: where each frame has the person."""
 
     expression: np.ndarray
     poses: np.ndarray
     views: tuple[View, ...]
     warnings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ARKIT_NAMES
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -64,15 +66,26 @@ class Inputs:
     driver: Followed | None = None
 
 
-def read_inputs(shot: Shot, tick: Tick | None = None) -> Inputs:
+@dataclass(frozen=True)
+class Reading:
+    """How a model set reads what drives a shot: the units of curves that it takes, and how it follows a video (by
+    landmarks when nothing is said; `key` names another way)."""
+
+    units: tuple[tuple[str, ...], ...] = (ARKIT_NAMES,)
+    follow: Callable[[Footage, Tick | None], Followed] | None = None
+    key: Hashable = ""
+
+
+def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = None) -> Inputs:
     """Read the files that drive a shot; `tick` hears how far a video is followed. Raises BadInput as `load_audio`,
     `read_curves`, `read_poses`, `open_footage` and `follow` do."""
+    reading = reading or Reading()
     from .footage import open_footage
     from .media import load_audio
     from .speech.pose_io import read_poses
     from .speech.track_io import read_curves
 
-    track = read_curves(shot.curves) if shot.curves else None
+    track = read_curves(shot.curves, reading.units) if shot.curves else None
     if shot.poses:
         read_poses(shot.poses, shot.fps, 1)
     leading, driving = (open_footage(path) if path else None for path in (shot.poses_from, shot.drive))
@@ -82,7 +95,8 @@ def read_inputs(shot: Shot, tick: Tick | None = None) -> Inputs:
     if seconds > MAX_SECONDS:
         hours = f"{float(seconds / 3600):.1f} hours"
         raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
-    leader, driver = (_followed(footage, kept, tick) for footage, kept in ((leading, _leader), (driving, _driver)))
+    leader = _followed(leading, _leader, tick, reading)
+    driver = _followed(driving, _driver, tick, reading)
     return Inputs(audio, track, frame_count(seconds, shot.fps), sound, leader, driver)
 
 
@@ -101,13 +115,15 @@ def _has_sound(path: Path) -> bool:
     return True
 
 
-def _followed(footage: Footage | None, kept: Latest[Followed], tick: Tick | None) -> Followed | None:
+def _followed(
+    footage: Footage | None, kept: Latest[Followed], tick: Tick | None, reading: Reading
+) -> Followed | None:
     from .driving.follow import follow
 
     if footage is None:
         return None
     states = tuple(file_state(path) for path in footage.files or (footage.path,))
-    return kept.get(states, lambda: follow(footage, tick))
+    return kept.get((states, reading.key), lambda: (reading.follow or follow)(footage, tick))
 
 
 def frame_count(seconds: float | Fraction, fps: Fraction) -> int:
@@ -149,7 +165,7 @@ def build_drive(
     video = at_shot(inputs.driver, shot.fps, frames, shot.poses_fit, 0) if inputs.driver else None
     if track is not None:
         said = resample(track, shot.fps, frames).values
-    elif audio is not None and inputs.sound is not None and (video is None or min(_shares(shot)) < 1):
+    elif audio is not None and inputs.sound is not None and (video is None or min(video_shares(shot)) < 1):
         how = (shot.fps, frames, shot.seed, shot.blink, device)
         said = _said.get((file_state(inputs.sound), *how), lambda: perform(audio, *how)).values
     else:
@@ -157,21 +173,21 @@ def build_drive(
     if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live
         said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
     if video is not None:
-        share = np.array(_shares(shot), np.float32)[REGION]
+        share = np.array(video_shares(shot), np.float32)[REGION]
         said = said + share * (video.expression - said)
     values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
-    poses, warnings = _poses(shot, own, inputs)
+    poses, warnings = head_poses(shot, own, inputs)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
 
 
-def _shares(shot: Shot) -> tuple[float, float, float]:
+def video_shares(shot: Shot) -> tuple[float, float, float]:
     """Of the video in mouth, eyes and the rest, as REGION counts them."""
     return shot.drive_mouth_share, shot.drive_eyes, shot.drive_brows
 
 
-def _poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[PoseTrack, list[str]]:
-    """Where the head looks in each frame, and what to tell."""
+def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[PoseTrack, list[str]]:
+    """Where the head looks in each frame, from the shot's poses, a video or the voice, and what to tell."""
     from .driving.retime import at_shot, difference, placements
     from .spaces import poses_against
     from .speech import motion

@@ -58,7 +58,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     from elocute.errors import Cancelled as Stopped
     from elocute.files import check_not_input, check_writable
     from elocute.media import SAMPLE_RATE, load_audio
-    from elocute.speech.performance import perform
+    from elocute.modelsets import model_set
     from elocute.speech.track_io import write_curves
 
     if settings.output.is_dir():
@@ -69,7 +69,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> di
     audio = load_audio(settings.voice)
     frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)
     device = "cpu" if settings.device == "auto" else settings.device  # a minute of speech takes a CPU a second
-    track = perform(audio, settings.fps, frames, settings.seed, settings.blink, device)
+    track = model_set(settings.model_set).curves(audio, settings, frames, device)
     if cancelled():
         raise Stopped
     settings.output.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,43 @@ def models(fetch: bool, report: Report) -> dict[str, Any]:
             "sha256": model.sha256, "present": store.verify(model.role), "needed_by": model.needed_by,
             "carriers": [carrier.requirement for carrier in model.carriers],
         })  # fmt: skip
-    return {"models": rows}
+    return {"models": rows, "official": _official_rows()}
+
+
+def _official_rows() -> list[dict[str, Any]]:
+    """The roles of the model set nerffacespeech and what was imported for them."""
+    from elocute.errors import EnvironmentProblem
+    from elocute.models.official import OFFICIAL, imported, official_folder
+
+    rows = []
+    for entry in OFFICIAL:
+        row: dict[str, Any] = {"role": entry.role, "file": str(official_folder() / f"{entry.role}.safetensors")}
+        row |= {"source": entry.source, "licence": entry.licence}
+        try:
+            found = imported(entry.role)
+            made_of = ", ".join(source["file"] for source in found.note["sources"])
+            row |= {"sha256": found.sha256, "present": True, "imported_from": made_of}
+        except EnvironmentProblem as error:
+            row |= {"sha256": None, "present": False, "imported_from": None, "problem": error.message}
+        rows.append(row | {"needed_by": entry.needed_by, "files": entry.files, "optional": entry.optional})
+    return rows
+
+
+def import_models(files: list[Path], report: Report) -> dict[str, Any]:
+    """Take over official weights; returns the roles that they fill and the required ones that are still missing."""
+    from elocute.models.importing import import_files
+    from elocute.models.official import missing_roles
+
+    done = 0
+
+    def say(line: str) -> None:
+        nonlocal done
+        report(Progress("import", done, 2 * len(files), None, line))
+        done += 1
+
+    filled = import_files(files, say)
+    rows = [{"role": entry.role, "files": [source.file for source in entry.sources]} for entry in filled]
+    return {"imported": rows, "missing": missing_roles()}
 
 
 def run(job: Job, report: Report, cancelled: Cancelled) -> dict[str, Any]:

@@ -23,6 +23,7 @@ SIZES = (64, 2048)  # below 64 px a face has no mouth to speak of; above 2048 th
 FRAME_RATES = (1, 240)
 EXPRESSION_SCALES = (0.0, 4.0)  # 0 mutes the face, 1 is what was said, above 4 any mesh tears
 MEMORY_MB = (64, 65536)
+FIT_STEPS = (1, 100_000)
 SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
@@ -136,6 +137,8 @@ class FitSettings(_Record):
     model_set: str = "embedded"
     memory_mb: int = 512
     refit: bool = False
+    reference: bool = False  # do what the published programs do, their errors included
+    fit_steps: tuple[int, int] | None = None  # of pivot and tuning; the model set's own number when not set
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,8 @@ class Shot(_Record):
     output: Path | None = None  # .mp4, .mov or .mkv; an odd `size` is rounded up to even there, as H.264 needs
     frames_dir: Path | None = None  # numbered PNG frames; also what makes a stopped run resume
     memory_mb: int = 512  # for a chunk of rays on a GPU: larger is faster there. A CPU renders ray by ray
+    reference: bool = False  # model set nerffacespeech: what the published programs do, their errors included
+    fit_steps: tuple[int, int] | None = None  # model set nerffacespeech: steps of pivot and tuning
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -221,7 +226,10 @@ class Shot(_Record):
     @property
     def fit(self) -> FitSettings:
         """The preparation this shot needs."""
-        return FitSettings(self.portrait, self.device, self.model_set, self.memory_mb)
+        return FitSettings(
+            self.portrait, self.device, self.model_set, self.memory_mb,
+            reference=self.reference, fit_steps=self.fit_steps,
+        )  # fmt: skip
 
 
 def portrait_seed(portrait: str) -> int | None:
@@ -303,6 +311,13 @@ def _frames(name: str, value: Any) -> tuple[int, int]:
     return first, last
 
 
+def _fit_steps(name: str, value: Any) -> tuple[int, int]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise _wrong_type(name, "two numbers of steps, [pivot, tuning]", value)
+    check = _integer(*FIT_STEPS)
+    return check(name, value[0]), check(name, value[1])
+
+
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "portrait": _portrait,
     "voice": _path,
@@ -325,6 +340,8 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "blink": _flag,
     "still": _flag,
     "refit": _flag,
+    "reference": _flag,
+    "fit_steps": _fit_steps,
     "frames": _frames,
     "seed": _integer(*SEEDS),
     "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),

@@ -6,9 +6,10 @@ frame's turn, place and expression are solved from its landmarks, starting from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class Followed:
     fps: Fraction | None
     missing: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
+    units: tuple[str, ...] = ARKIT_NAMES  # of the expression's columns; the Basel face's, [T, 64], have no rest
 
     def __len__(self) -> int:
         return len(self.turns)
@@ -165,22 +167,32 @@ def _misfit(problem: Problem, estimate: Estimate) -> float:
 
 
 def _finished(rows: list[_Row | None], footage: Footage, faceless: int) -> Followed:
-    """Rows with the last good one held over gaps; before the first, the first."""
-    good = [index for index, row in enumerate(rows) if row is not None]
-    if not good:
-        if not rows and not faceless:
-            raise BadInput("video_empty", f"{footage.path.name} has no frames that can be read. Export it again.")
-        raise BadInput(
-            "video_no_face", f"no face in any frame of {footage.path.name}. Use one that shows a face from the front."
-        )
-    held = np.maximum.accumulate([i if row is not None else -1 for i, row in enumerate(rows)])
-    kept = [row for i in np.where(held < 0, good[0], held) if (row := rows[i]) is not None]
-    missing = tuple(i for i, row in enumerate(rows) if row is None)
+    """Rows with the last good one held over gaps."""
+    kept, missing = hold_gaps(rows, footage, faceless)
     expression = np.stack([row.expression for row in kept])
+    seen = [i for i, row in enumerate(rows) if row is not None]
     rests = np.array([i not in MOUTH and not ARKIT_NAMES[i].startswith("eyeLook") for i in range(len(ARKIT_NAMES))])
-    rest = np.percentile(expression[good], AT_REST, axis=0) * rests
+    rest = np.percentile(expression[seen], AT_REST, axis=0) * rests
     return Followed(
         np.stack([row.turn for row in kept]), np.stack([row.place for row in kept]),
         np.clip(expression - rest, 0, 1).astype(np.float32), footage.fps, missing,
         tuple(footage.name(i) for i in missing) if footage.files else (),
     )  # fmt: skip
+
+
+Row = TypeVar("Row")
+
+
+def hold_gaps(rows: Sequence[Row | None], footage: Footage, faceless: int = 0) -> tuple[list[Row], tuple[int, ...]]:
+    """What was found in each frame, with the last good one in its gaps (before the first, the first), and which they
+    are. `faceless` frames were looked at without any row. Raises BadInput video_empty or video_no_face."""
+    good = [index for index, row in enumerate(rows) if row is not None]
+    if not good:
+        if not rows and not faceless:
+            raise BadInput("video_empty", f"{footage.path.name} has no frames that can be read. Export it again.")
+        raise BadInput(
+            "video_no_face", f"no face in any frame of {footage.path.name}. Use one where a face is seen from the front."
+        )
+    held = np.maximum.accumulate([i if row is not None else good[0] for i, row in enumerate(rows)])
+    kept = [row for row in (rows[i] for i in held) if row is not None]
+    return kept, tuple(i for i, row in enumerate(rows) if row is None)

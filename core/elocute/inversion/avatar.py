@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import EnvironmentProblem
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -27,18 +29,27 @@ class Avatar:
 
     def field(self) -> HeadField:
         """The radiance field. Raises EnvironmentProblem avatar_damaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        from ..errors import EnvironmentProblem
         from ..generators.headfield import HeadField
 
         try:
-            return HeadField.from_arrays(load_file(self.path))
-        except (OSError, SafetensorError, KeyError, ValueError, IndexError) as error:
-            raise EnvironmentProblem(
-                "avatar_damaged", f"the cached avatar {self.path.name} can't be read ({error}). Run fit with --refit."
-            ) from None
+            return HeadField.from_arrays(self.arrays())
+        except (KeyError, ValueError, IndexError) as error:
+            raise self._damaged(error) from None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the inversion left, by name. Raises EnvironmentProblem avatar_damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return load_file(self.path)
+        except (OSError, SafetensorError) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> EnvironmentProblem:
+        return EnvironmentProblem(
+            "avatar_damaged", f"the cached avatar {self.path.name} can't be read ({error}). Run fit with --refit."
+        )
 
 
 def avatar_key(portrait: bytes | str, model_hashes: dict[str, str], side: int) -> str:

@@ -1,0 +1,82 @@
+"""What a set of models has to do: prepare a portrait, and perform a shot with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..drive import Drive, Inputs, Reading
+from ..errors import BadInput, EnvironmentProblem
+from ..inversion.avatar import Avatar
+from ..protocol import Message
+from ..settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ..values import ExpressionTrack
+
+Report = Callable[[Message], None]
+
+
+class Performance(Protocol):
+    """A shot that is ready to be rendered, frame by frame and in any order."""
+
+    @property
+    def drive(self) -> Drive:
+        """What face and head do, in the units of the set."""
+
+    def fingerprint(self, at: int) -> bytes:
+        """Everything that frame `at` (from 0) depends on, the avatar included: equal bytes, equal picture."""
+
+    def frame(self, at: int) -> np.ndarray:
+        """Frame `at` (from 0) as uint8 [size, size, 3], or 4 when the background is transparent."""
+
+
+class ModelSet(Protocol):
+    """A set of models. Every method says at once what it lacks, as EnvironmentProblem."""
+
+    def check(self, shot: Shot) -> None:
+        """Refuse, before any file is decoded, what this set can't do or lacks the models for."""
+
+    def reading(self, shot: Shot, device: str) -> Reading:
+        """How this set reads curves and videos."""
+
+    def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        """Invert a portrait, or find the avatar that an earlier run made of the same portrait, settings and models."""
+
+    def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        """What a voice (16 kHz) makes any face do, as ARKit curves for a person to edit."""
+
+    def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> Performance:
+        """Drive the avatar with what the shot names."""
+
+
+def identity(portrait: str) -> bytes | str:
+    """What an avatar is known by: the photo's bytes, or its seed."""
+    if portrait_seed(portrait) is not None:
+        return portrait
+    from ..portrait.image import read_file
+
+    return read_file(portrait)
+
+
+def need(roles: tuple[str, ...]) -> None:
+    """Said at once, not after the stages that come before. Raises EnvironmentProblem model_missing or model_hash."""
+    from ..models.store import model_path
+
+    for role in roles:
+        model_path(role)
+
+
+def check_cache(folder: Path) -> None:
+    """Whether the avatar can be kept. Raises EnvironmentProblem cache_not_writable or disk_full."""
+    from ..files import check_writable
+
+    try:
+        check_writable(folder)
+    except (BadInput, EnvironmentProblem) as error:
+        if error.code == "disk_full":
+            raise
+        raise EnvironmentProblem(
+            "cache_not_writable", f"avatars can't be kept in {folder}. Name a folder to write to in ELOCUTE_AVATARS."
+        ) from error

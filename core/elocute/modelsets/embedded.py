@@ -1,0 +1,181 @@
+"""The set that works after set-up: a portrait becomes a head field, a voice ARKit units, all with shipped models."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..drive import Drive, Inputs, Reading, build_drive
+from ..errors import BadInput
+from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
+from ..protocol import Progress
+from ..settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ..values import AS_IN_PORTRAIT, ExpressionTrack
+from ..warm import Latest, file_state
+from .base import Report, check_cache, identity, need
+
+if TYPE_CHECKING:
+    from ..generators.geometry import Scene
+    from ..generators.headfield import HeadField
+    from ..shooting import Shooting
+
+RENDERER = 3  # raise it whenever the same inputs would make another picture
+FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
+SPEECH_ROLES = ("speech_encoder", "viseme_head")
+PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
+
+_field: Latest[HeadField] = Latest()
+_shooting: Latest[Shooting] = Latest()
+
+
+class Embedded:
+    """`--model-set embedded`."""
+
+    def check(self, shot: Shot) -> None:
+        _refuse_official(shot)
+        if shot.voice and not shot.curves:
+            need(SPEECH_ROLES)
+
+    def reading(self, shot: Shot, device: str) -> Reading:
+        return Reading()
+
+    def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        _refuse_official(settings)
+        side = next((s for s in PLANE_SIDES if s >= size), PLANE_SIDES[-1])
+        key = avatar_key(identity(portrait), _model_hashes(), side)
+        folder = avatar_folder()
+        known = None if settings.refit else find(folder, key)
+        if known:
+            return replace(known, report={**known.report, "portrait": portrait, "cached": True})
+        return _invert(portrait, settings, side, key, report)
+
+    def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        from ..speech.performance import perform
+
+        return perform(audio, settings.fps, frames, settings.seed, settings.blink, device)
+
+    def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> EmbeddedPerformance:
+        return EmbeddedPerformance(avatar, shot, inputs, device)
+
+
+def loaded(avatar: Avatar) -> HeadField:
+    """The avatar's field, the latest from memory."""
+    return _field.get(_state(avatar), avatar.field)
+
+
+def _state(avatar: Avatar) -> Any:
+    return avatar.key, file_state(avatar.path)
+
+
+def _refuse_official(settings: Shot | FitSettings) -> None:
+    for name, given in (("reference", settings.reference), ("fit_steps", settings.fit_steps is not None)):
+        if given:
+            option = "--" + name.replace("_", "-")
+            raise BadInput("option_of_other_set", f"{option} is for --model-set nerffacespeech. Leave one of them out.")
+
+
+class EmbeddedPerformance:
+    """A shot of a head field."""
+
+    def __init__(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> None:
+        from ..shooting import Shooting
+        from ..spaces import placement_of
+
+        head = loaded(avatar)
+        self.drive: Drive = build_drive(shot, head.fit.expression, device, inputs, placement_of(head.fit.camera))
+        how = (shot.size, shot.background, device, shot.memory_mb)
+        self._shooting = _shooting.get((_state(avatar), *how), lambda: Shooting(head, *how))
+        kind = "cpu" if device == "cpu" else "tensor"
+        self._base = f"{RENDERER}|{avatar.key}|{shot.size}|{shot.background}|{kind}".encode()
+
+    def fingerprint(self, at: int) -> bytes:
+        view = self.drive.views[at]
+        framed = b"" if view == AS_IN_PORTRAIT else repr((view.move, view.zoom, view.shift)).encode()
+        return self._base + self.drive.expression[at].tobytes() + self.drive.poses[at].tobytes() + framed
+
+    def frame(self, at: int) -> np.ndarray:
+        return self._shooting.frame(self.drive.expression[at], self.drive.poses[at], self.drive.views[at])
+
+
+def _model_hashes() -> dict[str, str]:
+    from ..models.catalogue import find_model
+
+    return {role: find_model(role).sha256 for role in FIT_ROLES}
+
+
+def _invert(portrait: str, settings: FitSettings, side: int, key: str, report: Report) -> Avatar:
+    started = time.perf_counter()
+    folder = avatar_folder()
+    from ..inversion.invert import invert
+    from ..rendering.device import pick_device
+
+    device = pick_device(settings.device)
+    if portrait_seed(portrait) is None:
+        need(FIT_ROLES)
+    check_cache(folder)
+    report(Progress("fit", 0, 4, None, "reading the portrait"))
+    scene, about = _scene(portrait, side, device, report)
+    report(Progress("fit", 2, 4, None, "building the head field"))
+    inverted = invert(scene, device, settings.memory_mb, lambda i, n, text: report(Progress("fit", 3, 4, None, text)))
+    about["psnr_db"] = {name: round(value, 2) for name, value in inverted.psnr.items()}
+    about["stage_seconds"] |= {name: round(value, 2) for name, value in inverted.seconds.items()}
+    about["seconds"] = round(time.perf_counter() - started, 2)
+    about["cached"] = False
+    report(Progress("fit", 4, 4, None, None))
+    return store(folder, key, inverted.field.to_arrays(), about)
+
+
+def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene, dict[str, Any]]:
+    """The framed, analysed and fitted portrait, and what to tell about it."""
+    seed = portrait_seed(portrait)
+    if seed is not None:
+        return _random(portrait, seed, side, device)
+    from ..generators.geometry import Scene
+    from ..head.fit import fit_head
+    from ..head.model import load_head_model
+    from ..portrait.analyse import analyse
+    from ..portrait.framing import frame_portrait
+
+    clock = time.perf_counter()
+    source = analyse(portrait)
+    seen = time.perf_counter()
+    framed = frame_portrait(source, side, device)
+    cut = time.perf_counter()
+    report(Progress("fit", 1, 4, None, "fitting the head"))
+    fit = fit_head(load_head_model(), framed.face, (side, side), device)
+    fitted = time.perf_counter()
+    scene = Scene(
+        photo=framed.rgb.astype(np.float32) / 255, background=framed.background.astype(np.float32) / 255,
+        matte=framed.matte, regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
+    )  # fmt: skip
+    top, bottom = source.face.landmarks[10, :2], source.face.landmarks[152, :2]
+    about = {
+        "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
+        "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(fit.pose).round(1).tolist(), strict=True)),
+        "landmark_residual_px": {"model": round(fit.residual[0], 2), "corrected": round(fit.residual[1], 2)},
+        "notes": list(framed.notes), "plane_side": side,
+        "stage_seconds": {
+            "analysis": round(seen - clock, 2), "framing": round(cut - seen, 2), "head_fit": round(fitted - cut, 2),
+        },
+    }  # fmt: skip
+    return scene, about
+
+
+def _random(portrait: str, seed: int, side: int, device: str) -> tuple[Scene, dict[str, Any]]:
+    """The portrait behind a seed, whose head fit is known and not estimated, and what to tell about it."""
+    from ..generators.identity import random_scene
+
+    clock = time.perf_counter()
+    scene = random_scene(seed, side, device)
+    top, bottom = scene.landmarks[10, :2], scene.landmarks[152, :2]
+    about = {
+        "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
+        "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(scene.fit.pose).round(1).tolist(), strict=True)),
+        "landmark_residual_px": {"model": 0.0, "corrected": 0.0},
+        "notes": [], "plane_side": side,
+        "stage_seconds": {"painting": round(time.perf_counter() - clock, 2)},
+    }  # fmt: skip
+    return scene, about

@@ -1,0 +1,78 @@
+"""The set of the published weights: NeRFFaceSpeech (Kim et al., CVPRW 2024) as its authors run it, or mended.
+
+`--reference` does what the published programs do, their known errors included; without it the errors are mended.
+`docs/official.md` says what each of them changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...drive import Inputs, Reading
+from ...errors import BadInput
+from ...inversion.avatar import Avatar, avatar_folder, find
+from ...models.official import imported
+from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
+from ..base import Report, check_cache
+
+if TYPE_CHECKING:
+    from .performance import OfficialPerformance
+
+ALWAYS = ("generator", "face_model")
+
+
+class NerfFaceSpeech:
+    """`--model-set nerffacespeech`."""
+
+    def check(self, shot: Shot) -> None:
+        if shot.background != "keep":
+            raise BadInput(
+                "background_kept", "the model set nerffacespeech shows the portrait's own background. Use keep."
+            )
+        roles = [*ALWAYS]
+        if portrait_seed(shot.portrait) is None or shot.poses_from or shot.drive:
+            roles.append("face_regressor")
+        if (shot.voice or shot.drive) and not shot.curves and shot.drive_mouth_share < 1:
+            roles.append("speech_expression")
+        if shot.reference:
+            roles += ["mouth", "segmentation"]
+        for role in roles:
+            imported(role)
+
+    def reading(self, shot: Shot, device: str) -> Reading:
+        from .guide import follow_by_regressor
+
+        return Reading(
+            (ARKIT_NAMES, BASEL_NAMES),
+            lambda footage, tick: follow_by_regressor(device, footage, shot.reference, tick),
+            ("deep3d", shot.reference),
+        )
+
+    def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        from .prepare import key_of
+
+        key = key_of(portrait, settings)
+        folder = avatar_folder()
+        known = None if settings.refit else find(folder, key)
+        if known:
+            return replace(known, report={**known.report, "portrait": portrait, "cached": True})
+        check_cache(folder)
+        from .prepare import invert_portrait
+
+        return invert_portrait(portrait, settings, key, folder, report)
+
+    def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        from .drive import arkit_curves
+
+        for role in ("speech_expression", "face_model"):
+            imported(role)
+        return arkit_curves(audio, settings, frames, device)
+
+    def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> OfficialPerformance:
+        from .performance import OfficialPerformance
+
+        return OfficialPerformance(avatar, shot, inputs, device)

@@ -1,0 +1,75 @@
+"""What drives a published generator's person: Basel expressions and head poses for every frame of a shot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...drive import Drive, Inputs, head_poses, video_shares
+from ...driving.retime import at_shot
+from ...head.basel import EXPRESSION
+from ...settings import CurvesSettings, Shot
+from ...speech.audio2exp import SCALE, voice_expressions
+from ...speech.track_io import resample
+from ...values import AS_IN_PORTRAIT, BASEL_NAMES, ExpressionTrack, Placements
+from .regions import mixed
+
+if TYPE_CHECKING:
+    from .weights import Networks
+
+
+LOST = 0.5  # of a unit's movement: a unit of which less arrives is said to be missing
+
+
+def arkit_curves(audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+    """What SadTalker hears in a voice, as ARKit curves, with the blinks and the gaze that it doesn't know."""
+    from ...speech.motion import eye_curves
+    from .weights import Networks
+
+    networks = Networks(device)
+    rest = np.zeros(EXPRESSION.stop - EXPRESSION.start)
+    said = voice_expressions(networks.speech, audio, rest, settings.fps, frames)
+    track = networks.conversion.basel_to_arkit(said)
+    eyes = eye_curves(frames, settings.fps, settings.seed, settings.blink)
+    return ExpressionTrack(track.names, np.clip(track.values + eyes.values, 0, 1), settings.fps)
+
+
+def build_official_drive(
+    shot: Shot, inputs: Inputs, networks: Networks, coefficients: np.ndarray, own: Placements
+) -> Drive:
+    """All frames of a shot. The face rests as the fitted `coefficients` [257] have it; a voice moves it by SadTalker,
+    curves in ARKit units by their conversion, a video by what Deep3DFaceRecon reads in it. Poses are told against the
+    portrait's `own` placement."""
+    rest = coefficients[EXPRESSION].astype(np.float32)
+    warnings: list[str] = []
+    shares = video_shares(shot)
+    if inputs.curves is not None:
+        values = rest + _curves(shot, inputs, networks, warnings)
+    elif inputs.audio is not None and (inputs.driver is None or min(shares) < 1):
+        scale = SCALE * shot.expression_scale
+        values = voice_expressions(
+            networks.speech, inputs.audio, rest, shot.fps, inputs.frames, shot.reference, scale
+        ).values
+    else:
+        values = np.tile(rest, (inputs.frames, 1))
+    if inputs.driver is not None:
+        video = at_shot(inputs.driver, shot.fps, inputs.frames, shot.poses_fit, 0)
+        values = mixed(values, shot.expression_scale * video.expression, shares, networks.conversion.basel_moves)
+    # The published programs know no motion of their own.
+    poses, said = head_poses(shot, own, replace(inputs, audio=None) if shot.reference else inputs)
+    angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
+    views = poses.views or (AS_IN_PORTRAIT,) * inputs.frames
+    return Drive(values.astype(np.float32), angles, views, (*warnings, *said), BASEL_NAMES)
+
+
+def _curves(shot: Shot, inputs: Inputs, networks: Networks, warnings: list[str]) -> np.ndarray:
+    """What edited curves add to the face, [T, 64]: Basel coefficients as they are, ARKit units by their conversion."""
+    assert inputs.curves is not None
+    track = resample(inputs.curves, shot.fps, inputs.frames)
+    if track.names != BASEL_NAMES:
+        if track.values[:, networks.conversion.carried < LOST].any():
+            warnings.append("the Basel face has nothing for some of the curves, such as gaze and tongue")
+        track = networks.conversion.arkit_to_basel(track)
+    return shot.expression_scale * np.asarray(track.values)

@@ -1,0 +1,76 @@
+"""What Deep3DFaceRecon reads in pictures: pose, place and expression of a head, in one or in every frame of a video."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...driving.follow import Followed, Tick, hold_gaps
+from ...errors import BadInput
+from ...head.basel import ANGLES, DISTANCE, EXPRESSION, rotations
+from ...values import BASEL_NAMES
+
+if TYPE_CHECKING:
+    from ...footage import Footage
+    from .weights import Networks
+
+METRES = 0.1  # of a Basel unit
+
+
+def coefficients_of(networks: Networks, rgb: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """The 257 coefficients of a picture uint8 [H, W, 3], and the head's translation [3] in it as a square.
+
+    None when no face is found; with `reference` none is looked for, as in the published programs: the picture is
+    squeezed whole.
+    """
+    from ...portrait import deep3d
+    from ...portrait.landmarks68 import find_68
+
+    if reference:
+        crop = deep3d.crop_whole(rgb)
+    else:
+        try:
+            landmarks = find_68(rgb, "the frame", networks.device)
+            crop = deep3d.crop_aligned(rgb, landmarks, _standard_points(networks))
+        except BadInput:
+            return None
+    found = deep3d.read_coefficients(networks.regressor, crop)
+    return found, deep3d.translation_in_picture(found, crop, (rgb.shape[1], rgb.shape[0]))
+
+
+def rotation_of(coefficients: np.ndarray) -> np.ndarray:
+    """[3, 3] for row vectors, of 257 coefficients."""
+    import torch
+
+    return np.asarray(rotations(torch.from_numpy(coefficients[None, ANGLES]))[0].numpy())
+
+
+def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Tick | None = None) -> Followed:
+    """A head followed frame by frame, with Basel expressions. Raises BadInput video_no_face or video_empty."""
+    from .weights import Networks
+
+    networks = Networks(device)
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None] = []
+    for index, frame in enumerate(footage.frames()):
+        found = None if frame is None else coefficients_of(networks, frame, reference)
+        if found is None:
+            rows.append(None)
+        else:
+            coefficients, place = found
+            turn = rotation_of(coefficients).T  # the Basel camera has the axes of any: x right, y up, z back
+            rows.append((turn, METRES * (place - [0, 0, DISTANCE]), coefficients[EXPRESSION].astype(np.float32)))
+        if tick:
+            tick(index + 1, footage.count)
+    kept, missing = hold_gaps(rows, footage)
+    turns, places, expression = (np.stack([row[i] for row in kept]) for i in range(3))
+    names = tuple(footage.name(i) for i in missing) if footage.files else ()
+    return Followed(turns, places, expression, footage.fps, missing, names, BASEL_NAMES)
+
+
+def _standard_points(networks: Networks) -> np.ndarray:
+    """[5, 3]: eyes, nose and mouth corners of the mean face, where the regressor expects them."""
+    from ...portrait.deep3d import five_points
+
+    mean = networks.face.only_keypoints().mean_shape.double().cpu().numpy().reshape(68, 3)
+    return five_points(mean)

@@ -1,0 +1,233 @@
+"""A portrait, or a seed, to an avatar of the published generator: inversion (PTI), then the Basel face fitted to it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import BadInput
+from ...inversion.avatar import Avatar, avatar_key, store
+from ...models.official import imported, imported_if_any
+from ...protocol import Progress
+from ...settings import FitSettings, portrait_seed
+from ..base import Report, identity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from ...generators.stylenerf.generator import Rendering, StyleNerf
+    from ...inversion.stylenerf.projection import Pivot
+    from .weights import Networks
+
+VERSION = 1  # raise it whenever a fit would come out differently
+TRUNCATION = 0.7  # of a random person towards the mean face: StyleNeRF's own pictures are made with it
+FIT_ROLES = ("generator", "face_model", "face_regressor", "segmentation", "lpips_vgg", "lpips_alex")
+STEPS = 5  # of a fit, as progress counts them
+TUNED = "generator."  # prefix of a person's own generator in the avatar's file
+
+
+def key_of(portrait: str, settings: FitSettings) -> str:
+    """The avatar's key: the portrait, every model that has a part in the fit, and how it is done."""
+    hashes = {"set": f"nerffacespeech {VERSION}", "how": f"{settings.reference} {settings.fit_steps}"}
+    for role in ("generator", "face_model"):
+        imported(role)
+    for role in FIT_ROLES:
+        found = imported_if_any(role)
+        hashes[role] = found.sha256 if found else ""
+    return avatar_key(identity(portrait), hashes, 0)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who the generator shows: its (tuned) arrays, `ws` [1, L, W], background code [1, Z], and the portrait's own
+    camera [1, 4, 4]."""
+
+    generator: StyleNerf
+    ws: Tensor
+    background: Tensor
+    camera: Tensor
+    tuned: bool
+
+
+def invert_portrait(portrait: str, settings: FitSettings, key: str, folder: Path, report: Report) -> Avatar:
+    """Make an avatar and keep it. Raises BadInput for a photo that can't be used, EnvironmentProblem."""
+    import numpy as np
+    import torch
+
+    from ...rendering.device import pick_device
+    from .weights import Networks
+
+    started = time.perf_counter()
+    device = pick_device(settings.device)
+    networks = Networks(device)
+    about: dict[str, Any] = {"portrait": portrait, "model_set": "nerffacespeech", "notes": [], "stage_seconds": {}}
+    seed = portrait_seed(portrait)
+    report(Progress("fit", 0, STEPS, None, "loading the generator"))
+    if seed is not None:
+        person = random_person(networks, seed, settings.reference)
+    else:
+        person = invert_photo(networks, portrait, settings, report, about, folder / f"{key}.tuning.safetensors")
+    report(Progress("fit", 2, STEPS, None, "the front view"))
+    with torch.no_grad():
+        front = front_view(person)
+    report(Progress("fit", 3, STEPS, None, "fitting the face model"))
+    coefficients = fit_front(networks, front.image, settings.reference, about)
+    report(Progress("fit", 4, STEPS, None, "finding hair and shoulders"))
+    arrays = {
+        "ws": person.ws, "background": person.background, "camera": person.camera,
+        "coefficients": torch.from_numpy(coefficients), "torso": torso_of(networks, front.image, settings.reference),
+    }  # fmt: skip
+    if person.tuned:
+        arrays |= {TUNED + name: value for name, value in person.generator.state_dict().items()}
+    about["seconds"] = round(time.perf_counter() - started, 2)
+    about["cached"] = False
+    report(Progress("fit", STEPS, STEPS, None, None))
+    plain = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in arrays.items()}
+    return store(folder, key, plain, about)
+
+
+def random_person(networks: Networks, seed: int, reference: bool) -> Person:
+    """Number `seed`. The published program also draws a camera, once, and keeps it; by default people face us."""
+    import numpy as np
+    import torch
+
+    from ...generators.stylenerf.camera import random_camera
+    from ...head.spaces import front_camera
+    from ...inversion.stylenerf.projection import draw_background
+
+    generator = networks.generator()
+    z = torch.from_numpy(np.random.RandomState(seed).randn(1, generator.config.z_dim)).float()
+    with torch.no_grad():
+        ws = generator.mapping(z.to(networks.device), TRUNCATION)
+    background = draw_background(generator, torch.Generator().manual_seed(0 if reference else seed)).to(ws)
+    camera = front_camera(torch.eye(3)[None])
+    if reference:
+        camera = random_camera(generator.config.camera, 1, np.random.RandomState(0), torch.Generator().manual_seed(0))
+    return Person(generator, ws, background, camera.to(ws), tuned=False)
+
+
+def invert_photo(
+    networks: Networks, portrait: str, settings: FitSettings, report: Report, about: dict[str, Any], checkpoint: Path
+) -> Person:
+    """The person of a photo, by pivotal tuning from the pose that Deep3DFaceRecon reads in it."""
+    import torch
+
+    from ...generators.stylenerf.camera import head_camera
+    from ...head.basel import ANGLES, rotations
+    from ...portrait.aligned import aligned_portrait, whole_portrait
+    from .guide import coefficients_of
+
+    generator = networks.generator()
+    side = generator.config.resolution
+    if settings.reference:
+        rgb = whole_portrait(portrait, side)
+    else:
+        rgb, notes = aligned_portrait(portrait, side, networks.device)
+        about["notes"] += notes
+    seen = coefficients_of(networks, rgb, settings.reference) or coefficients_of(networks, rgb, True)
+    assert seen is not None  # the second way looks for no face
+    angles = torch.from_numpy(seen[0][None, ANGLES])
+    camera = head_camera(rotations(angles)).float().to(networks.device)
+    about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
+    target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
+    pivot = find_pivot(networks, generator, target, camera, settings, report, about)
+    tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, checkpoint)
+    return Person(generator, pivot.ws(generator), pivot.background, camera, tuned=True)
+
+
+def find_pivot(
+    networks: Networks, generator: StyleNerf, target: Tensor, camera: Tensor, settings: FitSettings, report: Report,
+    about: dict[str, Any],
+) -> Pivot:  # fmt: skip
+    """The style and background closest to `target` [1, 3, H, W], 0..255."""
+    from ...inversion.stylenerf.projection import REFERENCE_PROJECTION, ProjectionSettings, project
+    from .weights import perceptual
+
+    plan = REFERENCE_PROJECTION if settings.reference else ProjectionSettings()
+    if settings.fit_steps:
+        plan = replace(plan, steps=settings.fit_steps[0])
+    likeness = perceptual("lpips_vgg", networks.device, about["notes"])
+    pivot = None
+    for pivot in project(generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan):
+        done = len(pivot.distances)
+        report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
+    assert pivot is not None  # there is at least one step
+    about["pivot"] = {"steps": plan.steps, "distance": round(pivot.distances[-1], 5), "by": likeness.name}
+    return pivot
+
+
+def tune_generator(
+    networks: Networks, generator: StyleNerf, pivot: Pivot, target: Tensor, camera: Tensor, settings: FitSettings,
+    report: Report, about: dict[str, Any], checkpoint: Path,
+) -> None:  # fmt: skip
+    """The generator itself, in place, towards `target` [1, 3, H, W], -1..1. Goes on where an interrupted fit was."""
+    from ...inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, tune
+    from .weights import perceptual
+
+    plan = REFERENCE_TUNING if settings.reference else TuningSettings()
+    if settings.fit_steps:
+        plan = replace(plan, steps=settings.fit_steps[1])
+    likeness = perceptual("lpips_alex", networks.device, about["notes"])
+    generator.requires_grad_(True)
+    for step in tune(generator, pivot, target, camera, likeness, plan, checkpoint):
+        report(Progress("fit", 1, STEPS, None, f"tuning {step.number + 1} of {plan.steps}: {step.total:.4f}"))
+        about["tuning"] = {"steps": step.number + 1, "squares": round(step.square, 5),
+                           "distance": round(step.perceptual, 5), "by": likeness.name}  # fmt: skip
+    generator.requires_grad_(False)
+    checkpoint.unlink(missing_ok=True)
+
+
+def front_view(person: Person) -> Rendering:
+    """The person from the front, with the background seen as in every frame."""
+    import torch
+
+    from ...head.spaces import front_camera
+
+    camera = front_camera(torch.eye(3)[None]).to(person.ws)
+    return person.generator.render(person.ws, camera, person.background, freeze_background=True)
+
+
+def picture_of(image: Tensor) -> np.ndarray:
+    """A generator's picture [1, 3, H, W] as uint8 [H, W, 3]."""
+    from ...finishing.mouth_mask import to_pixels
+
+    return to_pixels(image)[0].cpu().numpy()
+
+
+def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[str, Any]) -> np.ndarray:
+    """The Basel face's coefficients float64 [257] for the generator's front picture [1, 3, H, W]."""
+    import numpy as np
+
+    from ...head.basel import SIDE
+    from ...head.basel_fit import fit_basel
+    from ...portrait.deep3d import crop_whole, read_coefficients
+    from ...portrait.landmarks68 import find_68
+    picture = picture_of(image)
+    crop = crop_whole(picture)
+    start = read_coefficients(networks.regressor, crop) if imported_if_any("face_regressor") else None
+    seen = crop.image if reference else picture
+    try:
+        landmarks = find_68(seen, "the generator's front view", networks.device) * (SIDE / seen.shape[0])
+    except BadInput as error:
+        if start is None:
+            raise
+        about["notes"].append(f"no face found in the generator's front view ({error.code}): a first estimate serves")
+        return start
+    fit = fit_basel(networks.face, landmarks, crop.image, start, reference)
+    about["landmark_residual_px"] = round(fit.landmark_error, 3)
+    return np.asarray(fit.coefficients, np.float64)
+
+
+def torso_of(networks: Networks, image: Tensor, reference: bool) -> Tensor:
+    """Where the front picture shows hair, neck and shoulders: bool [S, S], nowhere without the parsing network."""
+    import torch
+
+    from ...portrait import parsing
+
+    if networks.parser is None:
+        return torch.zeros(1, 1, dtype=torch.bool)
+    classes = parsing.parse(networks.parser, image, reference=reference)[0]
+    return parsing.is_one_of(classes, (*parsing.HAIR, *parsing.NECK_AND_SHOULDERS))

@@ -1,0 +1,301 @@
+"""Nothing in a pickle is ever run, whatever it names, and nothing that it asks for fills the memory."""
+
+from __future__ import annotations
+
+import collections
+import io
+import os
+import pickle
+import struct
+import tracemalloc
+import zipfile
+import zlib
+from dataclasses import replace
+
+import official
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elocute.errors import BadInput
+from elocute.models.pickles import CALLS, Record, Unreadable, read_pickle
+from elocute.models.recognise import plain, read_file
+from elocute.models.torch_files import read_legacy, read_snapshot, read_zip
+
+CANARY = "ran"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Files that a pickle's code would write land in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Command:
+    """Runs a command when it is unpickled by an ordinary reader."""
+
+    def __reduce__(self):
+        return os.system, (f"touch {CANARY}",)
+
+
+class Evaluate:
+    def __reduce__(self):
+        return eval, (f"open({CANARY!r}, 'w').close()",)
+
+
+class Deep:
+    """Hides behind an allowed name: the function is an attribute of what is allowed."""
+
+    def __reduce__(self):
+        return getattr, (collections.OrderedDict, "__init__")
+
+
+def code_of(read, *arguments):
+    with pytest.raises((Unreadable, BadInput)) as caught:
+        read(*arguments)
+    return caught.value.code
+
+
+SOURCE = f"open({CANARY!r}, 'w').close()\nclass Generator: pass\n"
+
+
+def test_the_source_inside_a_training_snapshot_is_never_run(here):
+    arguments = official.generator_arguments()
+    weights = official.write_generator(here / "ffhq.pkl", arguments, source=SOURCE)
+    assert SOURCE.encode() in (here / "ffhq.pkl").read_bytes()
+    (piece,) = read_file(here / "ffhq.pkl")
+    assert piece.arrays.keys() == weights.keys()
+    assert not (here / CANARY).exists()
+    with official.training_modules():  # and it is no dud: the training code's own way of reading runs it
+        pickle.loads((here / "ffhq.pkl").read_bytes())
+    assert (here / CANARY).exists()
+
+
+def test_the_source_inside_a_torch_file_is_never_run(here):
+    with official.training_modules() as code:
+        made = official.Persistent(code.reconstruct, "Generator", SOURCE, {"_parameters": {}})
+        torch.save({"G_ema": made}, here / "x.pt")
+        torch.save({"G_ema": made}, here / "y.pt", _use_new_zipfile_serialization=False)
+    for read, name in ((read_zip, "x.pt"), (read_legacy, "y.pt")):
+        record = read(memoryview((here / name).read_bytes()))["G_ema"]
+        assert record == Record("Generator", (), {"_parameters": {}})
+    assert not (here / CANARY).exists()
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("evil", [Command(), Evaluate(), Deep(), print, os.system, pickle.loads, torch.load, Record])
+def test_what_would_be_a_call_is_refused(here, evil, protocol):
+    content = pickle.dumps({"G_ema": evil, "cp.resnet.conv1.weight": 0}, protocol=protocol)
+    assert code_of(read_pickle, io.BytesIO(content)) == "import_unsafe"
+    (here / "x.pkl").write_bytes(content)
+    assert code_of(read_file, here / "x.pkl") == ("import_unsafe" if protocol >= 2 else "import_unknown")
+    for new in (True, False):
+        torch.save({"a": torch.zeros(2), "evil": evil}, here / "x.pt", _use_new_zipfile_serialization=new)
+        assert code_of(read_file, here / "x.pt") == "import_unsafe"
+    assert not (here / CANARY).exists()
+
+
+def test_a_pickle_inside_a_tensor_s_bytes_is_read_as_carefully(here):
+    class Inner:
+        def __reduce__(self):
+            return torch.storage._load_from_bytes, (pickle.dumps(Command()),)
+
+    class Legacy:
+        def __reduce__(self):
+            stream = io.BytesIO()
+            torch.save(Command(), stream, _use_new_zipfile_serialization=False)
+            return torch.storage._load_from_bytes, (stream.getvalue(),)
+
+    for evil in (Inner(), Legacy()):
+        assert code_of(read_snapshot, memoryview(pickle.dumps(evil))) == "import_unsafe"
+    nested = pickle.dumps(Inner())
+    assert code_of(read_pickle, io.BytesIO(nested)) == "import_unsafe"  # only snapshots have such tensors
+    assert not (here / CANARY).exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x04\x8c\x02os\x8c\x06system\x93.",  # the name alone, by STACK_GLOBAL
+        b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93.",
+        b"\x80\x02cos\nsystem\n.",
+        b"(S'echo'\nios\nsystem\n.",  # INST
+        b"(cos\nsystem\nS'echo'\no.",  # OBJ
+        b"\x80\x02\x82\x01.",  # EXT1: a name by number
+        b"\x80\x02ccollections\nOrderedDict\n}\x92.",  # NEWOBJ_EX
+        b"\x80\x05\x97.",  # NEXT_BUFFER
+        b"\x80\x02]]R.",  # a call of a list
+        b"\x80\x02ctorch\nFloatStorage\n)R.",  # a value is no function
+        b"\x80\x02ctorch\nFloatStorage\n)\x81.",
+    ],
+)
+def test_every_other_way_to_name_or_call_something(content):
+    assert code_of(read_pickle, io.BytesIO(content)) == "import_unsafe"
+
+
+def test_attributes_that_would_replace_methods_stay_values():
+    content = b"\x80\x02ctorch.nn.modules.container\nModuleList\n)\x81}U\x0b__getitem__K\x01sb."
+    assert read_pickle(io.BytesIO(content)) == Record(
+        "torch.nn.modules.container.ModuleList", (), {"__getitem__": 1}
+    )
+
+
+def peak(read, *arguments):
+    """Megabytes that a refused read took at most."""
+    tracemalloc.start()
+    try:
+        code = code_of(read, *arguments)
+        return code, tracemalloc.get_traced_memory()[1] / 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def tensor_pickle(offset, size, stride, count):
+    """A tensor over a storage of `count` floats, as in the data.pkl of a zip file."""
+
+    class Storage:
+        pass
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, thing):
+            return ("storage", torch.FloatStorage, "0", "cpu", count) if isinstance(thing, Storage) else None
+
+        def reducer_override(self, thing):
+            if isinstance(thing, Tensor):
+                return torch._utils._rebuild_tensor_v2, (Storage(), offset, size, stride, False, None)
+            return NotImplemented
+
+    class Tensor:
+        pass
+
+    stream = io.BytesIO()
+    Pickler(stream, 2).dump(Tensor())
+    return stream.getvalue()
+
+
+def torch_zip(pickled, numbers=b"", compression=zipfile.ZIP_STORED):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/data/0", numbers)
+    return memoryview(stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"\x80\x02]r\xff\xff\xff\xff0j\xfe\xff\xff\xff.", "import_damaged"),  # memo number four billion
+        (b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "import_damaged"),  # bytes that aren't there
+        (b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"0.", "import_damaged"),  # a frame
+        (b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01.", "import_damaged"),  # a number of two gigabytes
+        (b"\x80\x02]q\x00" + b"h\x00h\x00\x86q\x00" * 200 + b"}h\x00K\x01s.", "import_damaged"),  # hash of 2^200 leaves
+        (b"\x80\x02" + b"c_codecs\nencode\nq\x000X" + struct.pack("<I", 2**20) + b"a" * 2**20 + b"q\x010"
+         + b"h\x00h\x01\x85R" * 2000 + b".", "import_too_large"),  # two gigabytes of copies
+    ],
+)  # fmt: skip
+def test_what_asks_for_more_than_it_has(content, code):
+    refused, megabytes = peak(read_pickle, io.BytesIO(content))
+    assert refused == code and megabytes < 1100
+
+
+def test_endless_instructions(monkeypatch):
+    monkeypatch.setattr("elocute.models.pickles.MAX_OPERATIONS", 1000)
+    assert code_of(read_pickle, io.BytesIO(b"\x80\x02" + b"]" * 2000 + b".")) == "import_too_large"
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (0, (2**30, 2**9), (0, 0)),  # one number, repeated for ever
+        (0, (5,), (1,)), (3, (2,), (1,)), (0, (2, 2), (1, 3)), (-1, (1,), (1,)), (0, (2,), (-1,)),
+        (0, (1,) * 9, (1,) * 9), (2**50, (1,), (1,)), (0, (1.5,), (1,)), (0, (2,), (1, 1)),
+    ],
+)  # fmt: skip
+def test_a_tensor_never_reaches_beyond_its_numbers(offset, size, stride):
+    data = torch_zip(tensor_pickle(offset, size, stride, 4), bytes(16))
+    assert code_of(read_zip, data) == "import_damaged"
+
+
+def test_a_tensor_s_numbers_are_all_there():
+    whole = read_zip(torch_zip(tensor_pickle(0, (2, 2), (2, 1), 4), bytes(16)))
+    assert whole.array().tolist() == [[0, 0], [0, 0]]
+    for count, numbers in ((4, bytes(15)), (2**35, bytes(16))):
+        tensor = read_zip(torch_zip(tensor_pickle(0, (2, 2), (2, 1), count), numbers))
+        assert code_of(tensor.array) == "import_damaged"
+
+
+def test_zip_bombs(here):
+    bomb = torch_zip(tensor_pickle(0, (1,), (1,), 2**24), bytes(2**26), zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 2**18
+    refused, megabytes = peak(read_zip, bomb)
+    assert refused == "import_too_large" and megabytes < 1
+    shared = io.BytesIO()  # members that lie in the same bytes
+    with zipfile.ZipFile(shared, "w") as archive:
+        archive.writestr("archive/data.pkl", b"x" * 1000)
+        only = archive.infolist()[0]
+        archive.filelist += [_other_name(only, f"archive/data/{i}") for i in range(100)]
+    assert code_of(read_zip, memoryview(shared.getvalue())) == "import_too_large"
+
+
+def _other_name(entry, name):
+    other = zipfile.ZipInfo(name)
+    for field in ("compress_size", "file_size", "CRC", "header_offset", "compress_type", "external_attr"):
+        setattr(other, field, getattr(entry, field))
+    return other
+
+
+def test_a_matlab_bomb(here, monkeypatch):
+    monkeypatch.setattr("elocute.models.matlab.MAX_INFLATED", 2**22)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    packed = zlib.compress(struct.pack("<II", 14, 2**31) + bytes(2**26), 9)
+    (here / "x.mat").write_bytes(header + struct.pack("<II", 15, len(packed)) + packed)
+    refused, megabytes = peak(read_file, here / "x.mat")
+    assert refused == "import_too_large" and megabytes < 32  # of which SciPy's import takes ten
+
+
+def test_a_network_inside_itself(here):
+    state: dict = {"_init_args": (), "_init_kwargs": {}}
+    with official.training_modules() as code:
+        made = official.Persistent(code.reconstruct, "Generator", "", state)
+        content = pickle.dumps({"G_ema": made})
+    record = read_snapshot(memoryview(content))["G_ema"]
+    record.state["_modules"] = {"inner": record}
+    from elocute.models.recognise import _state_dict
+
+    assert code_of(_state_dict, record) == "import_damaged"
+    nest: list = []
+    nest.append(nest)
+    assert code_of(plain, nest) == "import_damaged"
+
+
+def sample():
+    """A small snapshot with everything that one has, as bytes."""
+    with official.training_modules() as code:
+        weights = {"fc0.weight": official.np.ones((2, 3), "float32"), "blocks.0.bias": official.np.ones(2, "float32")}
+        made = official.network(code.reconstruct, "Generator", weights, "pass", _init_kwargs=code.EasyDict(a=1))
+        return pickle.dumps({"G_ema": made}, protocol=4)
+
+
+SAMPLE = sample()
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255), st.integers(0, len(SAMPLE)))
+def test_any_damage_is_refused_in_the_same_way(place, byte, end):
+    damaged = bytearray(SAMPLE)
+    damaged[place] = byte
+    for content in (bytes(damaged), SAMPLE[:end], bytes(damaged[:end])):
+        try:
+            read_snapshot(memoryview(content))
+        except Unreadable as error:
+            assert error.code in ("import_damaged", "import_unsafe", "import_too_large")
+
+
+def test_the_tables_name_nothing_that_acts():
+    """Whoever extends them: no module that runs, opens or imports."""
+    for name in CALLS:
+        assert name.split(".")[0] in ("collections", "builtins", "dnnlib", "_codecs", "numpy", "torch", "torch_utils")
+        assert name.rsplit(".", 1)[1] not in ("eval", "exec", "getattr", "open", "load", "import", "compile")
+    assert replace(Record("a")) == Record("a")

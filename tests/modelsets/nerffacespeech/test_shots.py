@@ -1,0 +1,160 @@
+"""The whole published pipeline on random weights: nobody's face, but every stage, file and size that there is."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import official
+import pytest
+
+from elocute import pipeline
+from elocute.errors import BadInput, EnvironmentProblem
+from elocute.finishing.frames import read_png
+from elocute.models.importing import import_files
+from elocute.models.official import official_folder
+from elocute.models.store import verify
+from elocute.settings import FitSettings, Shot
+from elocute.values import BASEL_NAMES
+
+PORTRAIT = Path(__file__).resolve().parents[3] / "examples" / "portrait.jpg"
+FRAMES = 8  # of the second of voice: every stage runs, at any rate
+pytestmark = [
+    pytest.mark.skipif(not verify("face"), reason="models not fetched: elocute models --fetch"),
+    pytest.mark.usefixtures("official_set"),
+]
+
+
+def shot(folder: Path, **more: Any) -> Shot:
+    settings = {"portrait": "seed:3", "size": 128, "device": "cpu", "model_set": "nerffacespeech",
+                "fps": Fraction(FRAMES), "frames_dir": folder} | more  # fmt: skip
+    return Shot(**settings)
+
+
+def speak(job: Shot) -> pipeline.Result:
+    return pipeline.speak(job, lambda message: None, lambda: False)
+
+
+def frames(folder: Path) -> list[np.ndarray]:
+    return [read_png(file).astype(int) for file in sorted(folder.glob("*.png"))]
+
+
+@pytest.fixture(scope="module")
+def whole(imported_models: Path, official_avatars: Path, second: Path, tmp_path_factory: Any) -> Path:
+    """A random person speaks for a second: frames/ and o.mp4."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELOCUTE_MODELS", str(imported_models))
+        patch.setenv("ELOCUTE_AVATARS", str(official_avatars))
+        result = speak(shot(folder / "frames", voice=second, output=folder / "o.mp4"))
+    assert (result.frames, result.rendered) == (FRAMES, FRAMES)
+    return folder
+
+
+def test_a_random_person_speaks(whole: Path) -> None:
+    pictures = frames(whole / "frames")
+    assert all(picture.shape == (128, 128, 3) for picture in pictures)
+    assert (whole / "o.mp4").stat().st_size > 1000
+    assert all(np.abs(a - b).max() > 0 for a, b in zip(pictures, pictures[1:], strict=False)), "nothing moves"
+
+
+def test_a_range_is_the_same_frames(whole: Path, second: Path, tmp_path: Path) -> None:
+    result = speak(shot(tmp_path, voice=second, frames=(5, 6)))
+    assert result.rendered == 2
+    for name in ("000005.png", "000006.png"):
+        assert (tmp_path / name).read_bytes() == (whole / "frames" / name).read_bytes()
+
+
+def test_what_is_there_is_kept(whole: Path, second: Path) -> None:
+    result = speak(shot(whole / "frames", voice=second, frames=(3, 7)))
+    assert (result.rendered, result.reused) == (0, 5)
+    louder = speak(shot(whole / "frames", voice=second, frames=(3, 3), expression_scale=1.5))
+    assert louder.rendered == 1
+
+
+def test_the_reference_is_another_picture_and_reproducible(whole: Path, second: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        speak(shot(tmp_path / name, voice=second, frames=(2, 3), reference=True))
+    assert (tmp_path / "a" / "000003.png").read_bytes() == (tmp_path / "b" / "000003.png").read_bytes()
+    assert np.abs(frames(tmp_path / "a")[1] - read_png(whole / "frames" / "000003.png").astype(int)).mean() > 1
+
+
+def test_poses_turn_and_curves_move(tmp_path: Path) -> None:
+    poses, curves = tmp_path / "p.json", tmp_path / "c.json"
+    poses.write_text(json.dumps({"fps": FRAMES, "yaw_deg": [0, 10, 70]}))
+    values = [[0, 0], [0, 0], [1, 1]]
+    curves.write_text(json.dumps({"fps": FRAMES, "names": ["jawOpen", "tongueOut"], "values": values}))
+    turned = speak(shot(tmp_path / "turned", poses=poses))
+    assert any("frame 3: yaw beyond 40 degrees" in line for line in turned.warnings)
+    first, second, third = frames(tmp_path / "turned")
+    assert 0 < np.abs(second - first).mean() < np.abs(third - first).mean()
+    moved = speak(shot(tmp_path / "moved", curves=curves))
+    still, same, opened = frames(tmp_path / "moved")
+    assert np.array_equal(still, same) or np.abs(still - same).mean() < np.abs(opened - still).mean()
+    assert any("gaze and tongue" in line for line in moved.warnings)
+
+
+def test_expressions_carry_the_units_of_the_set(second: Path, tmp_path: Path) -> None:
+    from elocute.drive import read_inputs
+    from elocute.modelsets import model_set
+
+    job = shot(tmp_path, voice=second)
+    models = model_set("nerffacespeech")
+    avatar = models.prepare(job.portrait, job.fit, lambda message: None, job.size)
+    performance = models.perform(avatar, job, read_inputs(job), "cpu")
+    assert performance.drive.names == BASEL_NAMES and performance.drive.expression.shape == (FRAMES, 64)
+
+
+def test_a_voice_becomes_curves_that_any_set_takes(second: Path, tmp_path: Path) -> None:
+    from elocute import jobs
+    from elocute.settings import CurvesSettings
+    from elocute.speech.track_io import read_curves
+
+    settings = CurvesSettings(second, tmp_path / "c.json", Fraction(FRAMES), model_set="nerffacespeech")
+    jobs.curves(settings, lambda message: None, lambda: False)
+    track = read_curves(tmp_path / "c.json")
+    assert track.values.shape == (FRAMES, 52) and 0 <= track.values.min() <= track.values.max() <= 1
+
+
+def test_a_photo_is_inverted_once(second: Path, tmp_path: Path) -> None:
+    job = shot(tmp_path / "f", portrait=str(PORTRAIT), voice=second, frames=(1, 2), fit_steps=(2, 2))
+    speak(job)
+    said = pipeline.prepare(job.portrait, job.fit, lambda message: None).report
+    assert said["cached"] and said["model_set"] == "nerffacespeech"
+    other = pipeline.prepare(job.portrait, FitSettings(**{**vars(job.fit), "fit_steps": (2, 1)}), lambda m: None)
+    assert not other.report["cached"], "other steps, another avatar"
+    assert len(frames(tmp_path / "f")) == 2
+
+
+def test_the_reference_takes_only_a_picture_of_its_own_size(second: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as problem:
+        speak(shot(tmp_path, portrait=str(PORTRAIT), voice=second, reference=True))
+    assert problem.value.code == "portrait_not_square"
+
+
+def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path) -> None:
+    for more, code in (
+        ({"background": "#000000"}, "background_kept"),
+        ({"model_set": "embedded", "reference": True}, "option_of_other_set"),
+        ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
+    ):
+        with pytest.raises(BadInput) as problem:
+            speak(shot(tmp_path, voice=second, **more))
+        assert problem.value.code == code
+
+
+def test_missing_weights(second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run can do without is said; what it can't is refused by name."""
+    monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path / "models"))
+    with pytest.raises(EnvironmentProblem) as problem:
+        speak(shot(tmp_path / "f", voice=second))
+    assert problem.value.code == "model_not_imported" and "ffhq_1024.pkl" in problem.value.message
+    official.write_generator(tmp_path / "g.pkl", official.generator_arguments(sizes={**official.SMALL, "latent": 512}))
+    official.write_face_model(tmp_path / "m.mat")
+    import_files([tmp_path / "g.pkl", tmp_path / "m.mat"])
+    with pytest.raises(EnvironmentProblem, match="SadTalker"):
+        speak(shot(tmp_path / "f", voice=second))
+    assert sorted(path.stem for path in official_folder().glob("*.json")) == ["face_model", "generator"]
