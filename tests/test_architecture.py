@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "elocute"
 ADDON = [*sorted((ROOT / "addon").rglob("*.py")), ROOT / "__init__.py"]
 HEAVY = {"torch", "numpy", "cv2", "librosa", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
-SHARED = {"__init__", "errors", "settings", "protocol"}  # what Blender's side imports too: standard library only
+SHARED = {"__init__", "errors", "units", "settings", "protocol"}  # what Blender's side imports too: standard library only
 
 # Names of modules and packages below elocute/, lowest layer first.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__init__", "errors"}),
+    frozenset({"__init__", "errors", "units"}),
     frozenset({"settings", "protocol"}),
     frozenset({"values", "spaces"}),
     frozenset({"files", "warm", "media", "models.catalogue", "models.store", "models"}),  # files and weights
