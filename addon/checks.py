@@ -47,7 +47,7 @@ def engine_python() -> Path:
     if python is None:
         raise EnvironmentProblem("engine_missing", "The engine is not set up. Set it up in the preferences")
     if not python.is_file():
-        raise EnvironmentProblem("engine_missing", f"The engine's Python {python} is not there. Set the engine up again")
+        raise EnvironmentProblem("engine_missing", f"The engine's Python {python} is gone. Set the engine up again")
     return python
 
 
@@ -120,7 +120,7 @@ def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
     if shot.head is None:
         yield Problem("Choose the object that is the head, or add one", *add)
     elif shot.face_source == "KEYS" and shots.shape_keys(shot.head) is None:
-        yield Problem(f"{shot.head.name} has none of the 52 shape keys. Choose another head or let the voice move the face")
+        yield Problem(f"{shot.head.name} has none of the 52 shape keys. Choose another head, or let the voice move it")
     if not shots.uses_objects(shot):
         return
     camera = shots.camera(scene, shot)

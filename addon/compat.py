@@ -144,9 +144,9 @@ class Curves:
             animation.action_slot = self._slot
 
     def push_down(self, name: str, frame: int) -> Any:
-        """Put the action into an NLA track of its own, below all others. Returns the NLA strip."""
+        """Put the action into an NLA track of its own. Returns the NLA strip."""
         animation = self.owner.animation_data or self.owner.animation_data_create()
-        track = animation.nla_tracks.new()  # without `prev`: at the top
+        track = animation.nla_tracks.new()
         track.name = name
         strip = track.strips.new(name, frame, self.action)
         if self._slot is not None:

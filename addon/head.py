@@ -70,7 +70,8 @@ class _Head:
             self.vertices = self._array("f", "vertices", 3)
             self.triangles = self._array("i", "triangles", 3)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInput("head_unreadable", f"The engine's head can't be read ({error}). Add the head again") from None
+            text = f"The engine's head can't be read ({error}). Add the head again"
+            raise BadInput("head_unreadable", text) from None
 
     def _array(self, kind: str, name: str, width: int) -> array:
         return self._at(kind, self.about[name], width)

@@ -62,9 +62,8 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
 def _fit(strip: Any, action: bpy.types.Action) -> None:
     """Have an NLA strip play its Action where its keys are."""
     first, last = action.curve_frame_range
-    strip.action_frame_start, strip.action_frame_end = first, last
-    strip.frame_start, strip.frame_end = first, last
-    strip.frame_start = first
+    strip.action_frame_end = last  # before the start, which can't lie behind it
+    strip.action_frame_start, strip.frame_start, strip.frame_end = first, first, last
     strip.extrapolation = "NOTHING"
 
 

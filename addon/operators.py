@@ -31,6 +31,11 @@ def queue_render(operator: bpy.types.Operator, scene: bpy.types.Scene, shot: Any
     return queue(operator, "render", f"Render {shot.name}", ref, lambda task: rendering.render(ref, order, task))
 
 
+def is_rendering(shot: Any, task: Task) -> bool:
+    """Whether a task renders this shot, or is going to."""
+    return task.kind == "render" and not task.over and task.about.get("shot") == shot.uid
+
+
 def work_folder(ref: shots.Ref, name: str) -> Path:
     """For what is only needed for a while."""
     return Path(bpy.app.tempdir) / "elocute" / f"{name}-{ref.uid}"
@@ -89,14 +94,14 @@ class ELOCUTE_OT_shot_remove(_ShotOperator, bpy.types.Operator):
 
 
 class ELOCUTE_OT_render(_ShotOperator, bpy.types.Operator):
-    """Make the portrait speak: frames into the folder, an image strip above the voice. Esc stops; finished frames stay"""
+    """Make the portrait speak: frames into the folder, an image strip above the voice. Esc stops it"""
 
     bl_idname = "elocute.render"
     bl_label = "Render"
 
     @classmethod
     def missing(cls, scene: bpy.types.Scene, shot: Any) -> str:
-        if any(task.kind == "render" and not task.over and task.about.get("shot") == shot.uid for task in tasks.tasks):
+        if any(is_rendering(shot, task) for task in tasks.tasks):
             return "This shot is being rendered"
         return checks.first(scene, shot)
 

@@ -38,6 +38,13 @@ def fix_button(layout: bpy.types.UILayout, problem: checks.Problem) -> None:
             setattr(button, name, value)
 
 
+def tabs(layout: Any, shot: Any, name: str) -> None:
+    """The choices of an enumeration side by side, as wide as the panel."""
+    row = layout.row()
+    row.use_property_split = False
+    row.prop(shot, name, expand=True)
+
+
 class _Panel:
     bl_region_type = "UI"
     bl_category = CATEGORY
@@ -103,7 +110,7 @@ class Portrait(_ShotPanel):
     name = "portrait"
 
     def show(self, context: bpy.types.Context, layout: Any, scene: bpy.types.Scene, shot: Any) -> None:
-        layout.row().prop(shot, "portrait_source", expand=True)
+        tabs(layout, shot, "portrait_source")
         if shot.portrait_source == "RANDOM":
             layout.prop(shot, "identity")
         else:
@@ -117,7 +124,7 @@ class Voice(_ShotPanel):
     name = "voice"
 
     def show(self, context: bpy.types.Context, layout: Any, scene: bpy.types.Scene, shot: Any) -> None:
-        layout.row().prop(shot, "voice_source", expand=True)
+        tabs(layout, shot, "voice_source")
         if shot.voice_source == "STRIP":
             strip = shots.voice_strip(scene, shot)
             row = layout.row()
@@ -191,16 +198,16 @@ class Render(_ShotPanel):
     name = "render"
 
     def show(self, context: bpy.types.Context, layout: Any, scene: bpy.types.Scene, shot: Any) -> None:
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator(operators.ELOCUTE_OT_render.bl_idname, icon="RENDER_ANIMATION")
-        if not tasks.busy():
-            for problem in checks.problems(scene, shot)[:1]:
-                paragraph(context, layout, problem.text, "INFO")
-                fix_button(layout, problem)
         running = tasks.current()
         if running is not None:
             _progress(layout, running)
+        if not any(operators.is_rendering(shot, task) for task in tasks.tasks):
+            row = layout.row()
+            row.scale_y = 1.4
+            row.operator(operators.ELOCUTE_OT_render.bl_idname, icon="RENDER_ANIMATION")
+            for problem in checks.problems(scene, shot)[:1]:
+                paragraph(context, layout, problem.text, "INFO")
+                fix_button(layout, problem)
         for task in reversed([task for task in tasks.tasks if task.over and task.kind != "preview"][-3:]):
             _outcome(context, layout, task)
         if any(task.over and task.kind != "preview" for task in tasks.tasks):
@@ -243,8 +250,9 @@ def _progress(layout: Any, task: tasks.Task) -> None:
 
 def clock(seconds: float) -> str:
     """1:05 for 65 seconds."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _outcome(context: bpy.types.Context, layout: Any, task: tasks.Task) -> None:

@@ -70,14 +70,14 @@ class ElocuteShot(bpy.types.PropertyGroup):
         name="Voice",
         description="Where the voice comes from",
         items=[
-            ("STRIP", "Sound Strip", "A sound strip of the Video Sequencer: the frames are in sync with it"),
+            ("STRIP", "Strip", "A sound strip of the Video Sequencer: the frames are in sync with it"),
             ("FILE", "File", "A sound or video file"),
             ("NONE", "None", "No voice: only the shape keys, the head and the camera move"),
         ],
         options=FIXED,
     )  # type: ignore[valid-type]
     voice_strip: StringProperty(
-        name="Strip", description="The sound strip with the voice", search=_sound_names, update=_voice_chosen,
+        name="Sound", description="The sound strip with the voice", search=_sound_names, update=_voice_chosen,
         options=FIXED,
     )  # type: ignore[valid-type]
     voice_id: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
@@ -94,7 +94,7 @@ class ElocuteShot(bpy.types.PropertyGroup):
         description="What moves the head",
         items=[
             ("VOICE", "Natural", "Small motion that follows the voice; no objects needed"),
-            ("OBJECTS", "Head and Camera", "The head object as the camera sees it: keys, constraints, drivers, parents"),
+            ("OBJECTS", "Head and Camera", "The head object as the camera sees it: keys, constraints, parents"),
             ("STILL", "Still", "The head stays as in the portrait"),
         ],
         options=FIXED,
@@ -195,7 +195,7 @@ class ElocuteShot(bpy.types.PropertyGroup):
         options=FIXED,
     )  # type: ignore[valid-type]
     keep_colors: BoolProperty(
-        name="Standard View Transform",
+        name="Keep Colors",
         description="Set the scene's view transform to Standard when the strip is added, as Blender does for images: "
         "AgX or Filmic would change the colors of the frames",
         default=True, options=FIXED,

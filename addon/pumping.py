@@ -76,7 +76,7 @@ def _redraw(at_once: bool) -> None:
 
 @persistent
 def _opening(*_: object) -> None:
-    """Another file is about to be opened: what only half read this one can't go on; frames that are on their way can."""
+    """Another file is about to be opened: what reads this one can't go on, what the engine is at can."""
     for task in list(tasks.tasks):
         if not task.over and not task.asked:
             tasks.cancel(task)

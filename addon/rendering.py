@@ -67,7 +67,8 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     try:
         job.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentProblem("output_not_writable", f"Can't write to {folder}: {error.strerror}. Choose another folder") from error
+        text = f"Can't write to {folder}: {error.strerror}. Choose another folder"
+        raise EnvironmentProblem("output_not_writable", text) from error
     plan, said = yield from listen(ref, order.frames, job, task)
     drive = yield from write_drive(ref, plan, said, job, task)
     settings = engine_shot(ref, plan, drive, job)
@@ -83,7 +84,8 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     files = [folder / sequencer.file_name(number) for number in range(plan.numbers[0], plan.numbers[1] + 1)]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
-        raise EnvironmentProblem("frames_missing", f"{len(missing)} frames are missing, {missing[0]} first. Render again")
+        text = f"{len(missing)} frames are missing, {missing[0]} first. Render again"
+        raise EnvironmentProblem("frames_missing", text)
     task.message = f"{len(files)} frames in {folder}"
     if order.strip:
         yield
@@ -97,7 +99,7 @@ def _still_there(ref: shots.Ref, folder: Path) -> tuple[Any, Any]:
     try:
         return ref.find()
     except BadInput as error:
-        text = f"The shot {ref.title} is not in the open file. Its frames are in {folder}: open its file and render again"
+        text = f"The shot {ref.title} is not in the open file. Its frames are in {folder}; render again in its own file"
         raise BadInput("shot_gone", text) from error
 
 

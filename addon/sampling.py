@@ -136,7 +136,8 @@ def _depsgraph(stage: bpy.types.Scene, objects: list[Any]) -> bpy.types.Depsgrap
         if all(layer.objects.get(obj.name) == obj for obj in objects):
             return layer.depsgraph
     names = " and ".join(obj.name for obj in objects)
-    raise BadInput("head_excluded", f"{names}: no view layer of the scene {stage.name} has them. Include their collection")
+    text = f"{names}: no view layer of the scene {stage.name} has them. Include their collection"
+    raise BadInput("head_excluded", text)
 
 
 def look(depsgraph: bpy.types.Depsgraph, head: Any, camera: Any) -> Look:

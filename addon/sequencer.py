@@ -10,6 +10,8 @@ import bpy
 from ..core.elocute.errors import BadInput
 from . import compat, shots
 
+Frames = tuple[int, int]  # first and last, of the timeline
+
 CHANNELS = 128
 STANDARD = "Standard"
 
@@ -25,15 +27,13 @@ def strip_of(scene: bpy.types.Scene, uid: str) -> Any:
     return strips[0] if strips else None
 
 
-Frames = tuple[int, int]  # first and last, of the timeline
-
-
 def show(ref: shots.Ref, folder: Path, origin: int, whole: Frames, rendered: Frames, span: Frames) -> str:
     """Put frames into the sequencer; returns the strip's name.
 
     `origin` is the timeline frame of file 1, `whole` the frames that have sound, `rendered` those that this run made,
-    `span` where the voice's strip shows: at its ends a picture may be held for a frame of rounding. A strip of the same shot is used again and keeps what was done to it; else there is a new one above the
-    voice. It covers the whole voice where all its frames are there, else as many around the rendered ones as are.
+    `span` where the voice's strip shows: at its ends a picture may be held for a frame of rounding. A strip of the same
+    shot is used again and keeps what was done to it; else there is a new one above the voice. It covers the whole voice
+    where all its frames are there, else as many around the rendered ones as are.
     """
     scene, shot = ref.find()
     if scene.sequence_editor is None:

@@ -270,7 +270,8 @@ def chosen_range(scene: bpy.types.Scene, shot: Any, first: int, last: int) -> tu
 def clip_range(low: int, high: int, first: int, last: int) -> tuple[int, int]:
     """Raises BadInput range_outside when nothing is left."""
     if low > last or high < first or low > high:
-        raise BadInput("range_outside", f"The range {low}-{high} shows nothing of the voice, which is at {first}-{last}")
+        text = f"The range {low}-{high} shows nothing of the voice, which is at {first}-{last}"
+        raise BadInput("range_outside", text)
     return max(low, first), min(high, last)
 
 

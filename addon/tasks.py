@@ -275,7 +275,8 @@ def _engine_ended(why: str) -> None:
             task.failure = ElocuteError("cancelled", "Stopped; finished frames are kept")
         else:
             words = why.rstrip(".")
-            task.failure = EnvironmentProblem("engine_ended", f"{words}. Finished frames are kept: render again to go on")
+            text = f"{words}. Finished frames are kept: render again to go on"
+            task.failure = EnvironmentProblem("engine_ended", text)
     _changed()
 
 

@@ -144,7 +144,8 @@ def _shot(scene: bpy.types.Scene, strip: Any, portrait: str | None, model: str) 
         for name in COPIED if source is not None else ():
             setattr(shot, name, getattr(source, name))
         if source is not None and portrait is None:
-            shot.portrait_source, shot.portrait, shot.identity = source.portrait_source, source.portrait, source.identity
+            for name in ("portrait_source", "portrait", "identity"):
+                setattr(shot, name, getattr(source, name))
     if portrait is not None:
         seed = portrait_seed(portrait)
         shot.portrait_source = "IMAGE" if seed is None else "RANDOM"
