@@ -4,7 +4,7 @@ Never import torch, NumPy or the engine's stages here: they live in the engine's
 `settings` and `protocol` of core/elocute are shared, by relative import.
 """
 
-from . import engine, operators, panels, preferences, preview, properties, pumping, voices
+from . import operators, panels, preferences, preview, properties, pumping, voices
 
 _PARTS = (preferences, properties, preview, operators, voices, panels, pumping)
 
@@ -19,4 +19,3 @@ def unregister() -> None:
     """Called by Blender when the extension is disabled or Blender ends."""
     for part in reversed(_PARTS):
         part.unregister()
-    engine.stop()

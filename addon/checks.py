@@ -11,9 +11,9 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import BadInput, EnvironmentProblem
-from . import compat, engine, shots
+from . import compat, engine, preferences, shots
 
-PACKAGE = __package__.rpartition(".")[0]  # of the extension's root: what Blender knows the preferences by
+PACKAGE = engine.PACKAGE
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,12 @@ FIXES: dict[str, tuple[str, str, dict[str, Any], str]] = {
 
 def engine_python() -> Path:
     """The Python that runs the engine. Raises EnvironmentProblem engine_missing."""
-    addon = bpy.context.preferences.addons.get(PACKAGE)
-    named = os.environ.get("ELOCUTE_PYTHON") or (addon.preferences.engine_python if addon else "")
-    python = Path(bpy.path.abspath(named)) if named else engine.default_python()
-    if python is None:
-        raise EnvironmentProblem("engine_missing", "The engine is not set up. Set it up in the preferences")
-    if not python.is_file():
-        raise EnvironmentProblem("engine_missing", f"The engine's Python {python} is gone. Set the engine up again")
-    return python
+    named = os.environ.get("ELOCUTE_PYTHON")
+    if not named:
+        return preferences.chosen_python()
+    if not Path(named).is_file():
+        raise EnvironmentProblem("engine_missing", f"The engine's Python {named} is not there. Correct ELOCUTE_PYTHON")
+    return Path(named)
 
 
 def fix_of(code: str) -> Problem | None:

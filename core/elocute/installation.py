@@ -2,8 +2,8 @@
 
 Blender starts this with its own Python, which stays untouched: everything goes below FOLDER. It speaks the worker's
 protocol: `progress`, `warning` and perhaps `failed`, `done` last; a cancel line on stdin, or stdin's end, stops it.
-What pip says goes to stderr, which the caller keeps as a log. A finished step is noted in FOLDER, so that the next
-run goes on where one was stopped; models are verified and the engine is examined every time.
+What pip says goes into FOLDER/setup.log. A finished step is noted in FOLDER, so that the next run goes on where one
+was stopped; models are verified and the engine is examined every time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import BadInput, Cancelled, ElocuteError, EnvironmentProblem
 from .protocol import Cancel, Done, Failed, Hello, Message, Progress, Warned, decode_request, encode
@@ -29,6 +29,7 @@ from .protocol import Cancel, Done, Failed, Hello, Message, Progress, Warned, de
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ((3, 11), (3, 13))  # of Python, as in pyproject.toml
 TORCH = "torch==2.13.0"  # as in the Makefile: the version that everything was measured with
+LOG, READY = "setup.log", "ready"  # the second tells that the environment is complete
 TORCH_WHEELS = "https://download.pytorch.org/whl"  # builds that pip's own index lacks: CPU only, CUDA for Windows
 DISK_MB = {"cpu": 3000, "cuda": 9000}  # PyTorch, the other libraries, and pip's copies of both while it installs
 # How long a step takes on a usual machine, in seconds: what the bar is divided by.
@@ -54,14 +55,16 @@ class Installation:
         self.into, self.say, self.named, self.torch = into, say, python, torch
         self.python = program_of(into / "environment")
         self._noted = into / "steps.json"
-        self._step, self._part = "environment", 0
+        self._step, self._part, self._done = "environment", 0, 0
+        self._log: IO[str] | None = None
         self._child: subprocess.Popen[str] | None = None
         self._cancelled = threading.Event()
 
     def run(self) -> dict[str, Any]:
         """All steps. Returns {"python", "doctor"}; raises EnvironmentProblem, BadInput, Cancelled."""
         self.into.mkdir(parents=True, exist_ok=True)
-        with only_one(self.into / "lock"):
+        with only_one(self.into / "lock"), (self.into / LOG).open("w", encoding="utf-8") as self._log:
+            (self.into / READY).unlink(missing_ok=True)
             cuda = has_nvidia()
             self._check_disk(cuda)
             self._environment()
@@ -71,7 +74,9 @@ class Installation:
             libraries = required_libraries()
             self._once("libraries", shlex.join(libraries), lambda: self._libraries(libraries))
             self._models()
-            return {"python": str(self.python), "doctor": self._doctor(cuda)}
+            answer = self._doctor(cuda)
+            (self.into / READY).write_text(f"{answer['version']}\n", encoding="utf-8")
+            return {"python": str(self.python), "doctor": answer}
 
     def cancel(self) -> None:
         """Stop at once, from another thread."""
@@ -111,7 +116,7 @@ class Installation:
     def _engine(self, *arguments: str) -> dict[str, Any]:
         """The engine's last JSON object for a command. Raises EnvironmentProblem with the engine's own sentence."""
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "core"), "PYTHONUTF8": "1"}
-        lines = self._call([self.python, "-m", "elocute", *arguments, "--json"], environment, failing=True)
+        lines = self._call([self.python, "-m", "elocute", *arguments, "--json"], environment, may_fail=True)
         answer: dict[str, Any] = {}
         for line in lines:
             with suppress(ValueError, TypeError):
@@ -132,10 +137,12 @@ class Installation:
         said = self._call([self.python, "-m", "pip", "--version"])[-1]
         return tuple(int(part) for part in re.findall(r"\d+", said)[:2])
 
-    def _call(self, command: list[Any], environment: Mapping[str, str] | None = None, failing: bool = False) -> list[str]:
+    def _call(
+        self, command: list[Any], environment: Mapping[str, str] | None = None, may_fail: bool = False
+    ) -> list[str]:
         """Run a program to its end: its lines, which go to the log too. Raises Cancelled, EnvironmentProblem."""
         words = [str(part) for part in command]
-        print(f"$ {shlex.join(words)}", file=sys.stderr, flush=True)
+        print(f"$ {shlex.join(words)}", file=self._log, flush=True)
         if self._cancelled.is_set():
             raise Cancelled("stopped; set-up can go on later")
         try:
@@ -154,10 +161,10 @@ class Installation:
             for line in child.stdout:
                 if not self._progress_line(line):
                     lines.append(line.rstrip())
-                    print(line, end="", file=sys.stderr, flush=True)
+                    print(line, end="", file=self._log, flush=True)
         if child.wait() and self._cancelled.is_set():
             raise Cancelled("stopped; set-up can go on later")
-        if child.returncode and not failing:
+        if child.returncode and not may_fail:
             raise explain(lines, self.into)
         return lines or [f"exit code {child.returncode}"]
 
@@ -168,16 +175,16 @@ class Installation:
                 self._tell(int(found[1]) / int(found[2]))
             return True
         if found := re.match(r"\s*Downloading (\S+) \((\d[^)]*)\)", line):
-            name = found[1].rpartition("/")[2].split("-")[0]
+            name = found[1].rpartition("/")[2].split("-")[0].replace("_", "-")
             self._tell(message=f"{TITLES[self._step]}: {name}, {found[2]}")
         elif line.startswith("Installing collected"):
             self._tell(0.8, f"{TITLES[self._step]}: unpacking")
         elif line.startswith("Collecting ") and self._step == "libraries":
             self._part += 1
-            self._tell(min(self._part / USUAL_LIBRARIES, 0.8))
+            self._tell(min(self._part / USUAL_LIBRARIES, 0.75))
         elif self._step == "models" and line.startswith("{"):
             with suppress(ValueError):
-                if message := json.loads(line).get("message"):
+                if message := json.loads(line).get("progress", {}).get("message"):
                     self._tell(message=f"{TITLES['models']}: {message}")
         return False
 
@@ -213,7 +220,8 @@ class Installation:
     def _check_disk(self, cuda: bool) -> None:
         if self._notes().get("libraries"):
             return
-        needed, free = DISK_MB["cuda" if cuda and self.torch != "cpu" else "cpu"], shutil.disk_usage(self.into).free >> 20
+        needed = DISK_MB["cuda" if cuda and self.torch != "cpu" else "cpu"]
+        free = shutil.disk_usage(self.into).free >> 20
         if free < needed:
             raise EnvironmentProblem(
                 "disk_full", f"{self.into} has {free} MB free and set-up needs {needed}. Free some space and try again"
@@ -307,7 +315,7 @@ def explain(lines: list[str], into: Path) -> EnvironmentProblem:
     if re.search(r"No space left|Errno 28|not enough space", said, re.IGNORECASE):
         return EnvironmentProblem("disk_full", f"the disk of {into} is full. Free some space and try again")
     if re.search(r"ConnectionError|NewConnection|NameResolution|Max retries|ReadTimeout|ProxyError|SSLError", said):
-        return EnvironmentProblem("network", "the download broke off. Check the network and try again; it goes on there")
+        return EnvironmentProblem("network", "the download broke off. Check the network and set up again")
     told = [line for line in lines if line.startswith("ERROR")] or [line for line in lines if line.strip()]
     why = (told[-1] if told else "no output").removeprefix("ERROR: ").strip().rstrip(".")
     if "torch" in why and re.search(r"No matching distribution", said):
@@ -329,7 +337,8 @@ def only_one(path: Path) -> Iterator[None]:
 
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise EnvironmentProblem("setup_runs", "another Blender is setting the engine up. Wait until it is done") from None
+            words = "another Blender is setting the engine up. Wait until it is done"
+            raise EnvironmentProblem("setup_runs", words) from None
         yield
 
 
