@@ -92,10 +92,10 @@ def find_python(version: str) -> Path:
 
 
 def wheel(release: str, python: str, folder: Path, log: Path) -> Path:
-    """An environment with the wheel of a Blender release, and pytest to test in it."""
+    """An environment with the wheel of a Blender release."""
     program = folder / "bin" / "python"
     run(find_python(python), "-m", "venv", "--clear", folder, log=log)
-    run(program, "-m", "pip", "--disable-pip-version-check", "-q", "install", f"bpy=={release}", "pytest>=8", log=log)
+    run(program, "-m", "pip", "--disable-pip-version-check", "-q", "install", f"bpy=={release}", log=log)
     return program
 
 
@@ -109,6 +109,8 @@ def root(suite: str, extra: list[str], folder: Path, log: Path) -> Path:
         recipe.symlink_to("sid")
     run("debootstrap", "--variant=minbase", suite, debian, *mirror(), log=log)
     shutil.copy("/etc/resolv.conf", debian / "etc/resolv.conf")
+    (debian / "etc/mtab").unlink(missing_ok=True)
+    (debian / "etc/mtab").symlink_to("/proc/self/mounts")  # Blender's file browser looks for drives
     # A mirror may be a snapshot, whose signed lists have expired.
     configuration = 'Acquire::Check-Valid-Until "false"; Acquire::Languages "none";'
     (debian / "etc/apt/apt.conf.d/99elocute").write_text(configuration)
