@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,9 @@ from . import shots
 from .tasks import Ask, Task
 
 STRONGEST_KEY = 1.5  # what the engine still shows
-KEYS_BETWEEN_TURNS = 4
 SENSOR_MM = 24.0
 CAMERA_SIZE = 0.1  # metres, as drawn: the head is as small as a head
-# What the projected portrait doesn't show well gets a colour of its own, linear.
-PLAIN = {"teeth": (0.75, 0.7, 0.62), "tongue": (0.42, 0.12, 0.1), "mouth": (0.12, 0.03, 0.03)}
+FILL = "Fill"  # colour attribute: what the portrait doesn't show; its alpha is the portrait's share
 
 
 def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask | None, Any, str]:
@@ -38,17 +36,19 @@ def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask |
     made = _Head(folder)
     task.at("Building the head")
     scene, shot = ref.find()
-    name = f"{shot.name} Head"
-    head = made.build(name)
+    yield
+    looks = made.looks()
+    yield
+    head = made.build(f"{shot.name} Head", looks)
     scene.collection.objects.link(head)
     head.location = at
     kept = head.name
-    for _ in made.add_shape_keys(head):
+    for number in range(len(made.about["shape_keys"])):
+        task.at("Building the head", number, len(made.about["shape_keys"]))
         yield
-        head = bpy.data.objects.get(kept)
-        if head is None:
-            raise BadInput("head_missing", "The new head was removed while it was made. Add it again")
+        made.add_shape_key(_still_there(kept), number)
     scene, shot = ref.find()
+    head = _still_there(kept)
     camera = made.camera(f"{shot.name} Camera", head)
     scene.collection.objects.link(camera)
     shot.head, shot.camera, shot.motion = head, camera, "OBJECTS"
@@ -56,6 +56,13 @@ def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask |
         scene.camera = camera
     task.message = f"{head.name} and {camera.name} are in the scene {scene.name}"
     return kept
+
+
+def _still_there(name: str) -> bpy.types.Object:
+    head = bpy.data.objects.get(name)
+    if head is None:
+        raise BadInput("head_missing", "The new head was removed while it was made. Add it again")
+    return head
 
 
 class _Head:
@@ -86,8 +93,15 @@ class _Head:
             out.byteswap()
         return out
 
-    def build(self, name: str) -> bpy.types.Object:
-        """The mesh object, with material and without shape keys."""
+    def looks(self) -> tuple[array, array]:
+        """For each triangle's corner where the portrait shows it, and for each vertex the colour where it doesn't."""
+        uv = self._array("f", "uv", 2)
+        corners = array("f", (uv[2 * v + i] for v in self.triangles for i in (0, 1)))
+        colours = self._array("f", "colours", 4)
+        return corners, array("f", (c if i % 4 == 3 else linear(c) for i, c in enumerate(colours)))
+
+    def build(self, name: str, looks: tuple[array, array]) -> bpy.types.Object:
+        """The mesh object, with materials and without shape keys."""
         mesh = bpy.data.meshes.new(name)
         vertices, faces = len(self.vertices) // 3, len(self.triangles) // 3
         mesh.vertices.add(vertices)
@@ -95,32 +109,26 @@ class _Head:
         mesh.loops.add(3 * faces)
         mesh.loops.foreach_set("vertex_index", self.triangles)
         mesh.polygons.add(faces)
-        mesh.polygons.foreach_set("loop_start", range(0, 3 * faces, 3))
-        mesh.polygons.foreach_set("use_smooth", [True] * faces)
-        materials = self._array("i", "materials", 1)
+        mesh.polygons.foreach_set("loop_start", array("i", range(0, 3 * faces, 3)))
+        mesh.polygons.foreach_set("use_smooth", array("b", b"\1" * faces))
         for label in self.about["materials"]["names"]:
             mesh.materials.append(self._material(name, label))
-        mesh.polygons.foreach_set("material_index", materials)
-        uv = self._array("f", "uv", 2)
-        layer = mesh.uv_layers.new(name="Portrait")
-        corners = array("f", (uv[2 * v + i] for v in self.triangles for i in (0, 1)))
-        layer.uv.foreach_set("vector", corners)
+        mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
+        mesh.uv_layers.new(name="Portrait").uv.foreach_set("vector", looks[0])
+        mesh.color_attributes.new(FILL, "FLOAT_COLOR", "POINT").data.foreach_set("color", looks[1])
         mesh.update()
         mesh.validate()
         return bpy.data.objects.new(name, mesh)
 
-    def add_shape_keys(self, head: bpy.types.Object) -> Iterator[None]:
-        """All keys, resting at 0. Yields between a few."""
-        name = head.name
-        head.shape_key_add(name="Basis", from_mix=False)
-        for number, (unit, entry) in enumerate(self.about["shape_keys"].items()):
-            deltas = self._at("f", entry, 3)
-            block = bpy.data.objects[name].shape_key_add(name=unit, from_mix=False)
-            block.slider_max = STRONGEST_KEY
-            block.data.foreach_set("co", array("f", map(float.__add__, self.vertices, deltas)))
-            block.value = 0.0
-            if number % KEYS_BETWEEN_TURNS == KEYS_BETWEEN_TURNS - 1:
-                yield
+    def add_shape_key(self, head: bpy.types.Object, number: int) -> None:
+        """The key of a unit, at rest."""
+        unit, entry = list(self.about["shape_keys"].items())[number]
+        if number == 0:
+            head.shape_key_add(name="Basis", from_mix=False)
+        block = head.shape_key_add(name=unit, from_mix=False)
+        block.slider_max = STRONGEST_KEY
+        block.data.foreach_set("co", array("f", map(float.__add__, self.vertices, self._at("f", entry, 3))))
+        block.value = 0.0
 
     def camera(self, name: str, head: bpy.types.Object) -> bpy.types.Object:
         """A camera that frames the head as the photo does: the whole square shows whatever the scene's format is."""
@@ -137,6 +145,7 @@ class _Head:
         data.show_background_images = True
         picture = data.background_images.new()
         picture.image, picture.display_depth, picture.alpha = self._texture(), "BACK", 1.0
+        picture.frame_method = "FIT"
         return camera
 
     def _texture(self) -> bpy.types.Image:
@@ -148,14 +157,23 @@ class _Head:
         material.use_nodes = True
         nodes, links = material.node_tree.nodes, material.node_tree.links
         nodes.clear()
-        out, light = nodes.new("ShaderNodeOutputMaterial"), nodes.new("ShaderNodeEmission")
-        out.location, light.location = (300, 0), (100, 0)
-        links.new(light.outputs["Emission"], out.inputs["Surface"])
-        if label in PLAIN:
-            material.diffuse_color = light.inputs["Color"].default_value = (*PLAIN[label], 1.0)
-            return material
-        picture = nodes.new("ShaderNodeTexImage")
-        picture.image, picture.location, picture.extension = self._texture(), (-250, 0), "EXTEND"
-        links.new(picture.outputs["Color"], light.inputs["Color"])
+        made = {}
+        for i, kind in enumerate(("TexImage", "VertexColor", "Mix", "Emission", "OutputMaterial")):
+            made[kind] = nodes.new(f"ShaderNode{kind}")
+            made[kind].location = ((-250, 0, 300, 500, 700)[i], (0, -250, 0, 0, 0)[i])
+        picture, fill, mix = made["TexImage"], made["VertexColor"], made["Mix"]
+        picture.image, picture.extension = self._texture(), "EXTEND"
+        fill.layer_name, mix.data_type = FILL, "RGBA"
+        socket = {socket.identifier: socket for socket in (*mix.inputs, *mix.outputs)}
+        links.new(fill.outputs["Alpha"], socket["Factor_Float"])
+        links.new(fill.outputs["Color"], socket["A_Color"])
+        links.new(picture.outputs["Color"], socket["B_Color"])
+        links.new(socket["Result_Color"], made["Emission"].inputs["Color"])
+        links.new(made["Emission"].outputs["Emission"], made["OutputMaterial"].inputs["Surface"])
         nodes.active = picture  # what the solid view shows as texture
         return material
+
+
+def linear(value: float) -> float:
+    """An sRGB channel as light."""
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4

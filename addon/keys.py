@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -39,24 +40,37 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     plan, said = yield from rendering.listen(ref, None, folder, task)
     if not said:
         raise BadInput("voice_missing", "Speech to Keys needs a voice. Choose one")
-    task.at("Writing keys")
+    task.at("Writing keys", 0, len(said))
     scene, shot = ref.find()
-    keys = shots.shape_keys(shot.head)
-    if existing == ASK and hand_made(keys, plan.whole):
+    if existing == ASK and hand_made(shots.shape_keys(shot.head), plan.whole):
         raise BadInput("keys_exist", "The head has keys made by hand. Choose what becomes of them")
-    target, strip = _target(keys, plan.whole, existing, shot.name)
-    for name in said:
-        block = keys.key_blocks.get(name)
-        if block is not None:
-            columns = [(plan.whole[0] + i, value) for i, value in enumerate(_part(said[name], plan))]
-            _key(target.ensure(path_of(name), GROUP), columns, plan.whole)
-    if strip is not None:
+    target, strip = _target(shots.shape_keys(shot.head), plan.whole, existing, shot.name)
+    name, strip_name = target.action.name, strip.name if strip is not None else ""
+    for unit, values in said.items():
+        keys, target = _still_there(ref, name)
+        if keys.key_blocks.get(unit) is not None:
+            part = values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
+            _key(target.ensure(path_of(unit), GROUP), part, plan.whole)
+        task.done += 1
+        yield
+    keys, target = _still_there(ref, name)
+    for strip in [s for track in keys.animation_data.nla_tracks for s in track.strips if s.name == strip_name]:
         _fit(strip, target.action)
     _remember(target, plan.whole)
+    _, shot = ref.find()
     shot.face_source = "AUTO" if shot.face_source == "VOICE" else shot.face_source
     keys.update_tag()
-    task.message = f"{len(said)} curves on frames {plan.whole[0]}-{plan.whole[1]} of {keys.user.name}"
-    return str(target.action.name)
+    task.message = f"{len(said)} curves on frames {plan.whole[0]}-{plan.whole[1]} of {shot.head.name}"
+    return name
+
+
+def _still_there(ref: shots.Ref, action: str) -> tuple[Any, Curves]:
+    """The head's shape keys and the Action, found again after Blender had its turn."""
+    _, shot = ref.find()
+    keys, found = shots.shape_keys(shot.head), bpy.data.actions.get(action)
+    if keys is None or found is None:
+        raise BadInput("head_missing", "The head or its Action was removed while keys were written. Try again")
+    return keys, Curves(found, keys, create=True)
 
 
 def _fit(strip: Any, action: bpy.types.Action) -> None:
@@ -79,16 +93,14 @@ def hand_made(keys: Any, frames: Frames) -> bool:
         theirs = animation.action if animation else None
         return theirs is not None and any(len(curve.keyframe_points) for curve in Curves(theirs, keys))
     ours = Curves(action, keys)
-    known = [(first, last) for first, last, _ in _written(action)]
-    edited = [
-        checksum != _checksum(ours, (first, last))
-        for first, last, checksum in _written(action)
-        if first <= frames[1] + 1 and frames[0] - 1 <= last
-    ]
-    return any(edited) or any(
-        frames[0] <= key.co.x <= frames[1] and not any(first - 1 <= key.co.x <= last + 1 for first, last in known)
+    for first, last, checksum in _written(action):
+        if first <= frames[1] + 1 and frames[0] - 1 <= last and checksum != _checksum(ours, (first, last)):
+            return True
+    known = [(first - 1, last + 1) for first, last, _ in _written(action)]
+    return any(
+        not any(first <= x <= last for first, last in known)
         for curve in ours
-        for key in curve.keyframe_points
+        for x in _within(_points(curve), frames)[::2]
     )
 
 
@@ -127,28 +139,40 @@ def _target(keys: Any, frames: Frames, existing: str, name: str) -> tuple[Curves
     return target, strip
 
 
-def _part(values: array, plan: rendering.Plan) -> array:
-    return values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
+def _points(curve: bpy.types.FCurve) -> array:
+    """Frame, value, frame, value, ... of a curve's keys, in order."""
+    points = array("f", bytes(8 * len(curve.keyframe_points)))
+    curve.keyframe_points.foreach_get("co", points)
+    return points
 
 
-def _key(curve: bpy.types.FCurve, points: list[tuple[int, float]], frames: Frames) -> None:
+def _within(points: array, frames: Frames) -> array:
+    """Those of `_points` that lie on these frames."""
+    times = points[::2]
+    return points[2 * bisect_left(times, frames[0]) : 2 * bisect_right(times, frames[1])]
+
+
+def _key(curve: bpy.types.FCurve, values: array, frames: Frames) -> None:
     """Put linear keys on `frames`, at rest on the frame before and after; other keys stay. Where a value only goes on,
     its first and last key say all."""
-    points = [(frames[0] - 1, 0.0), *points, (frames[1] + 1, 0.0)]
-    kept = [
-        (key.co.x, key.co.y, compat.INTERPOLATION.get(key.interpolation, 2))
+    linear = compat.INTERPOLATION["LINEAR"]
+    rows = [
+        (key.co.x, key.co.y, compat.INTERPOLATION.get(key.interpolation, linear))
         for key in curve.keyframe_points
         if key.co.x < frames[0] - 1 or key.co.x > frames[1] + 1
     ]
-    values = [round(value, curves.DECIMALS) for _, value in points]
-    inner = range(1, len(points) - 1)
-    needed = {0, len(points) - 1} | {i for i in inner if not values[i - 1] == values[i] == values[i + 1]}
-    linear = compat.INTERPOLATION["LINEAR"]
-    rows = sorted([*kept, *((float(points[i][0]), values[i], linear) for i in needed)])
+    wanted = [0.0, *(round(value, curves.DECIMALS) for value in values), 0.0]
+    last = len(wanted) - 1
+    rows += [
+        (float(frames[0] - 1 + i), value, linear)
+        for i, value in enumerate(wanted)
+        if i in (0, last) or not wanted[i - 1] == value == wanted[i + 1]
+    ]
+    rows.sort()
     curve.keyframe_points.clear()
     curve.keyframe_points.add(len(rows))
-    curve.keyframe_points.foreach_set("co", array("f", (value for row in rows for value in row[:2])))
-    curve.keyframe_points.foreach_set("interpolation", [row[2] for row in rows])
+    curve.keyframe_points.foreach_set("co", array("f", (number for row in rows for number in row[:2])))
+    curve.keyframe_points.foreach_set("interpolation", array("i", (row[2] for row in rows)))
     curve.update()
 
 
@@ -172,8 +196,11 @@ def _checksum(ours: Curves, frames: Frames) -> str:
     found = hashlib.sha256()
     paths = {path_of(name) for name in ARKIT_NAMES}
     for curve in sorted((curve for curve in ours if curve.data_path in paths), key=lambda curve: curve.data_path):
-        found.update(curve.data_path.encode())
-        for key in curve.keyframe_points:
-            if frames[0] <= key.co.x <= frames[1]:
-                found.update(f"{key.co.x:.3f} {key.co.y:.5f} {key.interpolation};{curve.mute}".encode())
+        kinds = array("i", bytes(4 * len(curve.keyframe_points)))
+        curve.keyframe_points.foreach_get("interpolation", kinds)
+        points = _points(curve)
+        start = bisect_left(points[::2], frames[0])
+        part = _within(points, frames)
+        for content in (curve.data_path.encode(), part.tobytes(), kinds[start : start + len(part) // 2].tobytes()):
+            found.update(content)
     return found.hexdigest()[:16]

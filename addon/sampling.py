@@ -21,7 +21,7 @@ from ..core.elocute.units import ARKIT_NAMES
 from . import shots
 from .curves import LONGEST_SMOOTHING, Amounts, reach
 
-SLICE_SECONDS = 0.015  # of frames between two turns of Blender's
+SLICE_SECONDS = 0.01  # of frames between two turns of Blender's
 SIDE = 1024  # of the square picture that the camera is asked about; any number gives the same
 MIRRORED = "The head object is mirrored (negative scale). Apply its scale"
 

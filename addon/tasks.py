@@ -19,7 +19,7 @@ from ..core.elocute.protocol import PROTOCOL, Cancel, Done, Failed, Frame, Hello
 from . import engine
 from .process import Process
 
-BUDGET_SECONDS = 0.02  # of the main thread per pump: the window stays at 30 pictures a second and more
+BUDGET_SECONDS = 0.01  # of the main thread per pump, and what the last step takes beyond it
 CANCEL_SECONDS = 5.0  # for the engine to stop by itself; afterwards it is killed
 KEPT = 50  # finished tasks that the panel can show
 
