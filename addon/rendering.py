@@ -175,7 +175,7 @@ def write_drive(
     yield from curves.write(composed, str(plan.fps), job / "curves.json")
     drive: dict[str, Any] = {"curves": str(job / "curves.json")}
     if samples.looks:
-        after = max(0, len(next(iter(said.values()), ())) - count)  # the engine wonders where poses end before the voice
+        after = max(0, len(next(iter(said.values()), ())) - count)  # till the end of the voice
         looks = samples.looks[:1] * before + samples.looks + samples.looks[-1:] * after
         poses = {
             "fps": str(plan.fps),
