@@ -117,7 +117,7 @@ def _repeat(samples: Samples, count: int) -> None:
 def _take(ref: shots.Ref, samples: Samples) -> None:
     """One frame, at which the scenes are now."""
     scene, shot = ref.find()
-    samples.amounts.append(Amounts(shot.expression, shot.blinks, shot.gaze, shot.smoothing))
+    samples.amounts.append(_amounts(scene, shot))
     if not shots.uses_objects(shot) and not shots.face_from_keys(shot):
         return
     stage = shots.stage(scene, shot)
@@ -130,14 +130,34 @@ def _take(ref: shots.Ref, samples: Samples) -> None:
         _take_keys(_depsgraph(stage, [shot.head]), shots.shape_keys(shot.head), samples)
 
 
+def _amounts(scene: bpy.types.Scene, shot: Any) -> Amounts:
+    """The sliders as evaluated now: Blender copies that back to the scene's own values only where it is on screen."""
+    depsgraph = scene.view_layers[0].depsgraph
+    index = list(scene.elocute.shots).index(shot)
+    now = scene.evaluated_get(depsgraph).elocute.shots[index] if depsgraph is not None else shot
+    return Amounts(now.expression, now.blinks, now.gaze, now.smoothing)
+
+
 def _depsgraph(stage: bpy.types.Scene, objects: list[Any]) -> bpy.types.Depsgraph:
     """That of the first view layer which has the objects: only there they are evaluated."""
     for layer in stage.view_layers:
         if all(layer.objects.get(obj.name) == obj for obj in objects):
+            for obj in objects:
+                if obj.hide_viewport or not _enabled(layer.layer_collection, obj):
+                    text = f"{obj.name} is disabled in viewports, so Blender does not move it. Enable it in the Outliner"
+                    raise BadInput("head_disabled", text)
             return layer.depsgraph
     names = " and ".join(obj.name for obj in objects)
     text = f"{names}: no view layer of the scene {stage.name} has them. Include their collection"
     raise BadInput("head_excluded", text)
+
+
+def _enabled(layer: bpy.types.LayerCollection, obj: Any) -> bool:
+    """Whether a collection that is not disabled in viewports has an object; hidden with H is another thing."""
+    if layer.collection.hide_viewport:
+        return False
+    here = not layer.exclude and layer.collection.objects.get(obj.name) == obj
+    return here or any(_enabled(child, obj) for child in layer.children)
 
 
 def look(depsgraph: bpy.types.Depsgraph, head: Any, camera: Any) -> Look:
