@@ -144,7 +144,7 @@ def _depsgraph(stage: bpy.types.Scene, objects: list[Any]) -> bpy.types.Depsgrap
         if all(layer.objects.get(obj.name) == obj for obj in objects):
             for obj in objects:
                 if obj.hide_viewport or not _enabled(layer.layer_collection, obj):
-                    text = f"{obj.name} is disabled in viewports, so Blender does not move it. Enable it in the Outliner"
+                    text = f"{obj.name} is disabled in viewports, so nothing moves it. Enable it in the Outliner"
                     raise BadInput("head_disabled", text)
             return layer.depsgraph
     names = " and ".join(obj.name for obj in objects)
