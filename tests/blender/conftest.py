@@ -1,6 +1,7 @@
 """Blenders to test in: those that scripts/get_blender.py got, else skipped with its reason.
 
 ELOCUTE_BLENDERS names their folder (default build/blenders). With ELOCUTE_DEMAND_BLENDERS=1 a missing one fails.
+ELOCUTE_INSIDE has more options for the pytest inside, such as "-k cancel -x".
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -109,7 +111,7 @@ class Inside:
 
     def __init__(self, package: Path, libraries: Path, environment: dict[str, str], folder: Path) -> None:
         self.plan = {"package": str(package), "libraries": str(libraries), "report": str(folder / "report.json"),
-                     "ini": str(folder / "pytest.ini"), "temporary": str(folder / "inside"), "options": []}  # fmt: skip
+                     "ini": str(folder / "pytest.ini"), "temporary": str(folder / "inside"), "options": shlex.split(os.environ.get("ELOCUTE_INSIDE", ""))}  # fmt: skip
         self.environment, self.folder = environment, folder
         (folder / "pytest.ini").write_text("[pytest]\n")
 

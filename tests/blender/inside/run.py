@@ -23,8 +23,11 @@ class Results:
         self.tests = {}
 
     def pytest_runtest_logreport(self, report):
-        if report.when == "call" or report.outcome != "passed":
-            self.tests[report.nodeid.rpartition("/")[2]] = (report.outcome, report.duration, str(report.longrepr or ""))
+        name = report.nodeid.rpartition("/")[2]
+        outcome, seconds, told = self.tests.get(name, ("passed", 0.0, ""))
+        if report.outcome != "passed":
+            outcome, told = report.outcome, told + str(report.longrepr)
+        self.tests[name] = (outcome, seconds + report.duration, told)
 
     def pytest_collectreport(self, report):
         if report.failed:
