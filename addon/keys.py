@@ -25,14 +25,17 @@ from .tasks import Ask, Task
 WRITTEN = "elocute_speech"  # custom property of our Actions: stretch of frames -> checksum of its keys
 GROUP = "Speech"
 ASK, LAYER, REPLACE = "ASK", "LAYER", "REPLACE"
+EDITED, OTHERS = "EDITED", "OTHERS"  # whose keys are in the way: the speech's, changed by hand, or an Action of others
+SAID = {EDITED: "The speech keys were edited by hand", OTHERS: "The head has keys that were made by hand"}
 Frames = tuple[int, int]
 
 
 def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[Ask | None, Any, str]:
     """Steps of keying a shot's voice; returns the Action's name.
 
-    `existing` says what becomes of keys that a person made: LAYER keeps them on top of the speech, REPLACE puts the
-    speech in their place and keeps the old Action in the file. Raises BadInput keys_exist for ASK.
+    `existing` says what becomes of keys that a person made: LAYER keeps an Action of theirs on top of the speech,
+    REPLACE puts the speech in its place, or in that of edited speech, and keeps the old Action in the file. Raises
+    BadInput keys_exist for ASK.
     """
     _, shot = ref.find()
     if shots.shape_keys(shot.head) is None:
@@ -42,8 +45,9 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
         raise BadInput("voice_missing", "Speech to Keys needs a voice. Choose one")
     task.at("Writing keys", 0, len(said))
     scene, shot = ref.find()
-    if existing == ASK and hand_made(shots.shape_keys(shot.head), plan.whole):
-        raise BadInput("keys_exist", "The head has keys made by hand. Choose what becomes of them")
+    theirs = hand_made(shots.shape_keys(shot.head), plan.whole)
+    if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
+        raise BadInput("keys_exist", f"{SAID[theirs]}. Speech to Keys in the panel asks what becomes of them")
     target, strip = _target(shots.shape_keys(shot.head), plan.whole, existing, shot.name)
     name, strip_name = target.action.name, strip.name if strip is not None else ""
     for unit, values in said.items():
@@ -85,23 +89,22 @@ def path_of(name: str) -> str:
     return f'key_blocks["{name}"].value'
 
 
-def hand_made(keys: Any, frames: Frames) -> bool:
-    """Whether writing these frames would touch what a person made: an Action of theirs, or keys of ours they edited."""
+def hand_made(keys: Any, frames: Frames) -> str:
+    """Whether writing these frames would touch what a person made: OTHERS, an Action of theirs; EDITED, keys of ours
+    that they changed; "" nothing."""
     action, _ = _speech(keys)
     if action is None:
         animation = keys.animation_data
         theirs = animation.action if animation else None
-        return theirs is not None and any(len(curve.keyframe_points) for curve in Curves(theirs, keys))
+        there = theirs is not None and any(len(curve.keyframe_points) for curve in Curves(theirs, keys))
+        return OTHERS if there else ""
     ours = Curves(action, keys)
     for first, last, checksum in _written(action):
         if first <= frames[1] + 1 and frames[0] - 1 <= last and checksum != _checksum(ours, (first, last)):
-            return True
+            return EDITED
     known = [(first - 1, last + 1) for first, last, _ in _written(action)]
-    return any(
-        not any(first <= x <= last for first, last in known)
-        for curve in ours
-        for x in _within(_points(curve), frames)[::2]
-    )
+    added = (x for curve in ours for x in _within(_points(curve), frames)[::2])
+    return EDITED if any(not any(first <= x <= last for first, last in known) for x in added) else ""
 
 
 def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:

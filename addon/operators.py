@@ -249,14 +249,17 @@ class ELOCUTE_OT_speech_to_keys(_ShotOperator, bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         scene = shots.scene_of(context)
         shot = shots.active(scene)
-        if self.existing == "ASK" and keys.hand_made(shots.shape_keys(shot.head), _voice_frames(scene, shot)):
-            self.existing = "LAYER"
+        self.theirs = keys.hand_made(shots.shape_keys(shot.head), _voice_frames(scene, shot))
+        if self.existing == "ASK" and self.theirs:
+            self.existing = "LAYER" if self.theirs == keys.OTHERS else "REPLACE"
             return context.window_manager.invoke_props_dialog(self, width=380)
         return self.execute(context)
 
     def draw(self, context: bpy.types.Context) -> None:
-        self.layout.label(text="The head has keys that were made or edited by hand", icon="QUESTION")
-        for item in ("LAYER", "REPLACE"):
+        self.layout.label(text=keys.SAID[self.theirs], icon="QUESTION")
+        if self.theirs == keys.EDITED:
+            self.layout.label(text="Replace them? The edited Action stays in the file", icon="BLANK1")
+        for item in ("LAYER", "REPLACE") if self.theirs == keys.OTHERS else ():
             self.layout.prop_enum(self, "existing", item)
 
     def execute(self, context: bpy.types.Context) -> Result:

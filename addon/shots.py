@@ -7,6 +7,7 @@ finds a shot again.
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -141,20 +142,25 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
     if shot.voice_source == "NONE":
         return Voice(None, None, scene.frame_start, 0.0, scene.frame_start, scene.frame_end)
     if shot.voice_source == "FILE":
-        path = Path(bpy.path.abspath(shot.voice_file))
+        path = absolute(shot.voice_file)
         if not shot.voice_file or not path.is_file():
             raise BadInput("voice_missing", f"There is no sound file {path}. Choose another")
         return Voice(None, path, shot.voice_start)
     strip = voice_strip(scene, shot)
     if strip is None or strip.sound is None:
         raise BadInput("voice_missing", "The sound strip is not in the sequencer. Choose another")
-    path = Path(bpy.path.abspath(strip.sound.filepath, library=strip.sound.library))
+    path = absolute(strip.sound.filepath, strip.sound.library)
     if not strip.sound.packed_file and not path.is_file():
         raise BadInput("voice_missing", f"The file of the sound strip is missing: {path}")
     start = compat.content_start(strip)
     late = getattr(strip, "sound_offset", 0.0) * float(fps_of(scene))
     first, last = compat.span(strip)
     return Voice(strip.sound, path, round(start), start + late - round(start), first, last)
+
+
+def absolute(path: str, library: Any = None) -> Path:
+    """Blender's path as the system's: from // on, without detours."""
+    return Path(os.path.normpath(bpy.path.abspath(path, library=library)))
 
 
 def packed(data: Any, path: Path, folder: Path) -> Path:
@@ -170,7 +176,7 @@ def packed(data: Any, path: Path, folder: Path) -> Path:
 
 
 def image_path(image: bpy.types.Image) -> Path:
-    return Path(bpy.path.abspath(image.filepath_raw, library=image.library))
+    return absolute(image.filepath_raw, image.library)
 
 
 def portrait(shot: Any, folder: Path) -> str:
@@ -205,7 +211,7 @@ def folder(shot: Any) -> Path | None:
     """The shot's folder; None when it starts at a .blend file that was never saved."""
     if not shot.folder or shot.folder.startswith("//") and not bpy.data.filepath:
         return None
-    return Path(bpy.path.abspath(shot.folder))
+    return absolute(shot.folder)
 
 
 def uses_objects(shot: Any) -> bool:

@@ -248,7 +248,7 @@ def _told(task: Task, message: Message) -> None:
         if message.message not in task.warnings:
             task.warnings.append(message.message)
     elif isinstance(message, Failed):
-        task.failure = ElocuteError(message.code, message.message[:1].upper() + message.message[1:])
+        task.failure = ElocuteError(message.code, sentence(message.message))
     elif isinstance(message, Done):
         task.asked = False
         task.answer = message.result
@@ -258,6 +258,12 @@ def _told(task: Task, message: Message) -> None:
             task.failure = None
         elif task.failure is None:
             task.failure = ElocuteError("internal", "The engine failed and didn't say why")
+
+
+def sentence(text: str) -> str:
+    """With a capital letter, unless it begins with a file's name."""
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
 _STAGES = {

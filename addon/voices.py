@@ -34,7 +34,7 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
         description="Text file with lines such as: strip name, portrait.jpg. It goes before the folder",
     )  # type: ignore[valid-type]
     use_active: BoolProperty(
-        name="Else the Active Shot's", default=True,
+        name="Else as Active Shot", default=True,
         description="Strips for which nothing is found speak with the portrait of the active shot",
     )  # type: ignore[valid-type]
     render: BoolProperty(name="Render", description="Render the shots at once", default=True)  # type: ignore[valid-type]
@@ -53,7 +53,7 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
         layout = self.layout
         layout.use_property_split, layout.use_property_decorate = True, False
         count = sum(strip.type == "SOUND" for strip in compat.selected_strips(context))
-        layout.label(text=f"{count} sound strips are selected", icon="SOUND")
+        layout.label(text=f"{count} sound strips selected" if count > 1 else "1 sound strip selected", icon="SOUND")
         for name in ("folder", "mapping", "use_active", "render"):
             layout.prop(self, name)
 
@@ -61,7 +61,7 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
         scene = compat.sequencer_scene(context)
         before = shots.active(scene)
         model = before.uid if before is not None else ""
-        folder = Path(bpy.path.abspath(self.folder)) if self.folder else None
+        folder = shots.absolute(self.folder) if self.folder else None
         try:
             mapping = self._mapping()
         except ElocuteError as error:
@@ -95,7 +95,7 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
     def _mapping(self) -> dict[str, str]:
         if not self.mapping:
             return {}
-        path = Path(bpy.path.abspath(self.mapping))
+        path = shots.absolute(self.mapping)
         try:
             return read_mapping(path.read_text(encoding="utf-8-sig"), path.parent)
         except (OSError, UnicodeDecodeError) as error:
