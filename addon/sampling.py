@@ -98,6 +98,8 @@ class _Frame:
 
     def set(self, frame: int) -> None:
         for scene in self.scenes if self.changes else ():
+            if not self._moved:
+                scene.update_tag()  # Blender does not notice every change of an add-on's properties
             scene.frame_set(frame)
             self._moved = True
 
@@ -132,9 +134,10 @@ def _take(ref: shots.Ref, samples: Samples) -> None:
 
 def _amounts(scene: bpy.types.Scene, shot: Any) -> Amounts:
     """The sliders as evaluated now: Blender copies that back to the scene's own values only where it is on screen."""
-    depsgraph = scene.view_layers[0].depsgraph
-    index = list(scene.elocute.shots).index(shot)
-    now = scene.evaluated_get(depsgraph).elocute.shots[index] if depsgraph is not None else shot
+    now = shot
+    if shots.has_animated_sliders(scene):
+        index = list(scene.elocute.shots).index(shot)
+        now = scene.evaluated_get(scene.view_layers[0].depsgraph).elocute.shots[index]
     return Amounts(now.expression, now.blinks, now.gaze, now.smoothing)
 
 
