@@ -25,10 +25,12 @@ class Problem:
     label: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     icon: str = "NONE"
+    of_output: bool = False  # only about where the frames go
 
 
 PREFERENCES = ("elocute.show_preferences", "Set Up Engine", {}, "PREFERENCES")
 SAVE = ("wm.save_as_mainfile", "Save As", {}, "FILE_TICK")
+FOLDER = ("elocute.own_folder", "Own Folder", {}, "NEWFOLDER")
 # What a failed job's code asks for.
 FIXES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     **{code: PREFERENCES for code in (
@@ -75,9 +77,12 @@ def _problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
     if shots.uses_objects(shot) or shot.face_source == "KEYS":
         yield from _head_problems(scene, shot)
     if not shot.folder:
-        yield Problem("Choose an output folder")
+        yield Problem("Choose an output folder", *FOLDER, of_output=True)
     elif shots.folder(shot) is None:
-        yield Problem("The folder starts at the .blend file (//): save the file, or choose another folder", *SAVE)
+        text = "The folder starts at the .blend file (//): save the file, or choose another folder"
+        yield Problem(text, *SAVE, of_output=True)
+    elif (other := shots.shares_folder(scene, shot)) is not None:
+        yield Problem(f"The shot {other} has the same folder: choose another", *FOLDER, of_output=True)
     if shot.range == "CUSTOM" and shot.frame_end < shot.frame_start:
         yield Problem("The range ends before it starts")
 

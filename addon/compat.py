@@ -66,6 +66,13 @@ def span(strip: Any) -> tuple[int, int]:
     return int(strip.frame_final_start), int(strip.frame_final_end) - 1
 
 
+def untrim(strip: Any) -> None:
+    """Let a strip show its whole content."""
+    names = ("left_handle_offset", "right_handle_offset")
+    for name in names if hasattr(strip, names[0]) else ("frame_offset_start", "frame_offset_end"):
+        setattr(strip, name, 0)
+
+
 def set_span(strip: Any, first: int, last: int) -> None:
     """Trim or extend a strip so that it shows on these frames; beyond its content the nearest picture is held."""
     if hasattr(strip, "left_handle"):

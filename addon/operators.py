@@ -93,6 +93,18 @@ class ELOCUTE_OT_shot_remove(_ShotOperator, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class ELOCUTE_OT_own_folder(_ShotOperator, bpy.types.Operator):
+    """Choose a folder beside the .blend file that no other shot has"""
+
+    bl_idname = "elocute.own_folder"
+    bl_label = "Own Folder"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, context: bpy.types.Context) -> Result:
+        shots.own_folder(shots.active(shots.scene_of(context)))
+        return {"FINISHED"}
+
+
 class ELOCUTE_OT_render(_ShotOperator, bpy.types.Operator):
     """Make the portrait speak: frames into the folder, an image strip above the voice. Esc stops it"""
 
@@ -289,7 +301,7 @@ class ELOCUTE_OT_preview(_ShotOperator, bpy.types.Operator):
     def missing(cls, scene: bpy.types.Scene, shot: Any) -> str:
         if tasks.busy():
             return "The engine is busy"
-        return next((p.text for p in checks.problems(scene, shot) if "folder" not in p.text.lower()), "")
+        return next((problem.text for problem in checks.problems(scene, shot) if not problem.of_output), "")
 
     def execute(self, context: bpy.types.Context) -> Result:
         scene = shots.scene_of(context)
@@ -350,8 +362,8 @@ class ELOCUTE_OT_show_log(bpy.types.Operator):
 
 
 CLASSES = (
-    ELOCUTE_OT_shot_add, ELOCUTE_OT_shot_remove, ELOCUTE_OT_render, ELOCUTE_OT_cancel, ELOCUTE_OT_clear,
-    ELOCUTE_OT_open_shot, ELOCUTE_OT_render_again, ELOCUTE_OT_add_head, ELOCUTE_OT_speech_to_keys, ELOCUTE_OT_preview,
+    ELOCUTE_OT_shot_add, ELOCUTE_OT_shot_remove, ELOCUTE_OT_own_folder, ELOCUTE_OT_render, ELOCUTE_OT_cancel,
+    ELOCUTE_OT_clear, ELOCUTE_OT_open_shot, ELOCUTE_OT_render_again, ELOCUTE_OT_add_head, ELOCUTE_OT_speech_to_keys, ELOCUTE_OT_preview,
     ELOCUTE_OT_show_preview, ELOCUTE_OT_show_preferences, ELOCUTE_OT_show_log,
 )  # fmt: skip
 _keymap: list[tuple[Any, Any]] = []

@@ -63,6 +63,7 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     folder = order.folder or shots.folder(shot)
     if folder is None:
         raise BadInput("folder_missing", "Save the .blend file or choose a folder that does not start with //")
+    task.about["folder"] = str(folder)
     job = folder / JOB_FOLDER
     try:
         job.mkdir(parents=True, exist_ok=True)

@@ -40,20 +40,26 @@ def show(ref: shots.Ref, folder: Path, origin: int, whole: Frames, rendered: Fra
         scene.sequence_editor_create()
     first, last = whole
     strip = strip_of(scene, ref.uid)
-    before = (int(compat.content_start(strip)), compat.span(strip)) if strip is not None else None
+    fits = strip is not None and _shows(strip, first, last) and _within(rendered, compat.span(strip))
     if strip is None:
         strip = _new(scene, shot, folder / file_name(first - origin + 1), span)
+    if not fits:
+        compat.untrim(strip)
     _fill(strip, folder, first - origin + 1, last - first + 1)
-    low, high = _available(folder, origin, whole, rendered)
-    trimmed = span[0] if low == whole[0] else low, span[1] if high == whole[1] else high
-    if before is None or before[0] != first or not _within(rendered, before[1]):
+    if not fits:
+        low, high = _available(folder, origin, whole, rendered)
         compat.set_content_start(strip, first)
-        compat.set_span(strip, *trimmed)
+        compat.set_span(strip, span[0] if low == whole[0] else low, span[1] if high == whole[1] else high)
     strip.elocute.shot, strip.elocute.job = ref.uid, shots.store(shot)
     compat.invalidate(strip)
     if shot.keep_colors and scene.view_settings.view_transform != STANDARD:
         scene.view_settings.view_transform = STANDARD
     return str(strip.name)
+
+
+def _shows(strip: Any, first: int, last: int) -> bool:
+    """Whether a strip's content is at these frames, however it is trimmed."""
+    return round(compat.content_start(strip)) == first and len(strip.elements) == last - first + 1
 
 
 def _within(inner: Frames, outer: Frames) -> bool:

@@ -86,8 +86,7 @@ def add(scene: bpy.types.Scene, name: str) -> Any:
     shot = data.shots.add()
     shot.name = unused(name, taken)
     shot.uid = new_id()
-    folders = {other.folder for each in bpy.data.scenes for other in each.elocute.shots}
-    shot.folder = unused(f"//elocute/{bpy.path.clean_name(shot.name)}", {folder.rstrip("/\\") for folder in folders})
+    own_folder(shot)
     shot.frame_start, shot.frame_end, shot.voice_start = scene.frame_start, scene.frame_end, scene.frame_start
     data.active = len(data.shots) - 1
     return shot
@@ -186,7 +185,7 @@ def portrait(shot: Any, folder: Path) -> str:
     image = shot.portrait
     if image is None:
         raise BadInput("portrait_missing", "Choose a portrait image")
-    if image.source == "GENERATED" or image.is_dirty and not image.packed_file and not image_path(image).is_file():
+    if image.source == "GENERATED" or image.is_dirty:
         return str(_saved(image, folder))
     path = packed(image, image_path(image), folder)
     if not path.is_file():
@@ -212,6 +211,22 @@ def folder(shot: Any) -> Path | None:
     if not shot.folder or shot.folder.startswith("//") and not bpy.data.filepath:
         return None
     return absolute(shot.folder)
+
+
+def shares_folder(scene: bpy.types.Scene, shot: Any) -> str | None:
+    """The name of another shot whose frames would overwrite this one's: a copied scene has the same folders."""
+    own = folder(shot)
+    for other_scene in bpy.data.scenes:
+        for other in other_scene.elocute.shots:
+            if (other_scene != scene or other.uid != shot.uid) and folder(other) == own:
+                return f"{other.name} of {other_scene.name}" if other_scene != scene else str(other.name)
+    return None
+
+
+def own_folder(shot: Any) -> None:
+    """Give a shot a folder that no other has."""
+    folders = {other.folder for each in bpy.data.scenes for other in each.elocute.shots if other != shot}
+    shot.folder = unused(f"//elocute/{bpy.path.clean_name(shot.name)}", {taken.rstrip("/\\") for taken in folders})
 
 
 def uses_objects(shot: Any) -> bool:

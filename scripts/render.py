@@ -197,8 +197,8 @@ def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
 def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any) -> bool:
     """Whether every frame of the shot is there."""
     tasks, name = elocute.tasks, shot.name
-    ignored = ("folder", "save") if order.folder else ()
-    why = [p.text for p in elocute.checks.problems(scene, shot) if not any(word in p.text for word in ignored)]
+    problems = elocute.checks.problems(scene, shot)
+    why = [problem.text for problem in problems if not (problem.of_output and order.folder)]
     if why:
         print(f"Error: {name}: {why[0]}", file=sys.stderr)
         return False
