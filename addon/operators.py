@@ -363,8 +363,8 @@ class ELOCUTE_OT_show_log(bpy.types.Operator):
 
 CLASSES = (
     ELOCUTE_OT_shot_add, ELOCUTE_OT_shot_remove, ELOCUTE_OT_own_folder, ELOCUTE_OT_render, ELOCUTE_OT_cancel,
-    ELOCUTE_OT_clear, ELOCUTE_OT_open_shot, ELOCUTE_OT_render_again, ELOCUTE_OT_add_head, ELOCUTE_OT_speech_to_keys, ELOCUTE_OT_preview,
-    ELOCUTE_OT_show_preview, ELOCUTE_OT_show_preferences, ELOCUTE_OT_show_log,
+    ELOCUTE_OT_clear, ELOCUTE_OT_open_shot, ELOCUTE_OT_render_again, ELOCUTE_OT_add_head, ELOCUTE_OT_speech_to_keys,
+    ELOCUTE_OT_preview, ELOCUTE_OT_show_preview, ELOCUTE_OT_show_preferences, ELOCUTE_OT_show_log,
 )  # fmt: skip
 _keymap: list[tuple[Any, Any]] = []
 
