@@ -110,8 +110,11 @@ class Inside:
     """Runs test files inside a Blender and brings their results out."""
 
     def __init__(self, package: Path, libraries: Path, environment: dict[str, str], folder: Path) -> None:
-        self.plan = {"package": str(package), "libraries": str(libraries), "report": str(folder / "report.json"),
-                     "ini": str(folder / "pytest.ini"), "temporary": str(folder / "inside"), "options": shlex.split(os.environ.get("ELOCUTE_INSIDE", ""))}  # fmt: skip
+        self.plan = {
+            "package": str(package), "libraries": str(libraries), "report": str(folder / "report.json"),
+            "ini": str(folder / "pytest.ini"), "temporary": str(folder / "inside"),
+            "options": shlex.split(os.environ.get("ELOCUTE_INSIDE", "")),
+        }  # fmt: skip
         self.environment, self.folder = environment, folder
         (folder / "pytest.ini").write_text("[pytest]\n")
 
