@@ -79,7 +79,7 @@ def _still_there(ref: shots.Ref, action: str) -> tuple[Any, Curves]:
 
 def _fit(strip: Any, action: bpy.types.Action) -> None:
     """Have an NLA strip play its Action where its keys are."""
-    first, last = action.curve_frame_range
+    first, last = action.curve_frame_range.x, action.curve_frame_range.y
     strip.action_frame_end = last  # before the start, which can't lie behind it
     strip.action_frame_start, strip.frame_start, strip.frame_end = first, first, last
     strip.extrapolation = "NOTHING"

@@ -48,6 +48,7 @@ def tabs(layout: Any, shot: Any, name: str) -> None:
 class _Panel:
     bl_region_type = "UI"
     bl_category = CATEGORY
+    name = ""  # of the panel in both editors, without their prefix
 
     @staticmethod
     def shot(context: bpy.types.Context) -> tuple[bpy.types.Scene, Any]:

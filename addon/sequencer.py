@@ -13,7 +13,7 @@ from . import compat, shots
 Frames = tuple[int, int]  # first and last, of the timeline
 
 CHANNELS = 128
-STANDARD = "Standard"
+STANDARD: Any = "Standard"  # the stubs don't know the names of the configuration's transforms
 
 
 def file_name(number: int) -> str:

@@ -99,7 +99,7 @@ def cut(path: Path, seconds: float = 2.6) -> Path:
 
 @pytest.fixture(scope="module")
 def scene(session: Any, shared: Path) -> Any:
-    """A few seconds of sound, a shot, the engine named in the preferences, the sequencer in place of the 3D viewport."""
+    """A few seconds of sound and a shot, the engine named in the preferences, the start-up layout."""
     engine = sys.executable
     session.run(f"""
 preferences = bpy.context.preferences.addons[MODULE].preferences
