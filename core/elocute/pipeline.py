@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .values import View
 
 Report = Callable[[Message], None]
-RENDERER = 2  # raise it whenever the same inputs would make another picture
+RENDERER = 3  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used

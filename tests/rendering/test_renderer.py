@@ -44,8 +44,9 @@ def shells() -> Shells:
     thickness = np.where(np.arange(count) < len(back[0]), 0.006, 0.001).astype(np.float32)
     normal = np.tile(np.array([0, 0, -1], np.float32), (count, 1))
     full = np.ones(count, np.float32)
+    grain = np.concatenate([rng.random((count, 2)), full[:, None]], 1).astype(np.float32)
     return Shells(
-        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, thickness, normal,
+        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, thickness, normal,
         np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32), FOCAL, SIDE / 2, SIDE / 2,
     )  # fmt: skip
 
@@ -161,7 +162,7 @@ def test_colour_has_a_gradient_in_the_planes(shells: Shells) -> None:
     tensors = ShellTensors.of(shells)
     planes = tensors.planes.clone().requires_grad_()
     groups = tuple(torch.as_tensor(g).long() for g in Renderer(shells, SIDE).groups)
-    with_gradient = ShellTensors(tensors.table, tensors.faces, tensors.layer, planes, tensors.shadow, tensors.lens)
+    with_gradient = replace(tensors, planes=planes)
     rgba, _ = render_tensors(with_gradient, torch.tensor(shells.rest), groups, (FOCAL, 48, 48), SIDE, SIDE)
     rgba[40:50, 40:50, :3].sum().backward()
     assert planes.grad is not None and planes.grad[SKIN, 45, 45, :3].min() > 0.5

@@ -21,9 +21,10 @@ from .canonical import (
     sample,
 )  # fmt: skip
 from .geometry import Geometry, Scene, model_layers
+from .lids import closed_lids
+from .motion import to_camera
 from .planes import Layers
 
-LIDS = ("lid_upper_l", "lid_upper_r")
 FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
 GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
 TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.14, 0.3  # of the model's rows; a gap's half width in teeth, and what it takes
@@ -43,6 +44,7 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
     return Shells(
         rest=geometry.motion.rest, faces=geometry.faces, layer=geometry.layer,
         seen=np.zeros(count, np.float32), fill=colour.astype(np.float32),
+        grain=np.zeros((count, 3), np.float32),
         solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
         thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
         normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow,
@@ -69,7 +71,8 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
     fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
     _fill_scalp(scene, geometry, inside, layers, fill[:count])
-    _fill_lids(geometry, model, layers, fill)
+    lids = closed_lids(scene, geometry, appearance, model, layers)
+    fill[lids.at] += lids.weight[:, None] * (lids.fill - fill[lids.at])
     _fill_neck(scene, geometry, model, layers, fill)
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
     fill[count:] = sample(smooth, geometry.uv[count:])
@@ -85,7 +88,22 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
     nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
     solid[:count][nape] = 0
-    return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer)
+    grain = hidden_grain(scene, geometry)
+    grain[lids.at] = lids.grain
+    return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer, grain=grain)
+
+
+def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
+    """[V, 3], see Shells: hair that the photo doesn't show has the strands of the hair nearest to it, mirrored at the
+    outline as far in as the point lies behind it."""
+    points, normal = geometry.motion.rest, geometry.normal[:, :2]
+    pose = scene.fit.camera.camera_to_world
+    ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
+    behind = np.maximum((ears - points) @ forward, 0) * scene.lens[0] / points[:, 2]  # pixels
+    outward = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    place = (geometry.uv - behind[:, None] * outward) / scene.side
+    amount = geometry.members[:, PARTS.index("hair")]
+    return np.concatenate([place, amount[:, None]], 1).astype(np.float32)
 
 
 def _fill_teeth(
@@ -113,14 +131,6 @@ def _fill_scalp(scene: Scene, geometry: Geometry, inside: np.ndarray, layers: La
     weight = geometry.members[:count, PARTS.index("hair")] * (1 - geometry.shown[:count])
     at = np.flatnonzero(weight > 0)
     fill[at] += weight[at, None] * (BACK_SHADE * sample(around, geometry.uv[at]) - fill[at])
-
-
-def _fill_lids(geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
-    """A lid's own pixels are lashes and folds; closed, it shows skin like that around it."""
-    weight = np.clip(3 * np.maximum(*(model.regions[name] for name in LIDS)), 0, 1)
-    at = np.flatnonzero(weight > 0)
-    skin = sample(layers.lid, geometry.uv[at])
-    fill[at] += weight[at, None] * (skin - fill[at])
 
 
 def _fill_neck(scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:

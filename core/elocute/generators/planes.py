@@ -24,7 +24,7 @@ IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LE
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
-LID_LIGHT = 0.5
+LID_LIGHT = 0.9  # a shut lid catches more light than the socket of an open eye
 DIM_SKIN = 0.7  # of the face's median brightness
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
@@ -34,13 +34,14 @@ IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRG
 class Layers:
     """planes [PLANES, R, R, 4] sRGB + alpha in 0..1; tooth [3] sRGB colour of the teeth; shows_teeth: the photo
     shows them; opening [R, R] 0..1: the mouth's opening in the photo; lid [R, R, 3]: what skin would be without
-    eyes and brows."""
+    eyes and brows; lash [3] sRGB colour of the lashes."""
 
     planes: np.ndarray
     tooth: np.ndarray
     shows_teeth: bool
     opening: np.ndarray
     lid: np.ndarray
+    lash: np.ndarray
 
 
 def split_layers(
@@ -65,7 +66,7 @@ def split_layers(
     inside = cv2.erode(mouth, np.ones((3, 3)))
     planes[CAVITY, ..., :3], planes[CAVITY, ..., 3] = push_pull(own, inside) if inside.max() > 0.9 else own, 1
     planes[TEETH, ..., :3], planes[TEETH, ..., 3] = teeth, 1
-    return Layers(planes, tooth, shown, mouth, lid)
+    return Layers(planes, tooth, shown, mouth, lid, lash_colour(own, eyes, LASH * span))
 
 
 def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -86,12 +87,24 @@ def lid_skin(
     level = own.mean(2)
     lit = level > DIM_SKIN * np.median(level[firm(skin)])  # lashes and folds don't spread
     bare = (firm(skin) & lit).astype(np.float32) * (1 - brows(landmarks, side))
-    grow = max(1, round(lash))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-    lashes = (cv2.dilate(np.maximum(*eyes), kernel) > 0.01).astype(np.float32)
+    lashes = (_dilate(np.maximum(*eyes), lash) > 0.01).astype(np.float32)
     light = push_pull(own, (bare > 0.8).astype(np.float32))
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
     return cv2.GaussianBlur(shade + LID_LIGHT * (light - shade), (0, 0), 0.01 * side)
+
+
+def lash_colour(own: np.ndarray, eyes: list[np.ndarray], lash: float) -> np.ndarray:
+    """[3] of the darkest that the photo shows around the openings."""
+    opening = np.maximum(*eyes)
+    around = (_dilate(opening, lash) > 0.01) & (opening < 0.5)
+    dark = own[around]
+    return np.quantile(dark, 0.05, axis=0).astype(np.float32) if len(dark) else np.zeros(3, np.float32)
+
+
+def _dilate(mask: np.ndarray, reach: float) -> np.ndarray:
+    """mask [R, R] grown by `reach` pixels, at least one."""
+    grow = max(1, round(reach))
+    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1)))
 
 
 def fill_openings(
@@ -99,9 +112,7 @@ def fill_openings(
 ) -> np.ndarray:
     """Skin continued over eye openings and mouth; lashes and lip edges stay in the plane but don't spread."""
     out = own.copy()
-    grow = max(1, round(lash / 2))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-    wide = (cv2.dilate(mouth, kernel) > 0.01).astype(np.float32)
+    wide = (_dilate(mouth, lash / 2) > 0.01).astype(np.float32)
     out += mouth[..., None] * (push_pull(own, 1 - wide) - out)
     soft = cv2.erode(np.maximum(*eyes), np.ones((3, 3)))
     out += cv2.GaussianBlur(soft, (0, 0), max(0.6, lash / 4))[..., None] * (lid - out)

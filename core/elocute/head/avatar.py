@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from elocute.head.eyes import look_angles, turn_eyeball
 from elocute.values import ARKIT_NAMES, HeadFit
 
 if TYPE_CHECKING:
     from elocute.head.model import HeadModel
+    from elocute.head.seams import Seam
 
 _MOUTH = np.array([k for k, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))])
 _PRESS = np.array([ARKIT_NAMES.index(f"mouthPress{side}") for side in ("Left", "Right")])
 PRESSED = (0.1, 0.3)  # mouthPress from which lips begin to be, and surely are, together: nobody presses open lips
 SAME = 0.0018  # metres the lips may be from the photo's, root mean square, and its mouth still be the one to see
 KISS, OVERLAP = 0.0006, 0.0004  # metres: rims nearer than this count as closed, and closed rims lap by that much
+LID = (0.0008, 0.0036)  # metres from a lid's rim that move with it wholly, and not at all
 LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
 
 
@@ -42,9 +45,21 @@ class AvatarHead:
             seam = self.model.seams[f"lids_{side.lower()}"]
             unit = self.units[ARKIT_NAMES.index(f"eyeBlink{side}")]
             unit[seam.touched] += seam.closing(self.neutral + unit)
+            unit *= self._rolled(seam)[:, None]
         seam = self.model.seams["lips"]
         jaw, close = (self.units[ARKIT_NAMES.index(name)] for name in ("jawOpen", "mouthClose"))
         close[seam.touched] += seam.closing(self.neutral + jaw + close)
+
+    def _rolled(self, seam: Seam) -> np.ndarray:
+        """[V] share of a blink that each vertex takes: a lid rolls out from under its fold, it does not pull the skin
+        of the brow, or a pair of glasses in front of it, down with it."""
+        rims = self.neutral[np.concatenate([seam.upper, seam.lower])]
+        skin = np.flatnonzero(self.model.vertex_part == self.model.parts.index("skin"))
+        share = np.ones(len(self.neutral), np.float32)
+        distance = cKDTree(rims).query(self.neutral[skin], distance_upper_bound=LID[1])[0]
+        t = np.clip((LID[1] - distance) / (LID[1] - LID[0]), 0, 1)
+        share[skin] = t * t * (3 - 2 * t)
+        return share
 
     def _prepare_fading(self) -> None:
         seam = self.model.seams["lips"]

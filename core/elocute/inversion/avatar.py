@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ..generators.headfield import HeadField
 
-VERSION = 5  # raise it whenever a fit would come out differently; old avatars are then made anew
+VERSION = 6  # raise it whenever a fit would come out differently; old avatars are then made anew
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH
 
 _SAMPLES = np.array(SAMPLES, np.int64)
-# Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal) and, in a ray's hit, what follows them.
-_SEEN, _FILL, _THICK, _NORMAL = 3, 4, 8, 9
-_RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 12, 15, 16, 17, 18
+# Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal, grain) and, in a ray's hit, what follows.
+_SEEN, _FILL, _THICK, _NORMAL, _GRAIN = 3, 4, 8, 9, 12
+_RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 15, 18, 19, 20, 21
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
 
 
@@ -97,12 +97,18 @@ def _cubic(t, w):  # type: ignore[no-untyped-def]
     w[2] = np.float32(1.0) - w[0] - w[1] - w[3]
 
 
+@numba.njit(cache=True, nogil=True, inline="always")
+def _mirrored(u, size):  # type: ignore[no-untyped-def]
+    """A place up to a picture's width outside goes on as its mirror image: texture, where a clamp would draw streaks."""
+    end = np.float32(size - 1)
+    return min(max(end - abs(end - abs(u)), np.float32(0.0)), end)
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _lookup(plane, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
-    """plane [R, R, 4] at pixel coordinates (u, v), clamped at the border, into out [4]."""
+    """plane [R, R, 4] at pixel coordinates (u, v), mirrored at the border, into out [4]."""
     size = plane.shape[0]
-    u = min(max(u - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
-    v = min(max(v - np.float32(0.5), np.float32(0.0)), np.float32(size - 1))
+    u, v = _mirrored(u - np.float32(0.5), size), _mirrored(v - np.float32(0.5), size)
     x, y = int(u), int(v)
     _cubic(np.float32(u - x), wx)
     _cubic(np.float32(v - y), wy)
@@ -163,6 +169,21 @@ def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ig
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
+def _grain(hit, detail):  # type: ignore[no-untyped-def]
+    """Give the fill of a located shell its fine detail: bilinear from detail [R, R]."""
+    size = detail.shape[0]
+    u = min(max(hit[_GRAIN] * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1.001))
+    v = min(max(hit[_GRAIN + 1] * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1.001))
+    x, y = int(u), int(v)
+    u, v = np.float32(u - x), np.float32(v - y)
+    above = detail[y, x] + u * (detail[y, x + 1] - detail[y, x])
+    below = detail[y + 1, x] + u * (detail[y + 1, x + 1] - detail[y + 1, x])
+    add = hit[_GRAIN + 2] * (above + v * (below - above))
+    for i in range(3):
+        hit[_FILL + i] = min(max(hit[_FILL + i] + add, np.float32(0.0)), np.float32(1.0))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """Sample a located shell and composite into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
@@ -200,7 +221,8 @@ def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[n
 
 @numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, table, pull, grown, planes, shadow, lens, presence, box, rgba, depth_out
+    ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, lens, presence, box, rgba,
+    depth_out,
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1).
 
@@ -244,6 +266,8 @@ def shade(  # type: ignore[no-untyped-def]
                         _locate(f, px, py, cam, points, faces, table, pull, grown, hit)
                         if layer[f] == CAVITY:
                             hit[_SEEN] *= np.float32(presence)
+                        if hit[_GRAIN + 2] > np.float32(0.0):
+                            _grain(hit, detail)
                         _march(layer[f], hit, planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]

@@ -20,13 +20,14 @@ PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of on
 
 @dataclass(frozen=True)
 class ShellTensors:
-    """`Shells` on a device: table [V, 12], faces [F, 3], layer [F], planes [PLANES, R, R, 4], shadow [R, R], lens
-    (focal, cx, cy)."""
+    """`Shells` on a device: table [V, 15], faces [F, 3], layer [F], planes [PLANES, R, R, 4], detail [R, R], shadow
+    [R, R], lens (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
     layer: torch.Tensor
     planes: torch.Tensor
+    detail: torch.Tensor
     shadow: torch.Tensor
     lens: tuple[float, float, float]
 
@@ -35,7 +36,8 @@ class ShellTensors:
         put = lambda a, t=dtype: torch.as_tensor(np.ascontiguousarray(a)).to(device=device, dtype=t)  # noqa: E731
         table, planes = put(shells.vertex_table), put(shells.planes)
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
-        return cls(table, faces, layer, planes, put(shells.shadow), (shells.focal, shells.cx, shells.cy))
+        lens = (shells.focal, shells.cx, shells.cy)
+        return cls(table, faces, layer, planes, put(shells.detail), put(shells.shadow), lens)
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -79,7 +81,7 @@ def _cubic(t: torch.Tensor) -> torch.Tensor:
 def lookup(planes: torch.Tensor, layer: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Cubic look-up of planes [L, R, R, 4] at pixel coordinates u, v [N] of plane `layer` [N] -> [N, 4]."""
     size = planes.shape[1]
-    u, v = (u - 0.5).clamp(0, size - 1), (v - 0.5).clamp(0, size - 1)
+    u, v = ((size - 1 - (size - 1 - (at - 0.5).abs()).abs()).clamp(0, size - 1) for at in (u, v))  # mirrored outside
     x, y = u.floor(), v.floor()
     wx, wy = _cubic(u - x), _cubic(v - y)  # [N, 4]
     offset = torch.arange(-1, 3, device=planes.device)
@@ -88,6 +90,16 @@ def lookup(planes: torch.Tensor, layer: torch.Tensor, u: torch.Tensor, v: torch.
     index = (layer[:, None, None] * size + ys[:, :, None]) * size + xs[:, None, :]  # [N, 4, 4]
     taps = planes.reshape(-1, 4)[index]
     return torch.einsum("njic,nj,ni->nc", taps, wy, wx)
+
+
+def bilinear(image: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """Values [N] of image [R, R] at x, y [N, 2] in 0..1 of its width, clamped at the border."""
+    size = image.shape[0]
+    place = (at * size - 0.5).clamp(0, size - 1.001)
+    x, y = place.long().unbind(1)
+    u, v = (place - place.floor()).unbind(1)
+    above, below = (torch.lerp(image[row, x], image[row, x + 1], u) for row in (y, y + 1))
+    return torch.lerp(above, below, v)
 
 
 def _nearest(image: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -117,8 +129,9 @@ def cross(
     w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
     w = torch.stack([1 - w1 - w2, w1, w2], 1) / p[:, :, 2]
     z = 1 / w.sum(1)
-    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 12]
-    here, seen, fill, solid, thick, normal = at.split([3, 1, 3, 1, 1, 3], 1)
+    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 15]
+    here, seen, fill, solid, thick, normal, grain = at.split([3, 1, 3, 1, 1, 3, 3], 1)
+    fill = (fill + grain[:, 2:] * bilinear(shells.detail, grain[:, :2])[:, None]).clamp(0, 1)
     ray = torch.stack([(px - cam[1]) / cam[0], (py - cam[2]) / cam[0], torch.ones_like(px)], 1)
     bent = torch.einsum("nij,nj->ni", pull[f], ray)
     length, across = bent.norm(dim=1), normal.norm(dim=1).clamp_min(1e-12)

@@ -7,7 +7,7 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
 * density   sigma = od(u, v) * kernel(q) / L, kernel(q) = 2 sin^2(pi q), od = -log(1 - alpha), alpha from the layer's
   feature plane where the photo saw the point, `solid` elsewhere;
 * colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
-  elsewhere. The mouth's inside (CAVITY) is what the photo shows only as far as the mouth has the photo's shape:
+  elsewhere, with the fine grain that the photo has at another, similar place (`grain`). The mouth's inside (CAVITY) is what the photo shows only as far as the mouth has the photo's shape:
   its share is scaled by `presence`, 1 for the portrait's own mouth.
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
@@ -33,6 +33,8 @@ STRETCH = (2.5, 10.0)
 # Metres a sample may lie behind the first surface of the photo and still be what the photo shows: wholly, not at all.
 SHADOW = (0.003, 0.009)
 CUBIC = -0.75  # Keys' parameter: keeps more of the finest detail between texels than Catmull-Rom's -0.5
+DETAIL = 0.008  # of the side: what varies over less is detail that a fill borrows
+DETAIL_LIMIT = 0.16  # sRGB: stronger is an edge and not grain
 GRAZING = 0.02  # cosine to the photo's ray under which the photo says nothing
 
 
@@ -40,6 +42,7 @@ GRAZING = 0.02  # cosine to the photo's ray under which the photo says nothing
 class Shells:
     """rest [V, 3] canonical points; faces [F, 3] counter-clockwise from outside; layer [F] uint8 (constants above);
     seen [V] 0..1: how much the photo shows of this point; fill [V, 3] sRGB 0..1; solid [V] 0..1 alpha where unseen;
+    grain [V, 3]: where in the photo (x, y in 0..1 of its width) the fill finds its fine detail, and how much of it;
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
     to which the photo sees (inf where nothing hides anything); focal, cx, cy of that camera in
@@ -51,6 +54,7 @@ class Shells:
     seen: np.ndarray
     fill: np.ndarray
     solid: np.ndarray
+    grain: np.ndarray
     thickness: np.ndarray
     normal: np.ndarray
     planes: np.ndarray
@@ -73,10 +77,17 @@ class Shells:
 
     @property
     def vertex_table(self) -> np.ndarray:
-        """[V, 12]: rest, seen, fill, solid, thickness, normal side by side: one cache line a vertex."""
+        """[V, 15]: rest, seen, fill, solid, thickness, normal, grain side by side: one cache line a vertex."""
         columns = (self.rest, self.seen[:, None], self.fill, self.solid[:, None], self.thickness[:, None])
-        columns += (self.normal,)
+        columns += (self.normal, self.grain)
         return np.ascontiguousarray(np.concatenate(columns, 1), np.float32)
+
+    @property
+    def detail(self) -> np.ndarray:
+        """[R, R] sRGB: the lightness of the photo's person without what varies slowly: strands, pores, noise."""
+        light = np.ascontiguousarray(self.planes[RELIEF, ..., :3]).mean(-1)
+        slow = cv2.GaussianBlur(light, (0, 0), DETAIL * light.shape[0])
+        return np.clip(light - slow, -DETAIL_LIMIT, DETAIL_LIMIT)
 
 
 def project(points: np.ndarray, focal: float, cx: float, cy: float) -> np.ndarray:
