@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
+from .generators.bust import build_bust
 from .generators.headfield import HeadField
 from .rendering.renderer import Renderer
 from .rendering.shells import project
+from .spaces import viewer_rotation
 from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
@@ -25,6 +29,8 @@ class Shooting:
         self.head, self.side = head, side
         self.renderer = Renderer(head.shells, side, device, memory_mb)
         self.incremental = device == "cpu"
+        self._memory_mb = memory_mb
+        self._outside: _Outside | None = None  # made when a view first shows what lies beyond the portrait
         self._backdrop = _backdrop(background, head.background, side)
         self._base: tuple[tuple[float, ...], View] | None = None
 
@@ -33,24 +39,45 @@ class Shooting:
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
         presence = self.head.motion.head.sameness(expression)
-        self.renderer.aim(view.zoom, view.shift)
-        if not self.incremental:
-            return self._finish(self.renderer.render(moved, None, presence)[0])
-        if (angles, view) != self._base:
+        fresh = (angles, view) != self._base or not self.incremental
+        if fresh:
             self._base, self._base_moved = (angles, view), moved
-            self._base_frame = self._finish(self.renderer.render(moved, None, presence)[0])
+            self._aim(angles, view)
+            self._base_frame = self._finish(self._render(moved, None, presence))
             return self._base_frame.copy()
         box = self._changed(moved)
         out = self._base_frame.copy()
         if box:
             x0, y0, x1, y1 = box
-            rgba = self.renderer.render(moved, box, presence)[0]
+            rgba = self._render(moved, box, presence)
             out[y0:y1, x0:x1] = self._finish(rgba[y0:y1, x0:x1], box)
         return out
 
+    def _aim(self, angles: tuple[float, float, float], view: View) -> None:
+        """Everything about the next pictures but the face."""
+        self._now, self._behind = self.renderer, None
+        if view != AS_IN_PORTRAIT:
+            if self._outside is None:
+                self._outside = _Outside(self.head, self.renderer, self._memory_mb)
+            self._now = self._outside.portrait
+            self._behind = self._outside.render(angles, view, self._size(view))
+        self._now.aim(view.zoom, view.shift, self._size(view))
+
+    def _size(self, view: View) -> float:
+        """Of the head in the picture, over the portrait's."""
+        away = float(self.head.motion.joint[2])
+        return view.zoom * away / (away + view.move[2])
+
+    def _render(self, moved: np.ndarray, box: Box | None, presence: float) -> np.ndarray:
+        """Premultiplied float [side, side, 4] of the person; with a box only there."""
+        rgba = self._now.render(moved, box, presence)[0]
+        if self._behind is None:
+            return rgba
+        return rgba + (1 - rgba[..., 3:]) * self._behind
+
     def _changed(self, moved: np.ndarray) -> Box | None:
         """The pixels that triangles with a moved corner cover now or covered in the base frame."""
-        faces = self.renderer.shells.faces
+        faces = self._now.shells.faces
         touched = (moved != self._base_moved).any(1)
         if not touched.any():
             return None
@@ -58,7 +85,7 @@ class Shooting:
             ring = faces[touched[faces].any(1)]
             touched[ring] = True
         both = np.concatenate([moved[touched], self._base_moved[touched]])
-        xy = project(both, *self.renderer.cam)[:, :2]
+        xy = project(both, *self._now.cam)[:, :2]
         low = np.clip(np.floor(xy.min(0)).astype(int) - MARGIN, 0, self.side)
         high = np.clip(np.ceil(xy.max(0)).astype(int) + MARGIN, 0, self.side)
         return (int(low[0]), int(low[1]), int(high[0]), int(high[1])) if (high > low).all() else None
@@ -73,6 +100,27 @@ class Shooting:
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
         mixed = colour + (1 - alpha) * self._backdrop[y0:y1, x0:x1]
         return (mixed * 255 + 0.5).astype(np.uint8)
+
+
+class _Outside:
+    """The person beyond the portrait's edges, and a renderer of what lies within them alone."""
+
+    def __init__(self, head: HeadField, whole: Renderer, memory_mb: int) -> None:
+        shells, motion, side, device = whole.shells, head.motion, whole.side, whole.device
+        whole.aim()
+        own = motion.moved(head.fit.expression)
+        self.bust = build_bust(shells, motion, *whole.render(own))
+        edge = shells.planes.shape[1] + 0.01
+        uv = project(motion.rest, shells.focal, shells.cx, shells.cy)[:, :2]
+        inside = ((uv > -0.01) & (uv < edge)).all(1)[shells.faces].all(1)
+        within = replace(shells, faces=shells.faces[inside], layer=shells.layer[inside])
+        self.portrait = Renderer(within, side, device, memory_mb)
+        self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
+
+    def render(self, angles: tuple[float, float, float], view: View, size: float) -> np.ndarray:
+        """Premultiplied float [side, side, 4]."""
+        self._renderer.aim(view.zoom, view.shift, size)
+        return self._renderer.render(self.bust.moved(viewer_rotation(*angles), view.move))[0]
 
 
 def _backdrop(setting: str, own: np.ndarray, side: int) -> np.ndarray | None:

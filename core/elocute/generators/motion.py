@@ -50,12 +50,11 @@ class FieldMotion:
         self.rest_head = to_camera(rest, camera_to_world)
         self.rest = np.concatenate([self.rest_head, relief.points])
         everywhere = np.concatenate([rest, to_head(relief.points, camera_to_world)])
-        self.weights = turn_weights(everywhere, rest[chin])
+        self.chin = rest[chin]
+        self.weights = turn_weights(everywhere, self.chin)
         self.joint = to_camera(JOINT[None], camera_to_world)[0]
         near = np.flatnonzero(relief.weights.sum(1) > 1e-3)
         self._near, self._bound, self._pull = near, outer[relief.bound[near]], relief.weights[near]
-        self._partial = np.flatnonzero((self.weights > 0) & (self.weights < 1))
-        self._whole = self.weights >= 1
 
     def moved(
         self, expression: np.ndarray, pose: tuple[float, float, float] = (0.0, 0.0, 0.0),
@@ -69,19 +68,22 @@ class FieldMotion:
         shift = out[:count] - self.rest_head
         out[count + self._near] += np.einsum("nk,nkc->nc", self._pull, shift[self._bound])
         if any(pose):
-            self._turn(out, viewer_rotation(*pose))
+            turn_about(out, self.weights, self.joint, viewer_rotation(*pose))
         if any(move):
             out += np.asarray(move, np.float32)
         return out
 
-    def _turn(self, points: np.ndarray, rotation: np.ndarray) -> None:
-        turn = Rotation.from_matrix(rotation).as_rotvec()  # sound at half a turn too, where the skew part vanishes
-        angle = np.linalg.norm(turn)
-        if angle < 1e-9:
-            return
-        axis = turn / angle
-        points[self._whole] = (points[self._whole] - self.joint) @ rotation.T.astype(np.float32) + self.joint
-        p, w = points[self._partial] - self.joint, (self.weights[self._partial] * angle)[:, None]
-        cross = np.cross(np.broadcast_to(axis, p.shape), p)
-        along = axis * (p @ axis)[:, None]
-        points[self._partial] = p * np.cos(w) + cross * np.sin(w) + along * (1 - np.cos(w)) + self.joint
+
+def turn_about(points: np.ndarray, weights: np.ndarray, joint: np.ndarray, rotation: np.ndarray) -> None:
+    """Turn points [V, 3] in place by their share `weights` [V] 0..1 of a rotation [3, 3] about `joint`."""
+    whole, partial = weights >= 1, np.flatnonzero((weights > 0) & (weights < 1))
+    turn = Rotation.from_matrix(rotation).as_rotvec()  # sound at half a turn too, where the skew part vanishes
+    angle = np.linalg.norm(turn)
+    if angle < 1e-9:
+        return
+    axis = turn / angle
+    points[whole] = (points[whole] - joint) @ rotation.T.astype(np.float32) + joint
+    p, w = points[partial] - joint, (weights[partial] * angle)[:, None]
+    cross = np.cross(np.broadcast_to(axis, p.shape), p)
+    along = axis * (p @ axis)[:, None]
+    points[partial] = p * np.cos(w) + cross * np.sin(w) + along * (1 - np.cos(w)) + joint

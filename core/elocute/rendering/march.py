@@ -30,6 +30,7 @@ class ShellTensors:
     detail: torch.Tensor
     shadow: torch.Tensor
     lens: tuple[float, float, float]
+    painted: bool = False
 
     @classmethod
     def of(cls, shells: Shells, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> ShellTensors:
@@ -37,7 +38,7 @@ class ShellTensors:
         table, planes = put(shells.vertex_table), put(shells.planes)
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
         lens = (shells.focal, shells.cx, shells.cy)
-        return cls(table, faces, layer, planes, put(shells.detail), put(shells.shadow), lens)
+        return cls(table, faces, layer, planes, put(shells.detail), put(shells.shadow), lens, shells.painted)
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -181,7 +182,8 @@ def render_tensors(
     points = torch.cat([focal * moved[:, :2] / z + z.new_tensor([cx, cy]), z], 1)
     doubled = points * points.new_tensor([2, 2, 1])
     pull = pullback(shells.table[:, :3], moved, shells.faces)
-    grown = stretch(shells.table[:, :3], moved, shells.faces)
+    rest = shells.table[:, :3]
+    grown = torch.ones_like(rest[:, 0]) if shells.painted else stretch(rest, moved, shells.faces)
     found = []
     for group in groups:
         chunk = PIXELS_PER_RAY * rays_at_once

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import torch
 
 from . import kernels
 from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
-from .shells import RELIEF, Shells, project
+from .shells import RELIEF, Shells, project, smoothed
 
 BYTES_PER_RAY = 2200  # measured peak of march.cross per ray in float32; turns the memory setting into a chunk
+SIZES_AN_OCTAVE = 6  # steps of smoothness while a head gets half as large: no step is seen
 
 
 class Renderer:
@@ -24,9 +28,9 @@ class Renderer:
         shells = shells.at(side)
         plane = shells.planes.shape[1]
         self.side, self.device = side, device
-        self.scale = side / plane
+        self.scale = side * shells.extent / plane
         self.shells = shells
-        self.aim()
+        self._level = 0  # of the planes' smoothness
         order = [np.flatnonzero(shells.layer == RELIEF), np.flatnonzero(shells.layer != RELIEF)]
         self.groups = [np.ascontiguousarray(i, np.int32) for i in order]
         self._rays = max(4096, memory_mb * 1_000_000 // BYTES_PER_RAY)
@@ -47,12 +51,28 @@ class Renderer:
         else:
             self._tensors = ShellTensors.of(shells, device)
             self._group_tensors = tuple(torch.as_tensor(g, device=device).long() for g in self.groups)
+        self.aim()
 
-    def aim(self, zoom: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> None:
+    def aim(self, zoom: float = 1.0, shift: tuple[float, float] = (0.0, 0.0), size: float = 1.0) -> None:
         """The lens of the pictures from here on: focal length over the portrait's and shift of the principal point,
-        shares of the side, x right, y down."""
+        shares of the side, x right, y down; `size` of what is seen over the portrait's: smaller, its planes are
+        smoothed, or fine detail would flicker between the picture's pixels."""
         focal, cx, cy = (value * self.scale for value in (self.shells.focal, self.shells.cx, self.shells.cy))
+        corner = (self.shells.extent - 1) / 2 * self.side  # of the picture on the planes
+        cx, cy = cx - corner, cy - corner
         self.cam = (focal * zoom, cx + shift[0] * self.side, cy + shift[1] * self.side)
+        level = max(0, round(-SIZES_AN_OCTAVE * math.log2(size)))
+        if level != self._level:
+            self._level = level
+            smooth = smoothed(self.shells.planes, 2 ** (-level / SIZES_AN_OCTAVE))
+            shells = dataclasses.replace(self.shells, planes=np.ascontiguousarray(smooth, np.float32))
+            if self.device == "cpu":
+                self._planes, self._detail = shells.planes, np.ascontiguousarray(shells.detail, np.float32)
+            else:
+                planes, detail = (
+                    torch.as_tensor(a).to(self._tensors.planes) for a in (shells.planes, shells.detail)
+                )
+                self._tensors = dataclasses.replace(self._tensors, planes=planes, detail=detail)
 
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0
@@ -75,7 +95,10 @@ class Renderer:
             rasterise_into(doubled, faces, self.groups[g], self._ids[g], self._depths[g], (2 * y0, 2 * y1))
         moved = np.ascontiguousarray(moved, np.float32)
         kernels.pullback(self._rest, moved, self._faces, self._pull)
-        kernels.stretch(self._rest, moved, self._faces, *self._grown)
+        if self.shells.painted:
+            self._grown[0] = 1
+        else:
+            kernels.stretch(self._rest, moved, self._faces, *self._grown)
         rgba = np.zeros((self.side, self.side, 4), np.float32)
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(

@@ -46,7 +46,8 @@ class Shells:
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
     to which the photo sees (inf where nothing hides anything); focal, cx, cy of that camera in
-    pixels of a plane R wide."""
+    pixels of a plane R wide; extent: how many pictures wide the planes are, with the picture in their middle;
+    painted: the planes are nobody's photo, so their say doesn't fade where they are stretched."""
 
     rest: np.ndarray
     faces: np.ndarray
@@ -62,10 +63,13 @@ class Shells:
     focal: float
     cx: float
     cy: float
+    extent: int = 1
+    painted: bool = False
 
     def at(self, side: int) -> Shells:
         """The same field for a picture `side` wide: planes larger than it are averaged down, or fine detail would
         flicker between the picture's pixels. Smaller planes stay."""
+        side *= self.extent
         factor = side / self.planes.shape[1]
         if factor >= 1:
             return self
@@ -88,6 +92,15 @@ class Shells:
         light = np.ascontiguousarray(self.planes[RELIEF, ..., :3]).mean(-1)
         slow = cv2.GaussianBlur(light, (0, 0), DETAIL * light.shape[0])
         return np.clip(light - slow, -DETAIL_LIMIT, DETAIL_LIMIT)
+
+
+def smoothed(planes: np.ndarray, size: float) -> np.ndarray:
+    """Planes [P, R, R, 4] for texels that are `size` <= 1 pixels wide in the picture: the blur that makes the texels
+    of a pixel one, less the one that the look-up itself has."""
+    if size >= 1:
+        return planes
+    sigma = 0.5 * float(np.sqrt(1 / size**2 - 1))
+    return np.stack([cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for plane in planes])
 
 
 def project(points: np.ndarray, focal: float, cx: float, cy: float) -> np.ndarray:
