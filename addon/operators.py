@@ -228,7 +228,8 @@ class ELOCUTE_OT_add_head(_ShotOperator, bpy.types.Operator):
         at = context.scene.cursor.location.copy() if self.location == "CURSOR" else head.Vector((0, 0, 0))
         folder = shots.folder(shot)
         folder = folder / rendering.JOB_FOLDER / "head" if folder else work_folder(ref, "head")
-        return queue(self, "head", "Add Head", ref, lambda task: head.add(ref, folder, at, task))
+        stage = context.scene.name  # of the window: since 5.0 the sequencer can be another scene's
+        return queue(self, "head", "Add Head", ref, lambda task: head.add(ref, folder, stage, at, task))
 
 
 class ELOCUTE_OT_speech_to_keys(_ShotOperator, bpy.types.Operator):
@@ -305,7 +306,9 @@ class ELOCUTE_OT_preview(_ShotOperator, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         scene = shots.scene_of(context)
-        ref, frame, size = shots.ref(scene, shots.active(scene)), scene.frame_current, scene.elocute.preview_size
+        ref, size = shots.ref(scene, shots.active(scene)), scene.elocute.preview_size
+        in_view = context.area is not None and context.area.type == "VIEW_3D"
+        frame = (context.scene if in_view else scene).frame_current
         folder = work_folder(ref, "preview")
         return queue(
             self, "preview", "Preview", ref, lambda task: preview.make(ref, frame, size, folder, task)
