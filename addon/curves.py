@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ SLICE = 200  # rows between two turns for Blender, a few milliseconds
 # The engine lets eyes live that no curve ever moves. Curves of this add-on mean what they say, so one of them always
 # moves, by less than a ten-thousandth of a pixel.
 STILL_EYES = 1e-5
+
+_ABOUT_FRAMES = re.compile(
+    r"frames? (?P<runs>\d+(-\d+)?(, \d+(-\d+)?)*)(?P<more>( and \d+ more stretches)?): (?P<what>.*)"
+)
 
 BLINKS = tuple(name for name in ARKIT_NAMES if name.startswith("eyeBlink"))
 GAZE = tuple(name for name in ARKIT_NAMES if name.startswith("eyeLook"))
@@ -137,6 +142,22 @@ def write(columns: Columns, fps: str, path: Path) -> Iterator[None]:
                 yield
         file.write("\n ]\n}\n")
     part.replace(path)
+
+
+def on_timeline(warning: str, origin: int, frames: tuple[int, int]) -> str:
+    """An engine's warning about frames with their numbers on the timeline, "" when none of them is among `frames`.
+    `origin` is the timeline frame of the engine's frame 1."""
+    found = _ABOUT_FRAMES.fullmatch(warning)
+    if found is None:
+        return warning
+    runs = []
+    for run in found["runs"].split(", "):
+        first, _, last = run.partition("-")
+        low, high = max(int(first) + origin - 1, frames[0]), min(int(last or first) + origin - 1, frames[1])
+        if low <= high:
+            runs.append(str(low) if low == high else f"{low}-{high}")
+    several = len(runs) > 1 or "-" in runs[0][1:] if runs else False
+    return f"Frame{'s' if several else ''} {', '.join(runs)}{found['more']}: {found['what']}" if runs else ""
 
 
 def write_json(data: dict[str, Any], path: Path) -> None:

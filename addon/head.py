@@ -23,8 +23,8 @@ CAMERA_SIZE = 0.1  # metres, as drawn: the head is as small as a head
 FILL = "Fill"  # colour attribute: what the portrait doesn't show; its alpha is the portrait's share
 
 
-def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask | None, Any, str]:
-    """Steps of adding the head of a shot at a place in its scene; returns the object's name."""
+def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Generator[Ask | None, Any, str]:
+    """Steps of adding the head of a shot at a place of the scene `stage`; returns the object's name."""
     _, shot = ref.find()
     folder.mkdir(parents=True, exist_ok=True)
     task.at("Fitting the head")
@@ -35,10 +35,10 @@ def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask |
     yield Ask("head", settings)
     made = _Head(folder)
     task.at("Building the head")
-    scene, shot = ref.find()
     yield
     looks = made.looks()
     yield
+    scene, shot = _places(ref, stage)
     head = made.build(f"{shot.name} Head", looks)
     scene.collection.objects.link(head)
     head.location = at
@@ -47,7 +47,7 @@ def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask |
         task.at("Building the head", number, len(made.about["shape_keys"]))
         yield
         made.add_shape_key(_still_there(kept), number)
-    scene, shot = ref.find()
+    scene, shot = _places(ref, stage)
     head = _still_there(kept)
     camera = made.camera(f"{shot.name} Camera", head)
     scene.collection.objects.link(camera)
@@ -56,6 +56,12 @@ def add(ref: shots.Ref, folder: Path, at: Vector, task: Task) -> Generator[Ask |
         scene.camera = camera
     task.message = f"{head.name} and {camera.name} are in the scene {scene.name}"
     return kept
+
+
+def _places(ref: shots.Ref, stage: str) -> tuple[bpy.types.Scene, Any]:
+    """The scene that gets the head, and the shot, which can be another scene's."""
+    scene, shot = ref.find()
+    return bpy.data.scenes.get(stage, scene), shot
 
 
 def _still_there(name: str) -> bpy.types.Object:

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from . import checks, compat, operators, preview, shots, tasks
+from . import checks, compat, head_operators, operators, preview, shots, tasks
 from .voices import ELOCUTE_OT_all_voices
 
 CATEGORY = "Elocute"
@@ -151,8 +151,8 @@ class HeadAndCamera(_ShotPanel):
         row.enabled = shots.uses_objects(shot)
         row.prop(shot, "camera")
         row = layout.row(align=True)
-        row.operator_menu_enum(operators.ELOCUTE_OT_add_head.bl_idname, "location", text="Add Head", icon="ADD")
-        layout.operator(operators.ELOCUTE_OT_speech_to_keys.bl_idname, icon="KEY_HLT")
+        row.operator_menu_enum(head_operators.ELOCUTE_OT_add_head.bl_idname, "location", text="Add Head", icon="ADD")
+        layout.operator(head_operators.ELOCUTE_OT_speech_to_keys.bl_idname, icon="KEY_HLT")
 
 
 class Face(_ShotPanel):
@@ -222,14 +222,14 @@ class Preview(_ShotPanel):
 
     def show(self, context: bpy.types.Context, layout: Any, scene: bpy.types.Scene, shot: Any) -> None:
         layout.prop(scene.elocute, "preview_size")
-        layout.operator(operators.ELOCUTE_OT_preview.bl_idname, icon="IMAGE_DATA")
+        layout.operator(head_operators.ELOCUTE_OT_preview.bl_idname, icon="IMAGE_DATA")
         failed = next((task for task in reversed(tasks.tasks) if task.kind == "preview"), None)
         if failed is not None and failed.state == tasks.FAILED:
             _outcome(context, layout, failed)
         if preview.icon():
             scale = max(4.0, (context.region.width / context.preferences.system.ui_scale - 50) / 20)
             layout.template_icon(preview.icon(), scale=min(scale, 16.0))
-            layout.operator(operators.ELOCUTE_OT_show_preview.bl_idname, icon="WINDOW")
+            layout.operator(head_operators.ELOCUTE_OT_show_preview.bl_idname, icon="WINDOW")
 
 
 def _progress(layout: Any, task: tasks.Task) -> None:
