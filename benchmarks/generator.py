@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,8 @@ def step(way: str, generator: Any, given: dict[str, Any], clock: Clock) -> Any:
             return float(loss.detach())
 
         return clock("step", once, 0)
-    steps = tune(generator, Pivot(ws[:, :1], code, ()), target, camera, lpips, REFERENCE_TUNING)
+    settings = replace(REFERENCE_TUNING, stop_at=None)
+    steps = tune(generator, Pivot(ws[:, :1], code, ()), target, camera, lpips, settings)
     return clock("step", lambda: next(steps).total, 2)
 
 

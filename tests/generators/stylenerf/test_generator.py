@@ -21,7 +21,7 @@ from elocute.generators.stylenerf.camera import camera_at, look_from, pixel_rays
 from elocute.generators.stylenerf.deformation import VertexDeformation
 from elocute.generators.stylenerf.enlarge import enlarge, enlarge_rgb
 from elocute.generators.stylenerf.folded import fold_blocks, upsample
-from elocute.generators.stylenerf.generator import FoldedGenerator
+from elocute.generators.stylenerf.generator import FoldedGenerator, with_fallback
 from elocute.generators.stylenerf.made_up import LAYOUTS, made_up, official_shapes
 from elocute.generators.stylenerf.mixing import FeatureMix, mix, mix_plainly
 from elocute.generators.stylenerf.plain import enlarge_rgb as enlarge_rgb_plainly
@@ -239,22 +239,23 @@ def test_inputs_of_the_wrong_shape(tiny: Any) -> None:
         generator.render(ws, camera, code, precision="double")
 
 
-def test_compiling_falls_back_with_a_warning(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_falls_back_with_a_warning(tiny: Any) -> None:
     def refuse(*arguments: Any) -> Any:
-        raise RuntimeError("no compiler")
+        raise RuntimeError("no compiler\nand much more")
 
-    monkeypatch.setattr(torch, "compile", lambda function: refuse)
     generator = tiny.double()
     with torch.no_grad():
         person = FoldedGenerator(generator, *inputs(generator)[::2])
         camera = inputs(generator)[1]
         wanted = person.render(camera).image
-        person.compile()
-        with pytest.warns(UserWarning, match="no compiler"):
+        person.upsample = with_fallback(refuse, upsample)
+        with pytest.warns(UserWarning, match=r"\(no compiler\)"):
             torch.testing.assert_close(person.render(camera).image, wanted)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             person.render(camera)
+        with pytest.warns(UserWarning, match="for GPUs"):
+            person.compile()
 
 
 def test_out_of_memory_is_answered_by_smaller_strips(tiny: Any) -> None:
@@ -314,6 +315,22 @@ def test_a_gpu_makes_the_same_picture(tiny: Any, precision: str) -> None:
         finally:
             generator.cpu()
     torch.testing.assert_close(found.image.cpu(), wanted, rtol=0, atol=2e-3 if precision == "full" else 2e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_compiled_for_a_gpu(tiny: Any) -> None:
+    generator = tiny.float()
+    with torch.no_grad():
+        ws, camera, code = (t.cuda() for t in inputs(generator, dtype=torch.float32))
+        try:
+            person = FoldedGenerator(generator.cuda(), ws, code)
+        finally:
+            generator.cpu()
+        wanted = person.render(camera)
+        person.compile()
+        found = person.render(camera, positions=wanted.volume.positions)
+    torch.testing.assert_close(found.image, wanted.image, rtol=0, atol=2e-3)
 
 
 if __name__ == "__main__":
