@@ -26,7 +26,7 @@ SLICE = 200  # rows between two turns for Blender, a few milliseconds
 STILL_EYES = 1e-5
 
 _ABOUT_FRAMES = re.compile(
-    r"frames? (?P<runs>\d+(-\d+)?(, \d+(-\d+)?)*)(?P<more>( and \d+ more stretches)?): (?P<what>.*)"
+    r"Frames? (?P<runs>\d+(-\d+)?(, \d+(-\d+)?)*)(?P<more>( and \d+ more stretches)?): (?P<what>.*)"
 )
 
 BLINKS = tuple(name for name in ARKIT_NAMES if name.startswith("eyeBlink"))

@@ -134,14 +134,13 @@ class ELOCUTE_OT_show_preview(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> Result:
         image = bpy.data.images[preview.IMAGE]
-        open_editors = preview.editors()
-        if not open_editors:
+        shown = preview.editors()
+        if not shown:
             bpy.ops.wm.window_new()
-            area = max(context.window_manager.windows[-1].screen.areas, key=lambda area: area.width * area.height)
-            area.type = "IMAGE_EDITOR"
-            open_editors = [area.spaces.active]
-        for editor in open_editors[:1]:
-            editor.image = image
+            areas = context.window_manager.windows[-1].screen.areas
+            shown = [max(areas, key=lambda area: area.width * area.height)]
+            shown[0].type = "IMAGE_EDITOR"
+        shown[0].spaces.active.image = image
         return {"FINISHED"}
 
 

@@ -46,9 +46,10 @@ def show(path: Path) -> None:
         image.name = IMAGE
     image.filepath = str(path)
     image.reload()
-    for editor in editors():
-        if editor.image is None:
-            editor.image = image
+    for area in editors():
+        if area.spaces.active.image is None:
+            area.spaces.active.image = image
+        area.tag_redraw()
     if _icons is not None:
         _shown += 1
         _icons.clear()
@@ -61,10 +62,10 @@ def icon() -> int:
 
 
 def editors() -> list[Any]:
-    """The Image Editors on screen."""
+    """The areas on screen that are Image Editors."""
     manager = bpy.context.window_manager
     return [
-        area.spaces.active
+        area
         for window in (manager.windows if manager else ())
         for area in window.screen.areas
         if area.type == "IMAGE_EDITOR"

@@ -219,6 +219,7 @@ class ElocuteStrip(bpy.types.PropertyGroup):
     voice_id: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     shot: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     job: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
+    width: IntProperty(options={"HIDDEN"})  # type: ignore[valid-type]
 
 
 CLASSES = (ElocuteShot, ElocuteScene, ElocuteStrip)

@@ -70,8 +70,9 @@ def _redraw(at_once: bool) -> None:
     manager = bpy.context.window_manager
     for window in manager.windows if manager else ():
         for area in window.screen.areas:
-            if area.type in {"SEQUENCE_EDITOR", "VIEW_3D", "IMAGE_EDITOR", "PREFERENCES"}:
-                area.tag_redraw()
+            for region in area.regions if area.type in {"SEQUENCE_EDITOR", "VIEW_3D"} else ():
+                if region.type == "UI" or at_once:  # the sidebar alone: a viewport can be slow
+                    region.tag_redraw()
 
 
 @persistent

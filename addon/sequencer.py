@@ -40,17 +40,24 @@ def show(ref: shots.Ref, folder: Path, origin: int, whole: Frames, rendered: Fra
         scene.sequence_editor_create()
     first, last = whole
     strip = strip_of(scene, ref.uid)
-    fits = strip is not None and _shows(strip, first, last) and _within(rendered, compat.span(strip))
+    width = _width(folder / file_name(rendered[0] - origin + 1))
+    resized = strip is not None and strip.elocute.width not in (0, width)
+    fits = strip is not None and not resized and _shows(strip, first, last) and _within(rendered, compat.span(strip))
     if strip is None:
-        strip = _new(scene, shot, folder / file_name(first - origin + 1), span)
+        strip = _new(scene, shot, folder / file_name(rendered[0] - origin + 1), span)
+    if resized:  # the picture stays as large as it was
+        scale = strip.elocute.width / width
+        strip.transform.scale_x, strip.transform.scale_y = (
+            strip.transform.scale_x * scale, strip.transform.scale_y * scale
+        )  # fmt: skip
     if not fits:
         compat.untrim(strip)
     _fill(strip, folder, first - origin + 1, last - first + 1)
     if not fits:
-        low, high = _available(folder, origin, whole, rendered)
+        low, high = _available(folder, origin, whole, rendered, width if resized else 0)
         compat.set_content_start(strip, first)
         compat.set_span(strip, span[0] if low == whole[0] else low, span[1] if high == whole[1] else high)
-    strip.elocute.shot, strip.elocute.job = ref.uid, shots.store(shot)
+    strip.elocute.shot, strip.elocute.job, strip.elocute.width = ref.uid, shots.store(shot), width
     compat.invalidate(strip)
     if shot.keep_colors and scene.view_settings.view_transform != STANDARD:
         scene.view_settings.view_transform = STANDARD
@@ -66,14 +73,27 @@ def _within(inner: Frames, outer: Frames) -> bool:
     return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
-def _available(folder: Path, origin: int, whole: Frames, rendered: Frames) -> Frames:
-    """The longest stretch of timeline frames around the rendered ones whose files are all there."""
+def _available(folder: Path, origin: int, whole: Frames, rendered: Frames, width: int) -> Frames:
+    """The longest stretch of timeline frames around the rendered ones whose files are all there, and have a width when
+    one is given."""
+
+    def there(frame: int) -> bool:
+        path = folder / file_name(frame - origin + 1)
+        return path.is_file() and (not width or _width(path) == width)
+
     first, last = rendered
-    while first > whole[0] and (folder / file_name(first - origin)).is_file():
+    while first > whole[0] and there(first - 1):
         first -= 1
-    while last < whole[1] and (folder / file_name(last + 1 - origin + 1)).is_file():
+    while last < whole[1] and there(last + 1):
         last += 1
     return first, last
+
+
+def _width(path: Path) -> int:
+    """Of a PNG, from its header; 0 when it is none."""
+    with path.open("rb") as file:
+        header = file.read(24)
+    return int.from_bytes(header[16:20], "big") if header[1:4] == b"PNG" else 0
 
 
 def _new(scene: bpy.types.Scene, shot: Any, path: Path, span: Frames) -> Any:

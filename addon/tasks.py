@@ -245,8 +245,8 @@ def _told(task: Task, message: Message) -> None:
         if on_frame is not None:
             on_frame(task, message.index, message.path)
     elif isinstance(message, Warned):
-        if message.message not in task.warnings:
-            task.warnings.append(message.message)
+        if sentence(message.message) not in task.warnings:
+            task.warnings.append(sentence(message.message))
     elif isinstance(message, Failed):
         task.failure = ElocuteError(message.code, sentence(message.message))
     elif isinstance(message, Done):

@@ -77,7 +77,7 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
     """A .blend to open, when plain Python runs this script, and the script's own arguments."""
     mark = argv.index("--") if "--" in argv else len(argv)
     front, after = argv[1:mark], argv[mark + 1 :]
-    if not bpy.app.module:  # a Blender, which has taken its own arguments and opened the file
+    if bpy.app.binary_path:  # a Blender, which has taken its own arguments and opened the file
         return None, after
     if front and front[0].endswith(".blend"):
         return Path(front[0]), [*front[1:], *after]
@@ -252,6 +252,6 @@ if __name__ == "__main__":
         code = end.code if isinstance(end.code, int) else USAGE
     sys.stdout.flush()
     sys.stderr.flush()
-    if bpy.app.module:  # the wheel: some versions crash or hang at a regular exit
+    if not bpy.app.binary_path:  # the wheel: some versions crash or hang at a regular exit
         os._exit(code)
     sys.exit(code)

@@ -124,10 +124,10 @@ def test_what_is_no_curves_file_is_said(curves: ModuleType, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("warning", "told"),
     [
-        ("frames 5-10: yaw beyond 45 degrees, clamped", "Frames 14-19: yaw beyond 45 degrees, clamped"),
-        ("frame 7: it is so", "Frame 16: it is so"),
-        ("frames 1, 7, 9-12, 40 and 3 more stretches: x: y", "Frames 16, 18-20 and 3 more stretches: x: y"),
-        ("frames 9-12: all", "Frames 18-20: all"), ("frames 12-40: all", ""), ("be careful: 3", "be careful: 3"),
+        ("Frames 5-10: yaw beyond 45 degrees, clamped", "Frames 14-19: yaw beyond 45 degrees, clamped"),
+        ("Frame 7: it is so", "Frame 16: it is so"),
+        ("Frames 1, 7, 9-12, 40 and 3 more stretches: x: y", "Frames 16, 18-20 and 3 more stretches: x: y"),
+        ("Frames 9-12: all", "Frames 18-20: all"), ("Frames 12-40: all", ""), ("be careful: 3", "be careful: 3"),
     ],
 )  # fmt: skip
 def test_warnings_name_frames_of_the_timeline(curves: ModuleType, warning: str, told: str) -> None:
