@@ -83,7 +83,7 @@ def session(request: pytest.FixtureRequest, package: Path, shared: Path) -> Iter
     session = Session(blender.program, folder, environment, [])
     try:
         session.run(f"SCREEN = {SCREEN[1]}\n{HELPERS}")
-        session.about = "repr(tasks())"
+        session.about = "[(t.title, t.state, t.stage, t.done, t.total, len(t.frames), t.message) for t in tasks()]"
         yield session
     finally:
         session.close()
@@ -153,9 +153,10 @@ def test_render_is_clicked_and_makes_the_strip(scene: Any, shared: Path) -> None
 
 def running(session: Any, change: str) -> None:
     """Start rendering something new and wait for its first frames."""
-    session.run(f"shot = bpy.context.scene.elocute.shots[0]\n{change}")
+    session.run(f"shot = bpy.context.scene.elocute.shots[0]\nshot.size = 768\n{change}")  # slow enough to be caught
     session.run("with sequencer(): bpy.ops.elocute.render('INVOKE_DEFAULT')")
-    session.wait("task().state == 'running' and len(task().frames) > 2")
+    session.wait("len(task().frames) > 2")
+    assert session.value("task().state") == "running"
 
 
 def test_escape_stops_it(scene: Any) -> None:
