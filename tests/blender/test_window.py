@@ -137,7 +137,7 @@ def test_render_is_clicked_and_makes_the_strip(scene: Any, shared: Path) -> None
     to_sequencer(scene)
     box = sidebar(scene, "SEQUENCE_EDITOR")
     scene.grab("sidebar-sequencer", box)
-    x, y = scene.find_button("elocute.render", box)
+    x, y = scene.find_button("elocute.render", box, upwards=True)
     scene.click(x, y)
     scene.wait("task() is not None and task().state == 'running' and len(task().frames) > 5")
     scene.grab("rendering")
@@ -173,7 +173,7 @@ def test_escape_stops_it(scene: Any) -> None:
 
 def test_the_cancel_button_stops_it(scene: Any) -> None:
     running(scene, "shot.expression = 0.8")
-    scene.click(*scene.find_button("elocute.cancel", sidebar(scene, "SEQUENCE_EDITOR")))
+    scene.click(*scene.find_button("elocute.cancel", sidebar(scene, "SEQUENCE_EDITOR"), upwards=True))
     scene.wait("task().over")
     assert scene.value("task().state") == "cancelled"
 

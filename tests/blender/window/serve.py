@@ -1,7 +1,7 @@
 """The half of the window's tests that runs inside Blender: `blender --python serve.py -- FOLDER`.
 
 Runs FOLDER/ask_N.py on the main thread, between two redraws, and answers with FOLDER/answer_N.json: the value of
-`result`, or the traceback as `error`. FOLDER/clipboard always has what was copied last.
+`result`, or the traceback as `error`.
 """
 
 import json
@@ -15,7 +15,6 @@ FOLDER = sys.argv[sys.argv.index("--") + 1]
 TICK_SECONDS = 0.02
 _names = {"bpy": bpy}
 _next = [1]
-_copied = [None]
 
 
 def put(name, text):
@@ -26,10 +25,6 @@ def put(name, text):
 
 
 def tick():
-    text = bpy.context.window_manager.clipboard
-    if text != _copied[0]:
-        _copied[0] = text
-        put("clipboard", text)
     path = os.path.join(FOLDER, f"ask_{_next[0]}.py")
     if os.path.exists(path):
         with open(path) as stream:

@@ -100,14 +100,15 @@ class Session:
         self._xdotool("click", "--repeat", abs(clicks), "--delay", 40, 5 if clicks > 0 else 4)
         time.sleep(2 * SETTLE)
 
-    def find_button(self, operator: str, box: tuple[int, int, int, int]) -> tuple[int, int]:
+    def find_button(self, operator: str, box: tuple[int, int, int, int], upwards: bool = False) -> tuple[int, int]:
         """Where the button of an operator is, in a column of the screen: the pointer goes down it and copies, as a
         user does with Ctrl-C, the command under it."""
         left, top, width, height = box
+        rows = range(top + 5, top + height, STEP)
         for across in (0.5, 0.2, 0.8):
-            for y in range(top + 5, top + height, STEP):
+            self.run("bpy.context.window_manager.clipboard = '-'")
+            for y in reversed(rows) if upwards else rows:
                 x = left + int(width * across)
-                self.run("bpy.context.window_manager.clipboard = '-'")
                 self.point(x, y)
                 time.sleep(0.06)
                 self.press("ctrl+c")
