@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "elocute"
 ADDON = [*sorted((ROOT / "addon").rglob("*.py")), ROOT / "__init__.py"]
 HEAVY = {"torch", "numpy", "cv2", "librosa", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
-SHARED = {"__init__", "errors", "units", "settings", "protocol", "installation"}  # imported or run by Blender's Python
+SHARED = {"__init__", "errors", "units", "settings", "protocol", "machine", "installation"}  # Blender's Python has them
 
 # Names of modules and packages below elocute/, lowest layer first.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors", "units"}),
     frozenset({"settings", "protocol"}),
-    frozenset({"values", "spaces", "installation"}),
+    frozenset({"values", "spaces", "machine", "installation"}),
     frozenset({"files", "warm", "media", "models.catalogue", "models.store", "models"}),  # files and weights
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators"}),

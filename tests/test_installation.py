@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from elocute import installation
+from elocute import installation, machine
 from elocute.errors import BadInput, Cancelled, EnvironmentProblem
-from elocute.installation import Installation, explain, find_python, torch_arguments
+from elocute.installation import Installation
+from elocute.machine import explain, find_python, torch_arguments
 from elocute.protocol import Message, Progress
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -178,13 +179,13 @@ def test_what_is_no_python_is_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="the stand-ins are POSIX programs")
 def test_another_python_of_the_machine_helps_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     crippled = fake_python(tmp_path, (3, 13), able=False)
-    monkeypatch.setattr(installation.sys, "executable", crippled)
+    monkeypatch.setattr(machine.sys, "executable", crippled)
     good = tmp_path / "bin"
     good.mkdir()
     found = fake_python(good, (3, 12), able=True)
     Path(found).rename(good / "python3.12")
     monkeypatch.setenv("PATH", f"{good}:/usr/bin:/bin")
-    monkeypatch.setattr(installation, "VERSIONS", ((3, 12), (3, 12)))
+    monkeypatch.setattr(machine, "VERSIONS", ((3, 12), (3, 12)))
     assert find_python(None) == found
     (good / "python3.12").unlink()
     monkeypatch.setenv("PATH", str(good))
@@ -209,9 +210,9 @@ def test_the_build_of_pytorch_fits_the_machine(choice: str, platform: str, nvidi
 
 
 def test_versions_agree_with_the_makefile_and_the_project() -> None:
-    assert f"TORCH ?= {installation.TORCH}\n" in (ROOT / "Makefile").read_text()
+    assert f"TORCH ?= {machine.TORCH}\n" in (ROOT / "Makefile").read_text()
     project = (ROOT / "pyproject.toml").read_text()
-    low, high = installation.VERSIONS
+    low, high = machine.VERSIONS
     assert f'requires-python = ">={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"' in project
 
 
