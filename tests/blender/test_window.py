@@ -194,24 +194,32 @@ bpy.ops.wm.save_mainfile()
     scene.wait("len(bpy.context.scene.elocute.shots) == 1")
 
 
+PREFERENCES = (60, 60, 1000, 1250)  # where their window is put
+
+
 def test_the_preferences(scene: Any) -> None:
     scene.run("""
 bpy.ops.preferences.addon_show(module=MODULE)
 preferences = bpy.context.preferences.addons[MODULE].preferences
 preferences.source = "OWN"
 """)
-    time.sleep(1)
-    scene.grab("preferences-own")
-    owner = "bpy.context.window_manager.windows[-1]"
+    scene.place("Preferences", PREFERENCES)
+    scene.grab("preferences-own", PREFERENCES)
     scene.run("preferences.source = 'EXISTING'")
-    box = tuple(scene.value(f"box(max(({owner}).screen.areas, key=lambda a: a.width * a.height), {owner})"))
-    scene.click(*scene.find_button("elocute.check_engine", box))
+    right = (PREFERENCES[0] + 300, PREFERENCES[1], 600, PREFERENCES[3])
+    scene.click(*scene.find_button("elocute.check_engine", right))
     scene.wait("part('addon.setup').latest is not None and part('addon.setup').latest.over")
     answer = scene.value("part('addon.setup').latest.answer")
     assert answer["ok"] and answer["checks"], scene.value("part('addon.setup').latest.problem")
-    scene.grab("preferences-checked")
-    scene.run(f"""
-with bpy.context.temp_override(window={owner}):
+    scene.point(PREFERENCES[0] + 50, PREFERENCES[1] + PREFERENCES[3] - 20)
+    assert scene.value("bpy.ops.elocute.check_engine.poll()")
+    scene.grab("preferences-checked", PREFERENCES)
+    scene.run("preferences.source = 'OWN'\nbpy.context.preferences.system.use_online_access = True")
+    scene.grab("preferences-online", PREFERENCES)
+    scene.run("""
+bpy.context.preferences.system.use_online_access = False
+preferences.source = "EXISTING"
+with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
     bpy.ops.wm.window_close()
 """)
 

@@ -90,6 +90,15 @@ class Session:
         time.sleep(SETTLE)
         self._xdotool("click", 1)
 
+    def place(self, title: str, box: tuple[int, int, int, int]) -> None:
+        """Put the window with this in its title somewhere, as a window manager would."""
+        command = ["xdotool", "search", "--sync", "--onlyvisible", "--name", title]
+        found = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=30)
+        window = found.stdout.split()[-1]
+        self._xdotool("windowsize", window, *box[2:])
+        self._xdotool("windowmove", window, *box[:2])
+        time.sleep(4 * SETTLE)
+
     def press(self, key: str) -> None:
         self._xdotool("key", key)
 
