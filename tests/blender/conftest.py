@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("ELOCUTE_BLENDERS") or ROOT / "build" / "blenders").absolute()
 PROGRAMS = {"bpy45": "bin/python", "bpy52": "bin/python", "blender43": "blender"}
 PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")  # plain Python, for every version
-SECONDS = 600.0  # no test process takes longer; a Blender that hangs must not take the whole run along
+SECONDS = 1800.0  # no test process takes longer; a Blender that hangs must not take the whole run along
 collect_ignore = ["inside", "window"]
 
 

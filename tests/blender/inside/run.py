@@ -23,7 +23,7 @@ class Results:
         self.tests = {}
 
     def pytest_runtest_logreport(self, report):
-        name = report.nodeid.rpartition("/")[2]
+        name = report.nodeid.partition("::")[2]
         outcome, seconds, told = self.tests.get(name, ("passed", 0.0, ""))
         if report.outcome != "passed":
             outcome, told = report.outcome, told + str(report.longrepr)
