@@ -59,6 +59,24 @@ def test_projection_finds_a_latent(generator: Any) -> None:
     assert torch.equal(again[-1].w, pivots[-1].w)
 
 
+def test_the_numbers_stay_the_same() -> None:
+    generator = load_generator(tiny_config("nn_cat"), tiny_state("nn_cat")).double()
+    _, target = picture_of(generator, 5)
+
+    def features(picture: torch.Tensor) -> list[torch.Tensor]:
+        return PERCEPTUAL.features(picture / 127.5 - 1)
+
+    settings = ProjectionSettings(steps=4, rate=0.1, samples=50)
+    *_, pivot = project(generator, (target + 1) * 127.5, CAMERA, features, settings)
+    np.testing.assert_allclose(pivot.distances, [0.001240419, 0.001218341, 0.000756213, 0.000558035], rtol=1e-4)
+    plan = replace(TuningSettings(), steps=4, locality_every=2)
+    steps = list(tune(generator, pivot, target, CAMERA, PERCEPTUAL, plan))
+    squares = [0.001061925, 0.000717158, 0.000478911, 0.000363932]
+    apart = [0.000509461, 0.000406789, 0.000321498, 0.000269224]
+    np.testing.assert_allclose([step.square for step in steps], squares, rtol=1e-4)
+    np.testing.assert_allclose([step.perceptual for step in steps], apart, rtol=1e-4)
+
+
 def test_schedules_begin_and_end_at_nothing() -> None:
     settings = ProjectionSettings()
     rates = [rate_at(settings, step) for step in range(settings.steps)]
