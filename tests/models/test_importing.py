@@ -112,7 +112,7 @@ def test_everything_in_one_command(tmp_path):
     filled = import_files(files)
     assert {entry.role for entry in filled} == {entry.role for entry in OFFICIAL}
     assert missing_roles() == []
-    assert same("face_regressor", official.random_weights(layouts.face_regressor()))
+    assert same("face_regressor", official.regressor_weights())
     assert same("speech_expression", official.random_weights(layouts.speech_expression()))
     assert same("segmentation", official.random_weights(layouts.segmentation()))
     vgg = imported("lpips_vgg").arrays()
