@@ -4,23 +4,39 @@ PYTHON ?= python3
 # The version that everything was measured with; pyproject.toml says which others do. Where pip would choose a large CUDA
 # build that you don't want, name another, with pip's own options: make demo TORCH="torch --index-url ..."
 TORCH ?= torch==2.13.0
+# Where the Blenders to test in are kept. ELOCUTE_DEMAND_BLENDERS=1 lets the tests fail when one can't be had.
+BLENDERS ?= build/blenders
 PYTESTFLAGS ?=
 
 VENV := build/venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint models benchmark clean
+.PHONY: demo test lint models blenders extension screenshots benchmark clean
 
 demo: models
 	$(BIN)/elocute speak examples/portrait.jpg examples/voice.wav -o build/demo.mp4 --sheet build/demo.png
 
-test: lint models
-	$(BIN)/python -m pytest $(PYTESTFLAGS)
+test: lint models blenders
+	ELOCUTE_BLENDERS=$(BLENDERS) $(BIN)/python -m pytest $(PYTESTFLAGS)
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/check_addon.py
+
+# Every Blender that this machine can have; tests of the others are skipped, with the reason.
+blenders: $(VENV)/.development
+	$(BIN)/python scripts/get_blender.py --optional --into $(BLENDERS)
+
+# dist/ then holds the extension's zip and a repository index for it.
+extension: blenders
+	ELOCUTE_BLENDERS=$(BLENDERS) $(BIN)/python scripts/build_extension.py
+
+# The README's pictures of the panels, as the tests of the window see them.
+screenshots: models blenders
+	mkdir -p build/screenshots
+	ELOCUTE_BLENDERS=$(BLENDERS) ELOCUTE_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest tests/blender/test_window.py
 
 models: $(VENV)/.engine
 	$(BIN)/elocute models --fetch --json > build/models.json

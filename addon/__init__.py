@@ -1,18 +1,21 @@
 """Blender's side, thin: it starts the engine in a Python of its own and shows what it says.
 
-Never import torch, NumPy or the engine's stages here: they live in the engine's process. Only `errors`, `settings`
-and `protocol` of core/elocute are shared, by relative import.
+Never import torch, NumPy or the engine's stages here: they live in the engine's process. Only `errors`, `units`,
+`settings` and `protocol` of core/elocute are shared, by relative import.
 """
 
-from . import engine, preferences
+from . import head_operators, operators, panels, preferences, preview, properties, pumping, voices
+
+_PARTS = (preferences, properties, preview, operators, head_operators, voices, panels, pumping)
 
 
 def register() -> None:
     """Called by Blender when the extension is enabled."""
-    preferences.register()
+    for part in _PARTS:
+        part.register()
 
 
 def unregister() -> None:
     """Called by Blender when the extension is disabled or Blender ends."""
-    engine.stop()
-    preferences.unregister()
+    for part in reversed(_PARTS):
+        part.unregister()

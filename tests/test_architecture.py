@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "elocute"
 ADDON = [*sorted((ROOT / "addon").rglob("*.py")), ROOT / "__init__.py"]
 HEAVY = {"torch", "numpy", "cv2", "librosa", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
-SHARED = {"__init__", "errors", "settings", "protocol"}  # what Blender's side imports too: standard library only
+SHARED = {"__init__", "errors", "units", "settings", "protocol", "machine", "installation"}  # Blender's Python has them
 
 # Names of modules and packages below elocute/, lowest layer first.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"__init__", "errors"}),
+    frozenset({"__init__", "errors", "units"}),
     frozenset({"settings", "protocol"}),
-    frozenset({"values", "spaces"}),
+    frozenset({"values", "spaces", "machine", "installation"}),
     frozenset({"files", "warm", "media", "footage", "models.catalogue", "models.store", "models.weights"}),  # files
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators", "driving"}),
@@ -112,7 +112,7 @@ def test_what_is_imported_is_installed() -> None:
 def test_what_blender_shares_needs_the_standard_library_only(name: str) -> None:
     for target in imports(CORE / f"{name}.py"):
         top = target.split(".")[0]
-        assert top in sys.stdlib_module_names or ".".join(target.split(".")[:2]) == "elocute.errors"
+        assert top in sys.stdlib_module_names or target.split(".")[:2][-1] in SHARED
     absolute = [
         node for node in ast.walk(ast.parse((CORE / f"{name}.py").read_text()))
         if isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith("elocute")

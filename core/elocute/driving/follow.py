@@ -191,7 +191,7 @@ def hold_gaps(rows: Sequence[Row | None], footage: Footage, faceless: int = 0) -
         if not rows and not faceless:
             raise BadInput("video_empty", f"{footage.path.name} has no frames that can be read. Export it again.")
         raise BadInput(
-            "video_no_face", f"no face in any frame of {footage.path.name}. Use one where a face is seen from the front."
+            "video_no_face", f"no face in any frame of {footage.path.name}. Use one with a face seen from the front."
         )
     held = np.maximum.accumulate([i if row is not None else good[0] for i, row in enumerate(rows)])
     kept = [row for row in (rows[i] for i in held) if row is not None]

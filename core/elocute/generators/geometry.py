@@ -23,6 +23,7 @@ APPEARANCE_OF_PART = {
     "eye_left": "sclera", "eye_right": "sclera",
 }  # fmt: skip
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
+TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
 HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.2
@@ -120,19 +121,26 @@ def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
 def _name_members(members: np.ndarray, model: HeadModel, shown: np.ndarray) -> None:
     """Parts of the head whose appearance the model knows, whatever the photo shows at their place."""
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
-    _presume_members(members, shown, model.regions["scalp"], beyond_ears)
+    temples = model.base[:, 1] > TEMPLES
+    _presume_members(members, shown, model.regions["scalp"], beyond_ears, np.where(temples, model.mirror, -1))
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = np.eye(len(PARTS))[PARTS.index(name)]
 
 
-def _presume_members(members: np.ndarray, shown: np.ndarray, scalp: np.ndarray, beyond_ears: np.ndarray) -> None:
-    """Unseen head surface is skin, or what the seen scalp mostly is; never what happens to lie in front of it."""
+def _presume_members(
+    members: np.ndarray, shown: np.ndarray, scalp: np.ndarray, beyond_ears: np.ndarray, twin: np.ndarray
+) -> None:
+    """Unseen head surface is skin, or what the seen scalp mostly is, or hair where its twin on the other side
+    (-1: none) has it; never what happens to lie in front of it."""
+    skin, hair = (np.eye(len(PARTS))[PARTS.index(name)] for name in ("skin", "hair"))
     hidden = shown < 0.5
     visible = (shown > 0.5) & (scalp > 0.5)
-    members[hidden] = np.eye(len(PARTS))[PARTS.index("skin")]
+    other = (twin >= 0) * shown[twin] * members[twin, PARTS.index("hair")]
+    members[hidden] = skin
     if visible.any():
-        hair = members[visible, PARTS.index("hair")].mean() > HAIRY
-        members[hidden & beyond_ears & (scalp > 0.5)] = np.eye(len(PARTS))[PARTS.index("hair" if hair else "skin")]
+        hairy = members[visible, PARTS.index("hair")].mean() > HAIRY
+        members[hidden & beyond_ears & (scalp > 0.5)] = hair if hairy else skin
+        members[hidden & (other > 0.5)] = hair
 
 
 def model_layers(model: HeadModel) -> np.ndarray:

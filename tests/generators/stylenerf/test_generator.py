@@ -6,6 +6,7 @@ clear version in float64.
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stylenerf_samples import CAMERA, tiny_config, tiny_state
+from stylenerf_samples import CAMERA, RECORDED, tiny_config, tiny_state
 
 from elocute.errors import BadInput
 from elocute.generators.stylenerf.camera import camera_at, look_from, pixel_rays, random_camera
 from elocute.generators.stylenerf.deformation import VertexDeformation
 from elocute.generators.stylenerf.enlarge import enlarge, enlarge_rgb
 from elocute.generators.stylenerf.folded import fold_blocks, upsample
-from elocute.generators.stylenerf.generator import FoldedGenerator
+from elocute.generators.stylenerf.generator import FoldedGenerator, with_fallback
+from elocute.generators.stylenerf.made_up import LAYOUTS, made_up, official_shapes
 from elocute.generators.stylenerf.mixing import FeatureMix, mix, mix_plainly
 from elocute.generators.stylenerf.plain import enlarge_rgb as enlarge_rgb_plainly
 from elocute.generators.stylenerf.plain import filtered
@@ -237,22 +239,23 @@ def test_inputs_of_the_wrong_shape(tiny: Any) -> None:
         generator.render(ws, camera, code, precision="double")
 
 
-def test_compiling_falls_back_with_a_warning(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiling_falls_back_with_a_warning(tiny: Any) -> None:
     def refuse(*arguments: Any) -> Any:
-        raise RuntimeError("no compiler")
+        raise RuntimeError("no compiler\nand much more")
 
-    monkeypatch.setattr(torch, "compile", lambda function: refuse)
     generator = tiny.double()
     with torch.no_grad():
         person = FoldedGenerator(generator, *inputs(generator)[::2])
         camera = inputs(generator)[1]
         wanted = person.render(camera).image
-        person.compile()
-        with pytest.warns(UserWarning, match="no compiler"):
+        person.upsample = with_fallback(refuse, upsample)
+        with pytest.warns(UserWarning, match=r"\(no compiler\)"):
             torch.testing.assert_close(person.render(camera).image, wanted)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             person.render(camera)
+        with pytest.warns(UserWarning, match="for GPUs"):
+            person.compile()
 
 
 def test_out_of_memory_is_answered_by_smaller_strips(tiny: Any) -> None:
@@ -272,6 +275,31 @@ def test_out_of_memory_is_answered_by_smaller_strips(tiny: Any) -> None:
     assert asked == [16, 8, 4]
 
 
+@pytest.mark.parametrize(("layout", "file"), [
+    ("released", "stylenerf_1024_likely_pshuf_cb2_state_dict.json"),
+    ("published", "stylenerf_1024_yaml_nncat_cb1_state_dict.json"),
+])  # fmt: skip
+def test_the_official_shapes(layout: str, file: str) -> None:
+    shapes = official_shapes(**LAYOUTS[layout])
+    assert sum(int(np.prod(shape)) for name, shape in shapes.items() if "weight" in name) > 5_000_000
+    if (RECORDED / file).is_file():
+        official = json.loads((RECORDED / file).read_text())
+        assert shapes == {n: tuple(shape) for n, shape in official.items() if not n.endswith("resample_filter")}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_full_width_at_a_small_size(layout: str) -> None:
+    generator = load_generator(*made_up(layout, 128))
+    assert generator.config.num_ws == 15 and generator.config.channels[0] in (512, 1024)
+    with torch.no_grad():
+        ws = generator.mapping(torch.randn(1, 512, generator=torch.Generator().manual_seed(0)))
+        camera = camera_at(generator.config.camera, [0.7, 0.5, 0.5])
+        fast = generator.render(ws, camera)
+        plain = generator.render(ws, camera, positions=fast.volume.positions, plain=True)
+    assert fast.image.shape == (1, 3, 128, 128) and 0.1 < float(fast.image.std()) < 10
+    torch.testing.assert_close(fast.image, plain.image, rtol=0, atol=1e-3)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["full", "mixed"])
@@ -287,6 +315,22 @@ def test_a_gpu_makes_the_same_picture(tiny: Any, precision: str) -> None:
         finally:
             generator.cpu()
     torch.testing.assert_close(found.image.cpu(), wanted, rtol=0, atol=2e-3 if precision == "full" else 2e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_compiled_for_a_gpu(tiny: Any) -> None:
+    generator = tiny.float()
+    with torch.no_grad():
+        ws, camera, code = (t.cuda() for t in inputs(generator, dtype=torch.float32))
+        try:
+            person = FoldedGenerator(generator.cuda(), ws, code)
+        finally:
+            generator.cpu()
+        wanted = person.render(camera)
+        person.compile()
+        found = person.render(camera, positions=wanted.volume.positions)
+    torch.testing.assert_close(found.image, wanted.image, rtol=0, atol=2e-3)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Shapes everywhere: B pictures, ws [B, num_ws, W], camera-to-world matrices [B, 4
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -53,7 +53,7 @@ class FoldedGenerator:
         self.blocks = fold_blocks(config, synthesis, ws[0])
         self._half: tuple[FoldedBlock, ...] | None = None
         self._backgrounds: dict[bool, tuple[Tensor, Tensor]] = {}
-        self.upsample = upsample
+        self.upsample: Callable[..., Tensor] = upsample
 
     def render(
         self,
@@ -143,21 +143,31 @@ class FoldedGenerator:
         return self._half[:count]
 
     def compile(self) -> None:
-        """Let torch.compile write the 2-D part's kernels. Where it can't, a warning says so and nothing changes."""
-        compiled = torch.compile(upsample)
+        """Let torch.compile write the 2-D part's GPU kernels. Where it can't, a warning says so and nothing changes."""
+        if self.code.device.type == "cpu":
+            warnings.warn("torch.compile is for GPUs here: the CPU has compiled kernels already", stacklevel=2)
+        else:
+            self.upsample = with_fallback(torch.compile(upsample), upsample)
 
-        def attempt(*arguments: Any) -> Tensor:
+
+def with_fallback(attempt: Callable[..., Tensor], sure: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`attempt` until it fails for another reason than memory; from then on `sure`, with one warning."""
+    works = True
+
+    def call(*arguments: Any) -> Tensor:
+        nonlocal works
+        if works:
             try:
-                return compiled(*arguments)
+                return attempt(*arguments)
             except torch.cuda.OutOfMemoryError:
                 raise
             except (RuntimeError, ImportError, OSError) as error:  # no compiler, no Triton, an operation it can't take
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                works = False
+                reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
                 warnings.warn(f"torch.compile doesn't work here ({reason}); going on without", stacklevel=2)
-                self.upsample = upsample
-                return upsample(*arguments)
+        return sure(*arguments)
 
-        self.upsample = attempt
+    return call
 
 
 class StyleNerf(nn.Module):

@@ -43,7 +43,7 @@ def read_checkpoint(path: Path, key: str, generator: StyleNerf, optimiser: torch
             meta = stored.metadata() or {}
             if meta.get("key") != key:
                 return []
-            arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118: no mapping
+            arrays = {name: stored.get_tensor(name) for name in stored.keys()}
             losses = [float(value) for value in json.loads(meta["losses"])]
     except (OSError, SafetensorError, ValueError, KeyError):
         return []

@@ -47,14 +47,17 @@ class _Network:
 ALEX = _Network(
     ((0, 4, 2, None), (3, 1, 2, (3, 2)), (6, 1, 1, (3, 2)), (8, 1, 1, None), (10, 1, 1, None)), (0, 3, 6, 8, 10)
 )
+VGG_CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG = _Network(
-    tuple((k, 1, 1, (2, 2) if k in (5, 10, 17, 24) else None) for k in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
-    (2, 7, 14, 21, 28),
+    tuple((k, 1, 1, (2, 2) if k in (5, 10, 17, 24) else None) for k in VGG_CONVOLUTIONS), (2, 7, 14, 21, 28)
 )
 
 
 class Lpips(nn.Module):
-    """LPIPS 0.1 (Zhang et al., CVPR 2018) on AlexNet or VGG-16: `features` are unit-length channel vectors, weighted."""
+    """LPIPS 0.1 (Zhang et al., CVPR 2018) on AlexNet or VGG-16; `features` are weighted channel vectors of length 1."""
+
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         """state: LPIPS's own names (net.slice1.0.weight, lin0.model.1.weight) or torchvision's (features.0.weight)
@@ -87,7 +90,7 @@ class Lpips(nn.Module):
 
     def features(self, picture: Tensor) -> list[Tensor]:
         x = ((picture - self.shift) / self.scale).contiguous(memory_format=torch.channels_last)
-        out = []
+        out: list[Tensor] = []
         for k, (number, stride, padding, pool) in enumerate(self.network.layers):
             if pool is not None:
                 x = F.max_pool2d(x, *pool)

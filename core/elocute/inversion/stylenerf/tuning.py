@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...generators.stylenerf.camera import random_camera
@@ -126,7 +127,7 @@ class _Locality:
         camera = random_camera(generator.config.camera, 1, np.random.RandomState(seed % 2**32), random)
         with torch.no_grad():
             towards = self.before.mapping(z)[:, :1] - self.pivot.w
-            w = self.pivot.w + towards * (self.settings.locality_reach * self.spread / towards.norm())
+            w = self.pivot.w + F.normalize(towards, dim=-1) * (self.settings.locality_reach * self.spread)
             ws = w.expand(-1, generator.config.num_ws, -1)
             kept = self.before.render(ws, camera, self.pivot.background, freeze_background=True, size=self.size).image
             wanted = self.perceptual.features(kept)

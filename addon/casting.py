@@ -1,0 +1,42 @@
+"""Whose portrait speaks a sound strip: by a mapping, or by the strip's name. Plain text, no Blender."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from ..core.elocute.errors import BadInput
+from ..core.elocute.settings import portrait_seed
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic")
+SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")
+
+
+def read_mapping(text: str, base: Path) -> dict[str, str]:
+    """Lines "strip name, portrait": the portrait a path, from `base` when relative, or seed:7.
+
+    Raises BadInput mapping_unreadable, naming the line.
+    """
+    found: dict[str, str] = {}
+    for number, row in enumerate(csv.reader(text.splitlines(), skipinitialspace=True), 1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        if len(cells) != 2 or not all(cells):
+            raise BadInput("mapping_unreadable", f"Line {number} of the mapping is not: strip name, portrait. Mend it")
+        found[cells[0]] = cells[1] if portrait_seed(cells[1]) is not None else str(base / cells[1])
+    return found
+
+
+def match(name: str, mapping: dict[str, str], folder: Path | None) -> str | None:
+    """A strip's portrait: what the mapping says, else the picture in the folder with its name, else the one whose name
+    it begins with, the longest first: "anna_01.wav" speaks as "anna.jpg"."""
+    stem = Path(name).stem if Path(name).suffix.lower() in SOUNDS else name
+    for key in (name, stem):
+        if key in mapping:
+            return mapping[key]
+    if folder is None or not folder.is_dir():
+        return None
+    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    fitting = [path for path in pictures if stem.lower().startswith(path.stem.lower())]
+    return str(max(fitting, key=lambda path: len(path.stem))) if fitting else None

@@ -1,0 +1,133 @@
+"""What keeps a shot from being rendered, each with a sentence and, where there is one, the button that helps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core.elocute.errors import BadInput, EnvironmentProblem
+from . import compat, engine, preferences, shots
+
+PACKAGE = engine.PACKAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`fix` is an operator that helps, `label` what its button says."""
+
+    text: str
+    fix: str = ""
+    label: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    icon: str = "NONE"
+    of_output: bool = False  # only about where the frames go
+
+
+PREFERENCES = ("elocute.show_preferences", "Set Up Engine", {}, "PREFERENCES")
+SAVE = ("wm.save_as_mainfile", "Save As", {}, "FILE_TICK")
+FOLDER = ("elocute.own_folder", "Own Folder", {}, "NEWFOLDER")
+# What a failed job's code asks for.
+FIXES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    **{code: PREFERENCES for code in (
+        "engine_missing", "engine_ended", "model_missing", "model_hash", "model_set_missing", "device_missing",
+    )},
+    "internal": ("elocute.show_log", "Open Log", {}, "TEXT"),
+    "folder_missing": SAVE,
+}  # fmt: skip
+
+
+def engine_python() -> Path:
+    """The Python that runs the engine. Raises EnvironmentProblem engine_missing."""
+    named = os.environ.get("ELOCUTE_PYTHON")
+    if not named:
+        return preferences.chosen_python()
+    if not Path(named).is_file():
+        raise EnvironmentProblem("engine_missing", f"The engine's Python {named} is not there. Correct ELOCUTE_PYTHON")
+    return Path(named)
+
+
+def fix_of(code: str) -> Problem | None:
+    """The button that helps after a failure."""
+    found = FIXES.get(code)
+    return Problem("", *found) if found else None
+
+
+def problems(scene: bpy.types.Scene, shot: Any) -> list[Problem]:
+    """Everything that is missing, most basic first."""
+    return list(_problems(scene, shot))
+
+
+def first(scene: bpy.types.Scene, shot: Any) -> str:
+    """The first problem's sentence, "" when there is none: what a disabled button says."""
+    return next((problem.text for problem in _problems(scene, shot)), "")
+
+
+def _problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
+    try:
+        engine_python()
+    except EnvironmentProblem as error:
+        yield Problem(error.message, *PREFERENCES)
+    yield from portrait_problems(shot)
+    yield from _voice_problems(scene, shot)
+    if shots.uses_objects(shot) or shot.face_source == "KEYS":
+        yield from _head_problems(scene, shot)
+    if not shot.folder:
+        yield Problem("Choose an output folder", *FOLDER, of_output=True)
+    elif shots.folder(shot) is None:
+        text = "The folder starts at the .blend file (//): save the file, or choose another folder"
+        yield Problem(text, *SAVE, of_output=True)
+    elif (other := shots.shares_folder(scene, shot)) is not None:
+        yield Problem(f"The shot {other} has the same folder: choose another", *FOLDER, of_output=True)
+    if shot.range == "CUSTOM" and shot.frame_end < shot.frame_start:
+        yield Problem("The range ends before it starts")
+
+
+def portrait_problems(shot: Any) -> Iterator[Problem]:
+    """What keeps the portrait from being used."""
+    if shot.portrait_source == "RANDOM":
+        return
+    image = shot.portrait
+    if image is None:
+        yield Problem("Choose a portrait image")
+    elif image.source in {"MOVIE", "VIEWER"}:
+        yield Problem("The portrait has to be a still image")
+    elif image.source == "FILE" and not image.packed_file and not image.is_dirty:
+        if not shots.image_path(image).is_file():
+            yield Problem(f"The file of the portrait is missing: {shots.image_path(image).name}")
+
+
+def _voice_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
+    if shot.voice_source == "STRIP" and not shot.voice_strip:
+        yield Problem("Choose a sound strip")
+    elif shot.voice_source == "FILE" and not shot.voice_file:
+        yield Problem("Choose a sound file")
+    elif shot.voice_source == "NONE" and not shots.face_from_keys(shot) and not shots.uses_objects(shot):
+        yield Problem("Nothing moves the face: choose a voice, or a head with shape keys")
+    else:
+        try:
+            shots.voice(scene, shot)
+        except BadInput as error:
+            yield Problem(error.message)
+    strip = shots.voice_strip(scene, shot) if shot.voice_source == "STRIP" else None
+    if strip is not None and compat.is_retimed(strip):
+        yield Problem("The sound strip is retimed: its lips can't follow. Bake its sound into a file first")
+
+
+def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
+    add = ("elocute.add_head", "Add Head", {}, "ADD")
+    if shot.head is None:
+        yield Problem("Choose the object that is the head, or add one", *add)
+    elif shot.face_source == "KEYS" and shots.shape_keys(shot.head) is None:
+        yield Problem(f"{shot.head.name} has none of the 52 shape keys. Choose another head, or let the voice move it")
+    if not shots.uses_objects(shot):
+        return
+    camera = shots.camera(scene, shot)
+    if camera is None:
+        yield Problem("Choose the camera that looks at the head")
+    elif camera.data.type != "PERSP":
+        yield Problem(f"{camera.name} is not a perspective camera")

@@ -1,0 +1,185 @@
+"""Add Head: the fitted head as a mesh with the portrait projected on it, 52 shape keys and a camera that frames it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from array import array
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import bpy
+from mathutils import Matrix, Vector
+
+from ..core.elocute.errors import BadInput
+from . import shots
+from .tasks import Ask, Task
+
+STRONGEST_KEY = 1.5  # what the engine still shows
+SENSOR_MM = 24.0
+CAMERA_SIZE = 0.1  # metres, as drawn: the head is as small as a head
+FILL = "Fill"  # colour attribute: what the portrait doesn't show; its alpha is the portrait's share
+
+
+def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Generator[Ask | None, Any, str]:
+    """Steps of adding the head of a shot at a place of the scene `stage`; returns the object's name."""
+    _, shot = ref.find()
+    folder.mkdir(parents=True, exist_ok=True)
+    task.at("Fitting the head")
+    settings = {
+        "portrait": shots.portrait(shot, folder), "output": str(folder), "device": shot.device,
+        "model_set": shot.model_set,
+    }  # fmt: skip
+    yield Ask("head", settings)
+    made = _Head(folder)
+    task.at("Building the head")
+    yield
+    looks = made.looks()
+    yield
+    scene, shot = _places(ref, stage)
+    head = made.build(f"{shot.name} Head", looks)
+    scene.collection.objects.link(head)
+    head.location = at
+    kept = head.name
+    for number in range(len(made.about["shape_keys"])):
+        task.at("Building the head", number, len(made.about["shape_keys"]))
+        yield
+        made.add_shape_key(_still_there(kept), number)
+    scene, shot = _places(ref, stage)
+    head = _still_there(kept)
+    camera = made.camera(f"{shot.name} Camera", head)
+    scene.collection.objects.link(camera)
+    shot.head, shot.camera, shot.motion = head, camera, "OBJECTS"
+    if scene.camera is None:
+        scene.camera = camera
+    task.message = f"{head.name} and {camera.name} are in the scene {scene.name}"
+    return kept
+
+
+def _places(ref: shots.Ref, stage: str) -> tuple[bpy.types.Scene, Any]:
+    """The scene that gets the head, and the shot, which can be another scene's."""
+    scene, shot = ref.find()
+    return bpy.data.scenes.get(stage, scene), shot
+
+
+def _still_there(name: str) -> bpy.types.Object:
+    head = bpy.data.objects.get(name)
+    if head is None:
+        raise BadInput("head_missing", "The new head was removed while it was made. Add it again")
+    return head
+
+
+class _Head:
+    """What the engine wrote: head.json, head.bin, texture.png."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises BadInput head_unreadable."""
+        self.folder = folder
+        try:
+            self.about = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+            self._data = (folder / "head.bin").read_bytes()
+            self.vertices = self._array("f", "vertices", 3)
+            self.triangles = self._array("i", "triangles", 3)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            text = f"The engine's head can't be read ({error}). Add the head again"
+            raise BadInput("head_unreadable", text) from None
+
+    def _array(self, kind: str, name: str, width: int) -> array:
+        return self._at(kind, self.about[name], width)
+
+    def _at(self, kind: str, entry: Any, width: int) -> array:
+        offset, count = entry["offset"], entry["count"] * width
+        out = array(kind)
+        out.frombytes(self._data[offset : offset + 4 * count])
+        if len(out) != count:
+            raise ValueError("head.bin is too short")
+        if sys.byteorder == "big":
+            out.byteswap()
+        return out
+
+    def looks(self) -> tuple[array, array]:
+        """For each triangle's corner where the portrait shows it, and for each vertex the colour where it doesn't."""
+        uv = self._array("f", "uv", 2)
+        corners = array("f", (uv[2 * v + i] for v in self.triangles for i in (0, 1)))
+        colours = self._array("f", "colours", 4)
+        return corners, array("f", (c if i % 4 == 3 else linear(c) for i, c in enumerate(colours)))
+
+    def build(self, name: str, looks: tuple[array, array]) -> bpy.types.Object:
+        """The mesh object, with materials and without shape keys."""
+        mesh = bpy.data.meshes.new(name)
+        vertices, faces = len(self.vertices) // 3, len(self.triangles) // 3
+        mesh.vertices.add(vertices)
+        mesh.vertices.foreach_set("co", self.vertices)
+        mesh.loops.add(3 * faces)
+        mesh.loops.foreach_set("vertex_index", self.triangles)
+        mesh.polygons.add(faces)
+        mesh.polygons.foreach_set("loop_start", array("i", range(0, 3 * faces, 3)))
+        mesh.polygons.foreach_set("use_smooth", array("b", b"\1" * faces))
+        for label in self.about["materials"]["names"]:
+            mesh.materials.append(self._material(name, label))
+        mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
+        mesh.uv_layers.new(name="Portrait").uv.foreach_set("vector", looks[0])
+        mesh.color_attributes.new(FILL, "FLOAT_COLOR", "POINT").data.foreach_set("color", looks[1])
+        mesh.update()
+        mesh.validate()
+        return bpy.data.objects.new(name, mesh)
+
+    def add_shape_key(self, head: bpy.types.Object, number: int) -> None:
+        """The key of a unit, at rest."""
+        unit, entry = list(self.about["shape_keys"].items())[number]
+        if number == 0:
+            head.shape_key_add(name="Basis", from_mix=False)
+        block = head.shape_key_add(name=unit, from_mix=False)
+        block.slider_max = STRONGEST_KEY
+        block.data.foreach_set("co", array("f", map(float.__add__, self.vertices, self._at("f", entry, 3))))
+        block.value = 0.0
+
+    def camera(self, name: str, head: bpy.types.Object) -> bpy.types.Object:
+        """A camera that frames the head as the photo does: the whole square shows whatever the scene's format is."""
+        seen = self.about["camera"]
+        data = bpy.data.cameras.new(name)
+        data.sensor_fit = "VERTICAL"
+        data.sensor_height = SENSOR_MM
+        data.lens = SENSOR_MM / 2 / math.tan(math.radians(seen["fov_y_deg"]) / 2)
+        data.shift_x, data.shift_y = seen["shift"]
+        data.clip_start, data.display_size = 0.01, CAMERA_SIZE
+        rows = [seen["head_to_camera"][i : i + 4] for i in range(0, 16, 4)]
+        camera = bpy.data.objects.new(name, data)
+        camera.matrix_world = Matrix.Translation(head.location) @ Matrix(rows).inverted()
+        data.show_background_images = True
+        picture = data.background_images.new()
+        picture.image, picture.display_depth, picture.alpha = self._texture(), "BACK", 1.0
+        picture.frame_method = "FIT"
+        return camera
+
+    def _texture(self) -> bpy.types.Image:
+        return bpy.data.images.load(str(self.folder / "texture.png"), check_existing=True)
+
+    def _material(self, name: str, label: str) -> bpy.types.Material:
+        """Self-lit, since the photo's light is in the photo."""
+        material = bpy.data.materials.new(f"{name} {label}")
+        material.use_nodes = True
+        nodes, links = material.node_tree.nodes, material.node_tree.links
+        nodes.clear()
+        made = {}
+        for i, kind in enumerate(("TexImage", "VertexColor", "Mix", "Emission", "OutputMaterial")):
+            made[kind] = nodes.new(f"ShaderNode{kind}")
+            made[kind].location = ((-250, 0, 300, 500, 700)[i], (0, -250, 0, 0, 0)[i])
+        picture, fill, mix = made["TexImage"], made["VertexColor"], made["Mix"]
+        picture.image, picture.extension = self._texture(), "EXTEND"
+        fill.layer_name, mix.data_type = FILL, "RGBA"
+        socket = {socket.identifier: socket for socket in (*mix.inputs, *mix.outputs)}
+        links.new(fill.outputs["Alpha"], socket["Factor_Float"])
+        links.new(fill.outputs["Color"], socket["A_Color"])
+        links.new(picture.outputs["Color"], socket["B_Color"])
+        links.new(socket["Result_Color"], made["Emission"].inputs["Color"])
+        links.new(made["Emission"].outputs["Emission"], made["OutputMaterial"].inputs["Surface"])
+        nodes.active = picture  # what the solid view shows as texture
+        return material
+
+
+def linear(value: float) -> float:
+    """An sRGB channel as light."""
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4

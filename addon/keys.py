@@ -1,0 +1,209 @@
+"""Speech to Keys: the voice's curves as keyframes on the head's shape keys, in an Action of their own.
+
+What a person has keyed or edited is never overwritten unless they say so: the Action remembers a checksum of the keys
+that were written, and keys that no longer match it are the animator's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core.elocute.errors import BadInput
+from ..core.elocute.units import ARKIT_NAMES
+from . import compat, curves, rendering, shots
+from .compat import Curves
+from .tasks import Ask, Task
+
+WRITTEN = "elocute_speech"  # custom property of our Actions: stretch of frames -> checksum of its keys
+GROUP = "Speech"
+ASK, LAYER, REPLACE = "ASK", "LAYER", "REPLACE"
+EDITED, OTHERS = "EDITED", "OTHERS"  # whose keys are in the way: the speech's, changed by hand, or an Action of others
+SAID = {EDITED: "The speech keys were edited by hand", OTHERS: "The head has keys that were made by hand"}
+Frames = tuple[int, int]
+
+
+def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[Ask | None, Any, str]:
+    """Steps of keying a shot's voice; returns the Action's name.
+
+    `existing` says what becomes of keys that a person made: LAYER keeps an Action of theirs on top of the speech,
+    REPLACE puts the speech in its place, or in that of edited speech, and keeps the old Action in the file. Raises
+    BadInput keys_exist for ASK.
+    """
+    _, shot = ref.find()
+    if shots.shape_keys(shot.head) is None:
+        raise BadInput("head_without_keys", "The head has none of the 52 shape keys. Add a head")
+    plan, said = yield from rendering.listen(ref, None, folder, task)
+    if not said:
+        raise BadInput("voice_missing", "Speech to Keys needs a voice. Choose one")
+    task.at("Writing keys", 0, len(said))
+    scene, shot = ref.find()
+    theirs = hand_made(shots.shape_keys(shot.head), plan.whole)
+    if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
+        raise BadInput("keys_exist", f"{SAID[theirs]}. Speech to Keys in the panel asks what becomes of them")
+    target, strip = _target(shots.shape_keys(shot.head), plan.whole, existing, shot.name)
+    name, strip_name = target.action.name, strip.name if strip is not None else ""
+    for unit, values in said.items():
+        keys, target = _still_there(ref, name)
+        if keys.key_blocks.get(unit) is not None:
+            part = values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
+            _key(target.ensure(path_of(unit), GROUP), part, plan.whole)
+        task.done += 1
+        yield
+    keys, target = _still_there(ref, name)
+    for strip in [s for track in keys.animation_data.nla_tracks for s in track.strips if s.name == strip_name]:
+        _fit(strip, target.action)
+    _remember(target, plan.whole)
+    _, shot = ref.find()
+    shot.face_source = "AUTO" if shot.face_source == "VOICE" else shot.face_source
+    keys.update_tag()
+    task.message = f"{len(said)} curves on frames {plan.whole[0]}-{plan.whole[1]} of {shot.head.name}"
+    return name
+
+
+def _still_there(ref: shots.Ref, action: str) -> tuple[Any, Curves]:
+    """The head's shape keys and the Action, found again after Blender had its turn."""
+    _, shot = ref.find()
+    keys, found = shots.shape_keys(shot.head), bpy.data.actions.get(action)
+    if keys is None or found is None:
+        raise BadInput("head_missing", "The head or its Action was removed while keys were written. Try again")
+    return keys, Curves(found, keys, create=True)
+
+
+def _fit(strip: Any, action: bpy.types.Action) -> None:
+    """Have an NLA strip play its Action where its keys are."""
+    first, last = action.curve_frame_range.x, action.curve_frame_range.y
+    strip.action_frame_end = last  # before the start, which can't lie behind it
+    strip.action_frame_start, strip.frame_start, strip.frame_end = first, first, last
+    strip.extrapolation = "NOTHING"
+
+
+def path_of(name: str) -> str:
+    return f'key_blocks["{name}"].value'
+
+
+def hand_made(keys: Any, frames: Frames) -> str:
+    """Whether writing these frames would touch what a person made: OTHERS, an Action of theirs; EDITED, keys of ours
+    that they changed; "" nothing."""
+    action, _ = _speech(keys)
+    if action is None:
+        animation = keys.animation_data
+        theirs = animation.action if animation else None
+        there = theirs is not None and any(len(curve.keyframe_points) for curve in Curves(theirs, keys))
+        return OTHERS if there else ""
+    ours = Curves(action, keys)
+    for first, last, checksum in _written(action):
+        if first <= frames[1] + 1 and frames[0] - 1 <= last and checksum != _checksum(ours, (first, last)):
+            return EDITED
+    known = [(first - 1, last + 1) for first, last, _ in _written(action)]
+    added = (x for curve in ours for x in _within(_points(curve), frames)[::2])
+    return EDITED if any(not any(first <= x <= last for first, last in known) for x in added) else ""
+
+
+def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:
+    """The Action that an earlier Speech to Keys wrote for this head, and its NLA strip when it was layered."""
+    animation = keys.animation_data
+    if animation is None:
+        return None, None
+    if animation.action is not None and WRITTEN in animation.action:
+        return animation.action, None
+    for track in animation.nla_tracks:
+        for strip in track.strips:
+            if strip.action is not None and WRITTEN in strip.action:
+                return strip.action, strip
+    return None, None
+
+
+def _target(keys: Any, frames: Frames, existing: str, name: str) -> tuple[Curves, Any]:
+    """The Action to write into, in its place, and its NLA strip if it has one."""
+    speech, strip = _speech(keys)
+    if speech is not None:
+        if hand_made(keys, frames):
+            speech.copy().use_fake_user = True  # the edited keys stay in the file
+        return Curves(speech, keys, create=True), strip
+    animation = keys.animation_data or keys.animation_data_create()
+    theirs = animation.action
+    target = Curves(bpy.data.actions.new(f"{name} Speech"), keys, create=True)
+    if theirs is None or not any(len(curve.keyframe_points) for curve in Curves(theirs, keys)):
+        target.assign()
+    elif existing == REPLACE:
+        theirs.use_fake_user = True
+        target.assign()
+    else:
+        strip = target.push_down(target.action.name, frames[0] - 1)
+        animation.action_blend_type = "ADD"  # the hand's keys come on top of the speech
+    return target, strip
+
+
+def _points(curve: bpy.types.FCurve) -> array:
+    """Frame, value, frame, value, ... of a curve's keys, in order."""
+    points = array("f", bytes(8 * len(curve.keyframe_points)))
+    curve.keyframe_points.foreach_get("co", points)
+    return points
+
+
+def _within(points: array, frames: Frames) -> array:
+    """Those of `_points` that lie on these frames."""
+    times = points[::2]
+    return points[2 * bisect_left(times, frames[0]) : 2 * bisect_right(times, frames[1])]
+
+
+def _key(curve: bpy.types.FCurve, values: array, frames: Frames) -> None:
+    """Put linear keys on `frames`, at rest on the frame before and after; other keys stay. Where a value only goes on,
+    its first and last key say all."""
+    linear = compat.INTERPOLATION["LINEAR"]
+    rows = [
+        (key.co.x, key.co.y, compat.INTERPOLATION.get(key.interpolation, linear))
+        for key in curve.keyframe_points
+        if key.co.x < frames[0] - 1 or key.co.x > frames[1] + 1
+    ]
+    wanted = [0.0, *(round(value, curves.DECIMALS) for value in values), 0.0]
+    last = len(wanted) - 1
+    rows += [
+        (float(frames[0] - 1 + i), value, linear)
+        for i, value in enumerate(wanted)
+        if i in (0, last) or not wanted[i - 1] == value == wanted[i + 1]
+    ]
+    rows.sort()
+    curve.keyframe_points.clear()
+    curve.keyframe_points.add(len(rows))
+    curve.keyframe_points.foreach_set("co", array("f", (number for row in rows for number in row[:2])))
+    curve.keyframe_points.foreach_set("interpolation", array("i", (row[2] for row in rows)))
+    curve.update()
+
+
+def _written(action: bpy.types.Action) -> list[tuple[int, int, str]]:
+    try:
+        return [(int(first), int(last), str(checksum)) for first, last, checksum in json.loads(action[WRITTEN])]
+    except (ValueError, TypeError):
+        return []
+
+
+def _remember(target: Curves, frames: Frames) -> None:
+    apart = [
+        (first, last) for first, last, _ in _written(target.action) if last < frames[0] - 1 or first > frames[1] + 1
+    ] if WRITTEN in target.action else []  # fmt: skip
+    stretches = sorted([*apart, frames])
+    target.action[WRITTEN] = json.dumps([(*stretch, _checksum(target, stretch)) for stretch in stretches])
+
+
+def _checksum(ours: Curves, frames: Frames) -> str:
+    """Of every key on these frames, of the expression units."""
+    found = hashlib.sha256()
+    paths = {path_of(name) for name in ARKIT_NAMES}
+    for curve in sorted((curve for curve in ours if curve.data_path in paths), key=lambda curve: curve.data_path):
+        kinds = array("i", bytes(4 * len(curve.keyframe_points)))
+        curve.keyframe_points.foreach_get("interpolation", kinds)
+        points = _points(curve)
+        start = bisect_left(points[::2], frames[0])
+        part = _within(points, frames)
+        for content in (curve.data_path.encode(), part.tobytes(), kinds[start : start + len(part) // 2].tobytes()):
+            found.update(content)
+    return found.hexdigest()[:16]

@@ -1,0 +1,85 @@
+"""Preview: the current frame as the engine sees it, as an image in the Image Editor and the sidebar."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import bpy.utils.previews
+
+from ..core.elocute.errors import EnvironmentProblem
+from . import rendering, shots
+from .tasks import Ask, Task
+
+IMAGE = "Elocute Preview"
+_icons: Any = None
+_shown = 0
+
+
+def make(ref: shots.Ref, frame: int, size: int, folder: Path, task: Task) -> Generator[Ask | None, Any, str]:
+    """Steps of rendering one frame; returns the picture's path. A frame beyond the voice shows its nearest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plan, said = yield from rendering.listen(ref, rendering.ALL, folder, task)
+    frame = min(max(frame, plan.whole[0]), plan.whole[1])
+    plan = rendering.at_frame(plan, frame)
+    drive = yield from rendering.write_drive(ref, plan, said, folder, task)
+    settings = rendering.engine_shot(ref, plan, drive, folder)
+    number = plan.numbers[0]
+    task.at("Rendering")
+    yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(folder)})
+    path = folder / f"{number:06d}.png"
+    if not path.is_file():
+        raise EnvironmentProblem("frames_missing", "The preview was not written. Try again")
+    show(path)
+    task.message = f"Frame {frame}"
+    return str(path)
+
+
+def show(path: Path) -> None:
+    """Load a picture into the preview image, and show that where an Image Editor has nothing else."""
+    global _shown
+    image = bpy.data.images.get(IMAGE)
+    if image is None:
+        image = bpy.data.images.load(str(path))
+        image.name = IMAGE
+    image.filepath = str(path)
+    image.reload()
+    for editor in editors():
+        if editor.image is None:
+            editor.image = image
+    if _icons is not None:
+        _shown += 1
+        _icons.clear()
+        _icons.load(str(_shown), str(path), "IMAGE")
+
+
+def icon() -> int:
+    """The icon number of the latest preview, 0 when there is none."""
+    return _icons[str(_shown)].icon_id if _icons else 0
+
+
+def editors() -> list[Any]:
+    """The Image Editors on screen."""
+    manager = bpy.context.window_manager
+    return [
+        area.spaces.active
+        for window in (manager.windows if manager else ())
+        for area in window.screen.areas
+        if area.type == "IMAGE_EDITOR"
+    ]
+
+
+def register() -> None:
+    global _icons
+    _icons = bpy.utils.previews.new()
+
+
+def unregister() -> None:
+    global _icons
+    if _icons is not None:
+        bpy.utils.previews.remove(_icons)
+        _icons = None
+
+

@@ -1,0 +1,230 @@
+"""A shot from the scene to the strip: what the panel's Render button and scripts/render.py both run."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..core.elocute.errors import BadInput, EnvironmentProblem
+from ..core.elocute.settings import CurvesSettings, Shot
+from . import curves, sampling, sequencer, shots
+from .tasks import Ask, Steps, Task
+
+JOB_FOLDER = "job"  # beside the frames: the shot as the engine gets it, for a farm or a second look
+_voices: dict[tuple[Any, ...], curves.Columns] = {}  # the curves of voices that were listened to in this session
+
+
+ALL = (-(2**31), 2**31)  # frames: as many as there are
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked beyond the shot's own properties. `frames` timeline, first and last."""
+
+    frames: tuple[int, int] | None = None
+    size: int | None = None
+    folder: Path | None = None
+    movie: Path | None = None
+    strip: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A shot's frames, settled: timeline frames, both ends included. `span` is where the voice's strip shows, `whole`
+    what of it has sound, `chosen` what is to be rendered; `origin` is the timeline frame of the engine's frame 1."""
+
+    voice: Path | None
+    origin: int
+    span: tuple[int, int]
+    whole: tuple[int, int]
+    chosen: tuple[int, int]
+    fps: Fraction
+    from_keys: bool
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """`chosen` as the engine counts."""
+        return self.chosen[0] - self.origin + 1, self.chosen[1] - self.origin + 1
+
+
+def at_frame(plan: Plan, frame: int) -> Plan:
+    """The plan for one timeline frame alone."""
+    return replace(plan, chosen=(frame, frame))
+
+
+def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
+    """Steps of rendering a shot into its folder and strip; returns the list of its files in order."""
+    scene, shot = ref.find()
+    folder = order.folder or shots.folder(shot)
+    if folder is None:
+        raise BadInput("folder_missing", "Save the .blend file or choose a folder that does not start with //")
+    task.about["folder"] = str(folder)
+    job = folder / JOB_FOLDER
+    try:
+        job.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        text = f"Can't write to {folder}: {error.strerror}. Choose another folder"
+        raise EnvironmentProblem("output_not_writable", text) from error
+    plan, said = yield from listen(ref, order.frames, job, task)
+    drive = yield from write_drive(ref, plan, said, job, task)
+    settings = engine_shot(ref, plan, drive, job)
+    settings |= {"frames_dir": str(folder), "frames": list(plan.numbers)}
+    if order.size:
+        settings["size"] = order.size
+    curves.write_json(_portable(settings, job), job / "shot.json")
+    task.at("Starting the engine")
+    yield Ask("speak", _checked(settings))
+    if order.movie is not None:
+        task.at("Writing the video")
+        yield Ask("speak", _checked(settings | {"output": str(order.movie)}))
+    found = (curves.on_timeline(warning, plan.origin, plan.chosen) for warning in task.warnings)
+    task.warnings = [warning for warning in found if warning]
+    files = [folder / sequencer.file_name(number) for number in range(plan.numbers[0], plan.numbers[1] + 1)]
+    missing = [path.name for path in files if not path.is_file()]
+    if missing:
+        text = f"{len(missing)} frames are missing, {missing[0]} first. Render again"
+        raise EnvironmentProblem("frames_missing", text)
+    task.message = f"{len(files)} frames in {folder}"
+    if order.strip:
+        yield
+        _still_there(ref, folder)
+        name = sequencer.show(ref, folder, plan.origin, plan.whole, plan.chosen, plan.span)
+        task.message = f"{name}: {len(files)} frames"
+    return [str(path) for path in files]
+
+
+def _still_there(ref: shots.Ref, folder: Path) -> tuple[Any, Any]:
+    try:
+        return ref.find()
+    except BadInput as error:
+        text = f"The shot {ref.title} is not in the open file. Its frames are in {folder}; render again in its own file"
+        raise BadInput("shot_gone", text) from error
+
+
+def listen(
+    ref: shots.Ref, frames: tuple[int, int] | None, job: Path, task: Task
+) -> Generator[Ask | None, Any, tuple[Plan, curves.Columns]]:
+    """Settle the frames, and have the engine turn the voice into curves."""
+    scene, shot = ref.find()
+    voice = shots.voice(scene, shot)
+    path = shots.packed(voice.sound, voice.path, job) if voice.sound is not None else voice.path
+    fps = shots.fps_of(scene)
+    said: curves.Columns = {}
+    end = voice.last
+    if path is not None:
+        said = yield from voice_curves(path, fps, shot.variation, job, task)
+        end = voice.origin + len(next(iter(said.values()))) - 1
+        said = curves.shifted(said, voice.shift)
+        yield
+    scene, shot = ref.find()
+    first = voice.first if voice.first is not None else voice.origin
+    last = voice.last if voice.last is not None else end
+    whole = shots.clip_range(first, last, voice.origin, end)
+    low, high = frames or shots.chosen_range(scene, shot, *whole)
+    chosen = shots.clip_range(low, high, *whole)
+    return Plan(path, voice.origin, (first, last), whole, chosen, fps, shots.face_from_keys(shot)), said
+
+
+def voice_curves(
+    path: Path, fps: Fraction, variation: int, job: Path, task: Task
+) -> Generator[Ask | None, Any, curves.Columns]:
+    """What a voice makes the face do, from its first sound on; the engine is asked once for each voice."""
+    stat = path.stat()
+    key = (str(path), stat.st_mtime_ns, stat.st_size, fps, variation)
+    if key not in _voices:
+        job.mkdir(parents=True, exist_ok=True)
+        output = job / f"voice-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.json"
+        task.at("Listening to the voice")
+        settings = CurvesSettings(voice=path, output=output, fps=fps, seed=variation)
+        yield Ask("curves", settings.to_json())
+        found = curves.read(output)
+        output.unlink(missing_ok=True)
+        while len(_voices) > 8:
+            del _voices[next(iter(_voices))]
+        _voices[key] = found
+    return _voices[key]
+
+
+def write_drive(
+    ref: shots.Ref, plan: Plan, said: curves.Columns, job: Path, task: Task
+) -> Generator[None, Any, dict[str, Any]]:
+    """Evaluate the scene on the plan's frames and write what it says as curves and poses. Returns the engine's
+    settings that name them."""
+    scene, shot = ref.find()
+    around = sampling.margin(shot, scene, float(plan.fps))
+    low, high = max(plan.chosen[0] - around, plan.whole[0]), min(plan.chosen[1] + around, plan.whole[1])
+    samples = sampling.Samples()
+    for told in sampling.sample(ref, range(low, high + 1)):
+        if isinstance(told, sampling.Samples):
+            samples = told
+        else:
+            task.at("Reading the scene", told, high - low + 1)
+            yield
+    before, count = low - plan.origin, high - plan.origin + 1
+    amounts = samples.amounts[:1] * before + samples.amounts
+    columns = _led(samples.keys, before) if plan.from_keys else curves.held(said, count)
+    task.at("Writing the curves")
+    composed: curves.Columns = {}
+    for part in curves.compose(columns, amounts, float(plan.fps)):
+        composed = part or composed
+        yield
+    if not composed:
+        composed = {curves.GAZE[0]: array("d", bytes(8 * count))}
+    yield from curves.write(composed, str(plan.fps), job / "curves.json")
+    drive: dict[str, Any] = {"curves": str(job / "curves.json")}
+    if samples.looks:
+        after = max(0, len(next(iter(said.values()), ())) - count)  # till the end of the voice
+        looks = samples.looks[:1] * before + samples.looks + samples.looks[-1:] * after
+        poses = {
+            "fps": str(plan.fps),
+            "head_to_camera": [list(look.head_to_camera) for look in looks],
+            "fov_y_deg": [look.fov_y_deg for look in looks],
+            "shift": [list(look.shift) for look in looks],
+        }
+        curves.write_json(poses, job / "poses.json")
+        drive["poses"] = str(job / "poses.json")
+    return drive
+
+
+def _led(columns: curves.Columns, before: int) -> curves.Columns:
+    """The same columns, with their first value on `before` more frames in front."""
+    return {name: array("d", list(values[:1]) * before) + values for name, values in columns.items()}
+
+
+def engine_shot(ref: shots.Ref, plan: Plan, drive: dict[str, Any], job: Path) -> dict[str, Any]:
+    """The shot as the engine's settings, without where its frames go."""
+    _, shot = ref.find()
+    device = shot.device
+    background = {"KEEP": "keep", "TRANSPARENT": "transparent"}.get(shot.background) or hex_color(shot.color)
+    settings = {
+        "portrait": shots.portrait(shot, job), "fps": str(plan.fps), "size": shot.size, "background": background,
+        "still": shot.motion == "STILL", "seed": shot.variation, "device": device, "model_set": shot.model_set,
+    }  # fmt: skip
+    if plan.voice is not None:
+        settings["voice"] = str(plan.voice)
+    return settings | drive
+
+
+def hex_color(color: Any) -> str:
+    return "#" + "".join(f"{round(channel * 255):02x}" for channel in color)
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Raises BadInput, before anything is started, for what the engine would refuse."""
+    return Shot.from_json(settings).to_json()
+
+
+def _portable(settings: dict[str, Any], job: Path) -> dict[str, Any]:
+    """For the file: what lies beside it without its folder, so that the shot's folder can move."""
+    out = dict(settings)
+    for name in ("curves", "poses", "portrait", "voice"):
+        if name in out and Path(out[name]).parent == job:
+            out[name] = Path(out[name]).name
+    if Path(out["frames_dir"]) == job.parent:
+        out["frames_dir"] = ".."
+    return out

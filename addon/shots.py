@@ -1,0 +1,322 @@
+"""Reading a shot: which scene, strip, objects, frames and files its properties mean.
+
+Nothing of Blender's is held from one moment to the next: undo and opening a file make every reference invalid. A `Ref`
+finds a shot again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core.elocute.errors import BadInput
+from ..core.elocute.settings import parse_fps
+from ..core.elocute.units import ARKIT_NAMES
+from . import compat
+from .properties import ElocuteShot, new_id
+
+# Stored with a strip, to make the shot anew when it has been removed.
+SETTINGS = tuple(
+    name for name in ElocuteShot.__annotations__ if name not in ("uid", "portrait", "head", "camera")
+)  # fmt: skip
+
+
+_ANIMATED = re.compile(r"elocute\.shots\[(\d+)\](.*)")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A shot by names; `title` is what people call it."""
+
+    scene: str
+    uid: str
+    title: str
+
+    def find(self) -> tuple[bpy.types.Scene, Any]:
+        """Raises BadInput shot_gone."""
+        scenes = sorted(bpy.data.scenes, key=lambda scene: scene.name != self.scene)  # a copied scene has the same uid
+        for scene in scenes:
+            for shot in scene.elocute.shots:
+                if shot.uid == self.uid:
+                    return scene, shot
+        raise BadInput("shot_gone", f"The shot {self.title} is not in this file any more. Finished frames are kept")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What is heard and when. `origin`: timeline frame on which the sound begins, `shift` of a frame later in truth;
+    `first` and `last` timeline frame on which it is heard, None where only the file knows."""
+
+    sound: Any  # bpy.types.Sound, or None
+    path: Path | None
+    origin: int
+    shift: float = 0.0
+    first: int | None = None
+    last: int | None = None
+
+
+def active(scene: bpy.types.Scene) -> Any:
+    """The shot that the panels show, or None."""
+    data = scene.elocute
+    return data.shots[data.active] if 0 <= data.active < len(data.shots) else None
+
+
+def scene_of(context: bpy.types.Context) -> bpy.types.Scene:
+    """The scene whose shots a sidebar shows: the one that is edited; in the 3D Viewport its own if it has shots."""
+    if context.area is not None and context.area.type == "VIEW_3D" and len(context.scene.elocute.shots):
+        return context.scene
+    return compat.sequencer_scene(context)
+
+
+def ref(scene: bpy.types.Scene, shot: Any) -> Ref:
+    return Ref(scene.name, shot.uid, shot.name)
+
+
+def add(scene: bpy.types.Scene, name: str) -> Any:
+    """A new shot with a name and folder of its own, made the active one."""
+    data = scene.elocute
+    taken = {shot.name for shot in data.shots}
+    shot = data.shots.add()
+    shot.name = unused(name, taken)
+    shot.uid = new_id()
+    own_folder(shot)
+    shot.frame_start, shot.frame_end, shot.voice_start = scene.frame_start, scene.frame_end, scene.frame_start
+    data.active = len(data.shots) - 1
+    return shot
+
+
+def remove(scene: bpy.types.Scene) -> None:
+    """Remove the active shot; what is animated of the shots after it moves up with them."""
+    data = scene.elocute
+    gone = data.active
+    data.shots.remove(gone)
+    data.active = max(0, min(gone, len(data.shots) - 1))
+    animation = scene.animation_data
+    if animation is None:
+        return
+    curves = compat.Curves(animation.action, scene) if animation.action else None
+    for curve in [*(curves or ()), *animation.drivers]:
+        found = _ANIMATED.match(curve.data_path)
+        index = int(found[1]) if found else -1
+        if found and index > gone:
+            curve.data_path = f"elocute.shots[{index - 1}]{found[2]}"
+        elif found and index == gone and curves is not None and curve.driver is None:
+            curves.remove(curve)
+        elif found and index == gone:
+            animation.drivers.remove(curve)
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """`name`, or with a number as Blender does."""
+    count, found = 0, name
+    while found in taken:
+        count += 1
+        found = f"{name}.{count:03d}"
+    return found
+
+
+def fps_of(scene: bpy.types.Scene) -> Fraction:
+    """The scene's frame rate, exact: 24 with a base of 1.001 is 24000/1001. Raises BadInput when out of range."""
+    return parse_fps(f"{scene.render.fps / scene.render.fps_base:.3f}")
+
+
+def voice_strip(scene: bpy.types.Scene, shot: Any) -> Any:
+    """The shot's sound strip: by its name or, when it was renamed, by its id. None when it isn't there."""
+    sounds = [strip for strip in compat.all_strips(scene) if strip.type == "SOUND"]
+    named = next((strip for strip in sounds if strip.name == shot.voice_strip), None)
+    if named is not None or not shot.voice_id:
+        return named
+    return next((strip for strip in sounds if strip.elocute.voice_id == shot.voice_id), None)
+
+
+def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
+    """Raises BadInput when the strip or file isn't there."""
+    if shot.voice_source == "NONE":
+        return Voice(None, None, scene.frame_start, 0.0, scene.frame_start, scene.frame_end)
+    if shot.voice_source == "FILE":
+        path = absolute(shot.voice_file)
+        if not shot.voice_file or not path.is_file():
+            raise BadInput("voice_missing", f"There is no sound file {path}. Choose another")
+        return Voice(None, path, shot.voice_start)
+    strip = voice_strip(scene, shot)
+    if strip is None or strip.sound is None:
+        raise BadInput("voice_missing", "The sound strip is not in the sequencer. Choose another")
+    path = absolute(strip.sound.filepath, strip.sound.library)
+    if not strip.sound.packed_file and not path.is_file():
+        raise BadInput("voice_missing", f"The file of the sound strip is missing: {path}")
+    start = compat.content_start(strip)
+    late = getattr(strip, "sound_offset", 0.0) * float(fps_of(scene))
+    first, last = compat.span(strip)
+    return Voice(strip.sound, path, round(start), start + late - round(start), first, last)
+
+
+def absolute(path: str, library: Any = None) -> Path:
+    """Blender's path as the system's: from // on, without detours."""
+    return Path(os.path.normpath(bpy.path.abspath(path, library=library)))
+
+
+def packed(data: Any, path: Path, folder: Path) -> Path:
+    """The file of an image or sound; when it is packed, a copy in `folder` with the very same bytes."""
+    if not data.packed_file:
+        return path
+    copy = folder / f"{bpy.path.clean_name(Path(data.name).stem)}{path.suffix or '.png'}"
+    content = bytes(data.packed_file.data)
+    if not copy.is_file() or copy.read_bytes() != content:
+        folder.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)
+    return copy
+
+
+def image_path(image: bpy.types.Image) -> Path:
+    return absolute(image.filepath_raw, image.library)
+
+
+def portrait(shot: Any, folder: Path) -> str:
+    """What the engine takes: a photo's path or "seed:7". Raises BadInput portrait_missing."""
+    if shot.portrait_source == "RANDOM":
+        return f"seed:{shot.identity}"
+    image = shot.portrait
+    if image is None:
+        raise BadInput("portrait_missing", "Choose a portrait image")
+    if image.source == "GENERATED" or image.is_dirty:
+        return str(_saved(image, folder))
+    path = packed(image, image_path(image), folder)
+    if not path.is_file():
+        raise BadInput("portrait_missing", f"The file of the portrait is missing: {path}")
+    return str(path)
+
+
+def _saved(image: bpy.types.Image, folder: Path) -> Path:
+    """A picture that was painted in Blender, as a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{bpy.path.clean_name(image.name)}.png"
+    copy = image.copy()
+    try:
+        copy.file_format = "PNG"
+        copy.save(filepath=str(path))
+    finally:
+        bpy.data.images.remove(copy)
+    return path
+
+
+def folder(shot: Any) -> Path | None:
+    """The shot's folder; None when it starts at a .blend file that was never saved."""
+    if not shot.folder or shot.folder.startswith("//") and not bpy.data.filepath:
+        return None
+    return absolute(shot.folder)
+
+
+def shares_folder(scene: bpy.types.Scene, shot: Any) -> str | None:
+    """The name of another shot whose frames would overwrite this one's: a copied scene has the same folders."""
+    own = folder(shot)
+    for other_scene in bpy.data.scenes:
+        for other in other_scene.elocute.shots:
+            if (other_scene != scene or other.uid != shot.uid) and folder(other) == own:
+                return f"{other.name} of {other_scene.name}" if other_scene != scene else str(other.name)
+    return None
+
+
+def own_folder(shot: Any) -> None:
+    """Give a shot a folder that no other has."""
+    folders = {other.folder for each in bpy.data.scenes for other in each.elocute.shots if other != shot}
+    shot.folder = unused(f"//elocute/{bpy.path.clean_name(shot.name)}", {taken.rstrip("/\\") for taken in folders})
+
+
+def uses_objects(shot: Any) -> bool:
+    return shot.motion == "OBJECTS"
+
+
+def camera(scene: bpy.types.Scene, shot: Any) -> Any:
+    """The camera that looks at the head, or None."""
+    return shot.camera or stage(scene, shot).camera
+
+
+def stage(scene: bpy.types.Scene, shot: Any) -> bpy.types.Scene:
+    """The scene in which head and camera live: the one with the sequencer, or another."""
+    head = shot.head
+    if head is None or head.name in scene.objects:
+        return scene
+    return next((other for other in bpy.data.scenes if head.name in other.objects), scene)
+
+
+def shape_keys(head: Any) -> Any:
+    """The head's shape keys when some of them are expression units, else None."""
+    keys = getattr(head.data, "shape_keys", None) if head is not None else None
+    return keys if keys is not None and any(block.name in ARKIT_NAMES for block in keys.key_blocks) else None
+
+
+def is_animated(owner: Any) -> bool:
+    """Whether anything moves a data-block: an action, drivers, NLA."""
+    animation = owner.animation_data
+    if animation is None:
+        return False
+    return bool(animation.action or animation.drivers or any(track.strips for track in animation.nla_tracks))
+
+
+def has_animated_sliders(scene: bpy.types.Scene) -> bool:
+    """Whether something may move the sliders of a shot; fades of strips are animation of the scene too."""
+    animation = scene.animation_data
+    if animation is None:
+        return False
+    moved = [*compat.fcurves_of(scene), *animation.drivers]
+    return any(curve.data_path.startswith("elocute.") for curve in moved) or any(
+        track.strips for track in animation.nla_tracks
+    )
+
+
+def face_from_keys(shot: Any) -> bool:
+    """Whether the head's shape keys move the face, else the voice does."""
+    keys = shape_keys(shot.head)
+    if keys is None or shot.face_source == "VOICE":
+        return False
+    return shot.face_source == "KEYS" or shot.voice_source == "NONE" or is_animated(keys)
+
+
+def chosen_range(scene: bpy.types.Scene, shot: Any, first: int, last: int) -> tuple[int, int]:
+    """The timeline frames that the shot asks for, of a voice that is at `first` to `last`."""
+    if shot.range == "SCENE" and scene.use_preview_range:
+        return scene.frame_preview_start, scene.frame_preview_end
+    if shot.range == "SCENE":
+        return scene.frame_start, scene.frame_end
+    return (shot.frame_start, shot.frame_end) if shot.range == "CUSTOM" else (first, last)
+
+
+def clip_range(low: int, high: int, first: int, last: int) -> tuple[int, int]:
+    """Raises BadInput range_outside when nothing is left."""
+    if low > last or high < first or low > high:
+        text = f"The range {low}-{high} shows nothing of the voice, which is at {first}-{last}"
+        raise BadInput("range_outside", text)
+    return max(low, first), min(high, last)
+
+
+def store(shot: Any) -> str:
+    """Everything about a shot, as text for a strip."""
+    values: dict[str, Any] = {"name": shot.name, "uid": shot.uid}
+    for name in SETTINGS:
+        value = getattr(shot, name)
+        values[name] = list(value) if name == "color" else value
+    for name in ("portrait", "head", "camera"):
+        values[name] = getattr(shot, name).name if getattr(shot, name) else None
+    return json.dumps(values)
+
+
+def restore(scene: bpy.types.Scene, text: str) -> Any:
+    """The shot that a strip was made by, made anew. Raises BadInput job_unreadable."""
+    try:
+        values = dict(json.loads(text))
+        shot = add(scene, str(values.pop("name")))
+        for name, value in values.items():
+            if name in ("portrait", "head", "camera"):
+                value = (bpy.data.images if name == "portrait" else bpy.data.objects).get(value or "")
+            if hasattr(shot, name):
+                setattr(shot, name, value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput("job_unreadable", f"The strip does not say how it was made ({error})") from None
+    return shot

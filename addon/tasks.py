@@ -1,0 +1,310 @@
+"""The queue of jobs, at module level because opening a file drops everything else.
+
+A task is a generator: it yields None where Blender may have its turn, and `Ask` where the engine has to work; the
+engine's report comes back as the value of that yield. `pump` moves the queue on for a few milliseconds; a window calls
+it from a timer, a background run in a loop, so both do the very same.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.elocute.errors import ElocuteError, EnvironmentProblem
+from ..core.elocute.protocol import PROTOCOL, Cancel, Done, Failed, Frame, Hello, Job, Message, Progress, Warned
+from . import engine
+from .process import Process
+
+BUDGET_SECONDS = 0.01  # of the main thread per pump, and what the last step takes beyond it
+CANCEL_SECONDS = 5.0  # for the engine to stop by itself; afterwards it is killed
+KEPT = 50  # finished tasks that the panel can show
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A job for the engine: its name in the protocol and its settings as JSON values."""
+
+    job: str
+    settings: dict[str, Any]
+
+
+Steps = Generator[Ask | None, dict[str, Any], Any]
+WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
+
+
+@dataclass
+class Task:
+    """One entry of the queue and how it is doing."""
+
+    kind: str  # "render", "preview", "head", "keys"
+    title: str
+    steps: Callable[[Task], Steps]
+    about: dict[str, Any] = field(default_factory=dict)  # whose it is: the scene and the shot
+    state: str = WAITING
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    fps: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    frames: dict[int, str] = field(default_factory=dict)  # number -> file, of this run
+    code: str = ""  # why it failed, for programs and for buttons
+    message: str = ""  # what came of it, a sentence
+    result: Any = None  # what its steps returned
+    cancelled_at: float | None = None
+    running: Steps | None = None
+    asked: bool = False  # the engine is at it
+    answer: dict[str, Any] | None = None  # the engine's, for the next step
+    failure: ElocuteError | None = None  # the same when it failed
+
+    @property
+    def over(self) -> bool:
+        return self.state in (DONE, FAILED, CANCELLED)
+
+    @property
+    def factor(self) -> float:
+        return self.done / self.total if self.total else 0.0
+
+    def at(self, stage: str, done: int = 0, total: int = 0) -> None:
+        """Tell how far it is."""
+        self.stage, self.done, self.total, self.fps = stage, done, total, None
+
+    def seconds_left(self) -> float | None:
+        return (self.total - self.done) / self.fps if self.fps else None
+
+
+tasks: list[Task] = []
+worker: Process | None = None
+version = 0  # counts changes, so that a window redraws when there is something new
+on_frame: Callable[[Task, int, str], None] | None = None  # a background run prints each frame
+_find_python: Callable[[], Path] | None = None
+_log: Callable[[], Path] | None = None
+_used = 0.0
+
+
+def configure(find_python: Callable[[], Path], log: Callable[[], Path]) -> None:
+    """`find_python` tells the engine's Python or raises ElocuteError; `log` tells the file for defects."""
+    global _find_python, _log
+    _find_python, _log = find_python, log
+
+
+def add(task: Task) -> Task:
+    """Put a task at the end of the queue."""
+    tasks.append(task)
+    over = [task for task in tasks if task.over]
+    for old in over[:-KEPT]:
+        tasks.remove(old)
+    _changed()
+    return task
+
+
+def current() -> Task | None:
+    """The task that runs, or would run next."""
+    return next((task for task in tasks if not task.over), None)
+
+
+def busy() -> bool:
+    return current() is not None
+
+
+def idle_seconds() -> float:
+    """How long the engine has had nothing to do."""
+    return 0.0 if busy() else time.monotonic() - _used
+
+
+def cancel(task: Task) -> None:
+    """Stop a task: at once when it waits, as soon as the engine has stopped when it runs."""
+    if task.over:
+        return
+    if task.asked and worker is not None:
+        if task.cancelled_at is None:
+            worker.send(Cancel())
+            task.cancelled_at = time.monotonic()
+            task.stage = "Stopping"
+    else:
+        if task.running is not None:
+            task.running.close()
+        _end(task, CANCELLED, "Stopped")
+    _changed()
+
+
+def cancel_all() -> None:
+    for task in reversed(list(tasks)):
+        cancel(task)
+
+
+def clear() -> None:
+    """Forget what is over."""
+    tasks[:] = [task for task in tasks if not task.over]
+    _changed()
+
+
+def stop_engine() -> None:
+    """End the worker and whatever it does."""
+    global worker
+    gone, worker = worker, None
+    if gone is not None:
+        gone.stop()
+
+
+def pump(budget: float = BUDGET_SECONDS) -> bool:
+    """Move the queue on for `budget` seconds at most. Whether there is more to do."""
+    global _used
+    end = time.perf_counter() + budget
+    _listen()
+    while (task := current()) is not None:
+        _used = time.monotonic()
+        if task.asked:
+            _watch_cancel(task)
+            break  # the engine works; there is nothing to do here
+        _step(task)
+        if time.perf_counter() >= end:
+            break
+    return busy()
+
+
+def run(task: Task, interrupted: Callable[[], bool] = lambda: False) -> Task:
+    """Run the queue until a task is over, in a background run where timers never fire."""
+    while not task.over:
+        pump()
+        if interrupted():
+            cancel_all()
+        if task.asked:
+            time.sleep(0.01)
+    return task
+
+
+def _step(task: Task) -> None:
+    """Run a task up to its next yield."""
+    if task.running is None:
+        task.running, task.state = task.steps(task), RUNNING
+    answer, task.answer = task.answer, None
+    failure, task.failure = task.failure, None
+    try:
+        ask = task.running.throw(failure) if failure is not None else task.running.send(answer)  # type: ignore[arg-type]
+        if ask is not None:
+            _ask(task, ask)
+    except StopIteration as end:
+        task.result = end.value
+        _end(task, DONE, task.message)
+    except ElocuteError as error:
+        _end(task, CANCELLED if error.code == "cancelled" else FAILED, str(error), error.code)
+    except Exception as error:  # noqa: BLE001 - the outermost border of a task: the queue has to go on
+        _note(traceback.format_exc())
+        _end(task, FAILED, f"{type(error).__name__}: {error}. This is a defect of Elocute; see the log", "internal")
+    _changed()
+
+
+def _ask(task: Task, ask: Ask) -> None:
+    global worker
+    if worker is None:
+        worker = _start()
+    task.asked = True
+    worker.send(Job(ask.job, ask.settings))
+
+
+def _start() -> Process:
+    """Raises EnvironmentProblem engine_missing."""
+    assert _find_python is not None
+    python = _find_python()
+    try:
+        return Process([python, "-m", "elocute", "worker"], engine.environment(), python.parent)
+    except OSError as error:
+        raise EnvironmentProblem(
+            "engine_missing", f"Can't start {python}: {error.strerror}. Set the engine up again in the preferences"
+        ) from error
+
+
+def _listen() -> None:
+    """Take in what the engine has said."""
+    if worker is None:
+        return
+    alive = worker.running()  # asked before the messages: nothing comes after them
+    for message in worker.messages():
+        task = current()
+        if isinstance(message, Hello) and message.protocol != PROTOCOL:
+            _engine_ended(f"The engine speaks protocol {message.protocol}, this add-on {PROTOCOL}: set it up again")
+            return
+        if task is not None and task.asked:
+            _told(task, message)
+            _changed()
+    if not alive:
+        _engine_ended(f"The engine ended: {worker.last_words()}")
+
+
+def _told(task: Task, message: Message) -> None:
+    if isinstance(message, Progress):
+        words = message.message or _STAGES.get(message.stage, message.stage)
+        task.stage = task.stage if task.cancelled_at else words[:1].upper() + words[1:]
+        task.done, task.total, task.fps = message.done, message.total, message.fps
+    elif isinstance(message, Frame):
+        task.frames[message.index] = message.path
+        if on_frame is not None:
+            on_frame(task, message.index, message.path)
+    elif isinstance(message, Warned):
+        if message.message not in task.warnings:
+            task.warnings.append(message.message)
+    elif isinstance(message, Failed):
+        task.failure = ElocuteError(message.code, sentence(message.message))
+    elif isinstance(message, Done):
+        task.asked = False
+        task.answer = message.result
+        if task.cancelled_at is not None:  # also when it was done before it heard: nothing may follow
+            task.failure = ElocuteError("cancelled", "Stopped; finished frames are kept")
+        elif message.ok:
+            task.failure = None
+        elif task.failure is None:
+            task.failure = ElocuteError("internal", "The engine failed and didn't say why")
+
+
+def sentence(text: str) -> str:
+    """With a capital letter, unless it begins with a file's name."""
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text
+
+
+_STAGES = {
+    "fit": "Preparing the portrait", "drive": "Listening to the voice", "render": "Rendering",
+    "curves": "Listening to the voice", "head": "Fitting the head",
+}  # fmt: skip
+
+
+def _engine_ended(why: str) -> None:
+    stop_engine()
+    task = current()
+    if task is not None and task.asked:
+        task.asked = False
+        if task.cancelled_at is not None:
+            task.failure = ElocuteError("cancelled", "Stopped; finished frames are kept")
+        else:
+            words = why.rstrip(".")
+            text = f"{words}. Finished frames are kept: render again to go on"
+            task.failure = EnvironmentProblem("engine_ended", text)
+    _changed()
+
+
+def _watch_cancel(task: Task) -> None:
+    if task.cancelled_at is not None and time.monotonic() - task.cancelled_at > CANCEL_SECONDS:
+        _engine_ended("The engine did not stop")
+
+
+def _end(task: Task, state: str, message: str, code: str = "") -> None:
+    task.state, task.message, task.code = state, message, code
+    task.running, task.fps = None, None
+
+
+def _note(text: str) -> None:
+    """Add to the log that the panel opens."""
+    if _log is not None:
+        path = _log()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(text)
+
+
+def _changed() -> None:
+    global version
+    version += 1

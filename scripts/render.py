@@ -1,0 +1,257 @@
+"""Renders Elocute shots without a window: the same frames, byte for byte, as the panel's Render button.
+
+    blender -b shot.blend --python-exit-code 1 -P scripts/render.py -- --all
+    blender -b --python-exit-code 1 -P scripts/render.py -- --portrait anna.jpg --voice anna.wav --output frames/
+    python scripts/render.py shot.blend -- --shot Anna --frames 1-100      (a Python with the wheel `bpy`)
+
+Prints progress, `Saved: 'path'` for each frame, and one sentence for each shot. The exit code is 0 only when every
+frame is there; 1 something failed, 2 the arguments can't be used, 143 stopped by SIGTERM (finished frames are kept).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+import bpy
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "elocute_checkout"  # the extension, when it runs from a checkout and is not installed
+PROGRESS_SECONDS = 1.0
+FAILED, USAGE, TERMINATED = 1, 2, 143
+
+_stopped_by: list[int] = []
+
+
+class Refused(Exception):
+    """The arguments or the file can't be used: a sentence."""
+
+
+def main() -> int:
+    """Returns the exit code."""
+    file, words = _split(sys.argv)
+    args = _parser().parse_args(words)
+    if args.python:
+        os.environ["ELOCUTE_PYTHON"] = str(Path(args.python).absolute())
+    signal.signal(signal.SIGTERM, _stop)
+    extension = _extension()
+    try:
+        if file is not None:
+            if not file.is_file():
+                raise Refused(f"there is no file {file}. Check the path")
+            bpy.ops.wm.open_mainfile(filepath=str(file.resolve()))
+        return _render(Elocute(extension), args)
+    except Refused as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return USAGE
+    finally:
+        sys.stdout.flush()
+        extension.addon.pumping.tasks.stop_engine()
+        if extension.__name__ == PACKAGE:
+            extension.unregister()
+
+
+class Elocute:
+    """The parts of the extension that this script uses."""
+
+    def __init__(self, extension: ModuleType) -> None:
+        part = f"{extension.__name__}.addon."
+        self.shots = importlib.import_module(part + "shots")
+        self.tasks = importlib.import_module(part + "tasks")
+        self.rendering = importlib.import_module(part + "rendering")
+        self.pumping = importlib.import_module(part + "pumping")
+        self.checks = importlib.import_module(part + "checks")
+        self.settings = importlib.import_module(f"{extension.__name__}.core.elocute.settings")
+        self.errors = importlib.import_module(f"{extension.__name__}.core.elocute.errors")
+
+
+def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
+    """A .blend to open, when plain Python runs this script, and the script's own arguments."""
+    mark = argv.index("--") if "--" in argv else len(argv)
+    front, after = argv[1:mark], argv[mark + 1 :]
+    if not bpy.app.module:  # a Blender, which has taken its own arguments and opened the file
+        return None, after
+    if front and front[0].endswith(".blend"):
+        return Path(front[0]), [*front[1:], *after]
+    return None, [*front, *after]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("render.py", description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--scene", help="the scene with the shots; the file's active one when not given")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--shot", help="name of a shot; the active one when not given")
+    which.add_argument("--all", action="store_true", help="every shot of the scene")
+    parser.add_argument("--frames", help="only these frames of the timeline, such as 1-100")
+    parser.add_argument("--size", type=int, help="width and height in pixels")
+    parser.add_argument("--output", type=Path, help="folder of the frames; with --all, of a folder for each shot")
+    parser.add_argument("--movie", type=Path, help="also write a video with the sound: .mp4, .mov or .mkv")
+    parser.add_argument("--portrait", help="a photo, or seed:7: makes a shot of its own instead of the file's")
+    parser.add_argument("--voice", type=Path, help="what the portrait says, a sound or video file")
+    parser.add_argument("--fps", help="frames per second of that shot: 25, 23.976; the scene's when not given")
+    parser.add_argument("--python", help="the Python that has the engine; the extension's own when not given")
+    return parser
+
+
+def _extension() -> ModuleType:
+    """The installed extension if it is enabled, else the one that this script is part of."""
+    for name in bpy.context.preferences.addons.keys():
+        if name.startswith("bl_ext.") and name.endswith(".elocute") and name in sys.modules:
+            return sys.modules[name]
+    for name, module in list(sys.modules.items()):  # enabled, but by hand
+        if name.rpartition(".")[2] == "elocute" and hasattr(module, "addon") and hasattr(bpy.types.Scene, "elocute"):
+            return module
+    spec = importlib.util.spec_from_file_location(PACKAGE, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[PACKAGE] = module
+    spec.loader.exec_module(module)
+    module.register()
+    return module
+
+
+def _render(elocute: Elocute, args: argparse.Namespace) -> int:
+    scene = bpy.data.scenes.get(args.scene) if args.scene else bpy.context.scene
+    if scene is None:
+        raise Refused(f"there is no scene {args.scene!r}. Scenes: {', '.join(bpy.data.scenes.keys())}")
+    frames = _frames(elocute, args.frames)
+    chosen = [_own_shot(elocute, scene, args)] if args.portrait else _chosen(elocute, scene, args)
+    if args.movie and len(chosen) > 1:
+        raise Refused("--movie is for one shot. Choose one with --shot")
+    results = []
+    for shot in chosen:
+        folder = args.output / bpy.path.clean_name(shot.name) if args.output and len(chosen) > 1 else args.output
+        order = elocute.rendering.Order(
+            frames=frames, size=args.size, folder=folder.absolute() if folder else None,
+            movie=args.movie.absolute() if args.movie else None, strip=False,
+        )  # fmt: skip
+        results.append(_render_one(elocute, scene, shot, order))
+        if _stopped_by:
+            print("Stopped: finished frames are kept", file=sys.stderr)
+            return TERMINATED
+    return 0 if all(results) else FAILED
+
+
+def _frames(elocute: Elocute, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, dash, last = text.partition("-") if not text.startswith("-") else ("", "", "")
+    if not first.isdigit() or (dash and not last.isdigit()):
+        raise Refused(f"--frames has to be first-last, such as 1-100, not {text!r}")
+    return int(first), int(last or first)
+
+
+def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) -> list[Any]:
+    shots = list(scene.elocute.shots)
+    if args.voice or args.fps:
+        raise Refused("--voice and --fps go with --portrait")
+    if not shots:
+        raise Refused(f"the scene {scene.name!r} has no shots. Add one in the sidebar, or give --portrait and --voice")
+    if args.all:
+        return shots
+    if not args.shot:
+        return [elocute.shots.active(scene) or shots[0]]
+    named = [shot for shot in shots if shot.name == args.shot]
+    if not named:
+        raise Refused(f"there is no shot {args.shot!r}. Shots: {', '.join(shot.name for shot in shots)}")
+    return named
+
+
+def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) -> Any:
+    """A shot of --portrait and --voice, the settings at their defaults."""
+    if not args.voice or not args.output or args.shot or args.all:
+        raise Refused("--portrait needs --voice and --output, and neither --shot nor --all")
+    if args.fps:
+        _set_fps(elocute, scene, args.fps)
+    shot = elocute.shots.add(scene, args.voice.stem)
+    shot.voice_source, shot.voice_file, shot.voice_start = "FILE", str(args.voice.absolute()), 1
+    shot.folder = str(args.output.absolute())
+    try:
+        seed = elocute.settings.portrait_seed(args.portrait)
+        if seed is not None:
+            shot.portrait_source, shot.identity = "RANDOM", seed
+        else:
+            shot.portrait = bpy.data.images.load(str(Path(args.portrait).absolute()))
+    except (RuntimeError, elocute.errors.ElocuteError) as error:
+        raise Refused(str(error).strip().removeprefix("Error: ")) from None
+    return shot
+
+
+def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
+    try:
+        fps = elocute.settings.parse_fps(text)
+    except elocute.errors.ElocuteError as error:
+        raise Refused(str(error)) from None
+    whole = -(-fps.numerator // fps.denominator)  # Blender: a whole rate over a base
+    scene.render.fps, scene.render.fps_base = whole, float(whole / fps)
+
+
+def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any) -> bool:
+    """Whether every frame of the shot is there."""
+    tasks, name = elocute.tasks, shot.name
+    problems = elocute.checks.problems(scene, shot)
+    why = [problem.text for problem in problems if not (problem.of_output and order.folder)]
+    if why:
+        print(f"Error: {name}: {why[0]}", file=sys.stderr)
+        return False
+    ref = elocute.shots.ref(scene, shot)
+    task = tasks.add(tasks.Task("render", name, lambda task: elocute.rendering.render(ref, order, task)))
+    printer = _Printer(task)
+    tasks.on_frame = printer.saved
+    tasks.run(task, lambda: printer.tick() or bool(_stopped_by))
+    tasks.on_frame = None
+    if task.state != tasks.DONE:
+        print(f"Error: {name}: {task.message} ({task.code or task.state})", file=sys.stderr)
+        return False
+    for path in task.result:  # also those that were there already
+        printer.saved(task, 0, path)
+    for warning in task.warnings:
+        print(f"Warning: {name}: {warning}")
+    print(f"{name}: {task.message}")
+    return all(Path(path).is_file() for path in task.result)
+
+
+class _Printer:
+    """A line a second, and one for each frame."""
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self._told, self._paths = 0.0, set()  # type: ignore[var-annotated]
+
+    def saved(self, _task: Any, _number: int, path: str) -> None:
+        if path not in self._paths:
+            self._paths.add(path)
+            print(f"Saved: '{path}'", flush=True)
+
+    def tick(self) -> bool:
+        task = self.task
+        if time.monotonic() - self._told > PROGRESS_SECONDS and task.stage:
+            self._told = time.monotonic()
+            left = task.seconds_left()
+            more = f" | {task.fps:.1f} fps, {left:.0f} s left" if task.fps and left is not None else ""
+            print(f"Elocute | {task.title} | {task.stage} {task.done}/{task.total}{more}", flush=True)
+        return False
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _stopped_by.append(number)
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+    except SystemExit as end:  # argparse: --help, or words it doesn't know
+        code = end.code if isinstance(end.code, int) else USAGE
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if bpy.app.module:  # the wheel: some versions crash or hang at a regular exit
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,110 @@
+"""The child process behind Blender's window: messages come, nothing waits, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PATIENCE = 20.0
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the stand-ins are POSIX programs")
+
+
+@pytest.fixture
+def start(load: Callable[[str], ModuleType], tmp_path: Path) -> Iterator[Callable[[str], Any]]:
+    """start(code) runs Python code as the child."""
+    module, started = load("process"), []
+
+    def begin(code: str) -> Any:
+        started.append(module.Process([sys.executable, "-u", "-c", code], os.environ, tmp_path))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.stop()
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that ended and waits to be reaped by nobody's parent doesn't."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_messages_come_in_order_and_noise_is_kept_as_words(start: Callable[[str], Any]) -> None:
+    code = """
+import json
+for line in ({"type": "hello", "version": "1", "protocol": 1}, {"type": "not yet known"}):
+    print(json.dumps(line))
+print("a library says something")
+print(json.dumps({"type": "done", "job": "x", "ok": True, "result": {"n": 3}}))
+"""
+    process = start(code)
+    until(lambda: not process.running())
+    assert [message.type for message in process.messages()] == ["hello", "done"]
+    assert process.messages() == [] and process.last_words() == "a library says something"
+
+
+def test_requests_reach_it_and_closing_ends_it(start: Callable[[str], Any], load: Any) -> None:
+    process = start("import sys; [print(line.replace('\"job\"', '\"type\": \"done\", \"job\"')) for line in sys.stdin]")
+    protocol = load("process").Job("fit")
+    process.send(protocol)
+    message = until(process.messages)[0]
+    assert message.type == "done" and message.job == "fit" and process.running()
+    process.close()
+    until(lambda: not process.running())
+
+
+def test_nothing_waits_for_a_child_that_neither_reads_nor_answers(start: Callable[[str], Any], load: Any) -> None:
+    started = time.monotonic()
+    process = start("import time; time.sleep(60)")
+    for _ in range(100):
+        process.send(load("process").Job("speak", {"text": "x" * 10_000}))  # more than a pipe holds
+        assert process.messages() == []
+    process.stop()
+    assert time.monotonic() - started < 20
+    until(lambda: not process.running())
+
+
+def test_stopping_ends_what_the_child_started(start: Callable[[str], Any]) -> None:
+    process = start(
+        "import json, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(json.dumps({'type': 'warning', 'message': str(child.pid)}))\n"
+        "time.sleep(60)"
+    )
+    grandchild = int(until(process.messages)[0].message)
+    assert alive(grandchild)
+    process.stop()
+    until(lambda: not alive(grandchild))
+
+
+@pytest.mark.parametrize(("code", "words"), [("raise SystemExit('no such thing')", "no such thing"),
+                                             ("raise SystemExit(7)", "exit code 7")])  # fmt: skip
+def test_why_it_ended_is_told(start: Callable[[str], Any], code: str, words: str) -> None:
+    process = start(code)
+    until(lambda: not process.running() and process.last_words() == words)
+
+
+def test_a_talkative_child_does_not_stall(start: Callable[[str], Any]) -> None:
+    process = start("import sys; sys.stderr.write('x\\n' * 200_000); print('y\\n' * 200_000)")
+    until(lambda: not process.running())
+    assert len(process._said) <= 80
+
+
+def test_what_is_no_program_is_an_os_error(load: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        load("process").Process([tmp_path / "nothing"], os.environ, tmp_path)

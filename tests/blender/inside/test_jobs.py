@@ -1,0 +1,109 @@
+"""Jobs end as they should whatever happens to them: stopped, killed, another file, a broken engine."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+from conftest import bytes_of, part, render
+
+MODULE = "bl_ext.user_default.elocute"
+
+
+def begin(scene, ready=lambda task: len(task.frames) >= 3):
+    """Start rendering as a window does, with the queue turned by hand, until some frames are there."""
+    shots, tasks, rendering = part("addon.shots"), part("addon.tasks"), part("addon.rendering")
+    ref = shots.ref(scene, scene.elocute.shots[0])
+    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, rendering.Order(), task)))
+    turn(lambda: ready(task) or task.over)
+    return task
+
+
+def turn(until, seconds=300.0):
+    """Turn the queue as the timer does; no turn may keep the main thread for long."""
+    tasks, end, longest = part("addon.tasks"), time.monotonic() + seconds, 0.0
+    while not until():
+        assert time.monotonic() < end, f"it did not come: {tasks.tasks}"
+        began = time.perf_counter()
+        tasks.pump()
+        longest = max(longest, time.perf_counter() - began)
+        time.sleep(0.005)
+    return longest
+
+
+def gone(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+@pytest.fixture
+def long_shot(scene):
+    scene.elocute.shots[0].size = 512  # slow enough to be caught in the middle
+    return scene
+
+
+def test_the_main_thread_is_never_kept(scene):
+    task = begin(scene, lambda task: False)
+    assert task.state == "done", task.message
+    scene.elocute.shots[0].folder = "//again"
+    tasks, rendering, shots = part("addon.tasks"), part("addon.rendering"), part("addon.shots")
+    ref = shots.ref(scene, scene.elocute.shots[0])
+    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, rendering.Order(), task)))
+    assert turn(lambda: task.over) < 0.05
+
+
+def test_cancel_keeps_finished_frames_and_rendering_goes_on_from_there(long_shot, tmp_path):
+    task = begin(long_shot)
+    part("addon.tasks").cancel(task)
+    began = time.monotonic()
+    turn(lambda: task.over)
+    assert task.state == "cancelled" and time.monotonic() - began < 5
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "frames").glob("*.png")}
+    assert 3 <= len(kept) < 25
+    render()
+    assert len(bytes_of(tmp_path / "frames")) == 25
+    assert all(path.stat().st_mtime_ns == time_then for path, time_then in kept.items())
+
+
+def test_a_killed_engine_is_told_and_the_next_job_starts_a_new_one(long_shot, tmp_path):
+    task = begin(long_shot)
+    os.kill(part("addon.tasks").worker.pid, signal.SIGKILL)
+    turn(lambda: task.over)
+    assert task.state == "failed" and task.code == "engine_ended" and "again" in task.message
+    render()
+    assert len(bytes_of(tmp_path / "frames")) == 25
+
+
+def test_another_file_is_opened_while_it_renders(long_shot, tmp_path):
+    bpy.ops.wm.save_mainfile()
+    task = begin(long_shot)
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    turn(lambda: task.over)
+    assert task.over and len(bytes_of(tmp_path / "frames")) >= 3
+    assert not bpy.context.scene.elocute.shots and not part("addon.compat").all_strips(bpy.context.scene)
+
+
+def test_disabling_ends_the_engine(long_shot):
+    begin(long_shot)
+    pid = part("addon.tasks").worker.pid
+    bpy.ops.preferences.addon_disable(module=MODULE)
+    end = time.monotonic() + 5
+    while not gone(pid):
+        assert time.monotonic() < end, "the engine was left behind"
+        time.sleep(0.05)
+    bpy.ops.preferences.addon_enable(module=MODULE)
+
+
+def test_an_engine_that_cannot_start_is_told(scene, tmp_path, monkeypatch):
+    part("addon.tasks").stop_engine()
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'no engine here' >&2\nexit 9\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("ELOCUTE_PYTHON", str(broken))
+    task = render("failed")
+    assert "no engine here" in task.message
+    monkeypatch.setenv("ELOCUTE_PYTHON", str(tmp_path / "nothing"))
+    with pytest.raises(RuntimeError, match="nothing"):
+        bpy.ops.elocute.render()

@@ -1,0 +1,246 @@
+"""Blender with a window: what is seen, clicked and stopped. Each picture is kept, and is worth a look."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = "bl_ext.user_default.elocute"
+EXAMPLES = ROOT / "examples"
+pytestmark = [pytest.mark.slow]
+
+HELPERS = f"""
+import sys
+from pathlib import Path
+MODULE = {MODULE!r}
+def part(name):
+    import importlib
+    return importlib.import_module(MODULE + "." + name)
+def window(): return bpy.context.window_manager.windows[0]
+def area(kind): return next(area for area in window().screen.areas if area.type == kind)
+def region(kind, which): return next(region for region in area(kind).regions if region.type == which)
+def box(found, owner=None):
+    owner = owner or window()
+    return [owner.x + found.x, SCREEN - (owner.y + found.y + found.height), found.width, found.height]
+def tasks(): return part("addon.tasks").tasks
+def task(): return tasks()[-1] if tasks() else None
+def sequencer(): return bpy.context.temp_override(
+    window=window(), area=area("SEQUENCE_EDITOR"), region=region("SEQUENCE_EDITOR", "WINDOW"))
+def choose(kind):  # a tab can only be chosen once the sidebar has been drawn
+    area(kind).spaces.active.show_region_ui = True
+    area(kind).tag_redraw()
+    try:
+        region(kind, "UI").active_panel_category = "Elocute"
+    except (AttributeError, TypeError):
+        return False
+    return region(kind, "UI").active_panel_category == "Elocute"
+"""
+SCENE = """
+scene = bpy.context.scene
+if hasattr(window().workspace, "sequencer_scene"):
+    window().workspace.sequencer_scene = scene
+scene.render.fps, scene.render.fps_base = 25, 1.0
+scene.frame_end = 200
+strips = part("addon.compat").strips(scene.sequence_editor_create())
+strips.new_sound(name="Anna.wav", filepath=VOICE, channel=1, frame_start=1)
+bpy.ops.wm.save_as_mainfile(filepath=FILE)
+shot = part("addon.shots").add(scene, "Anna")
+shot.portrait = bpy.data.images.load(PORTRAIT)
+shot.voice_strip, shot.size = "Anna.wav", 256
+"""
+
+
+@pytest.fixture(scope="module")
+def session(request: pytest.FixtureRequest, package: Path, shared: Path) -> Iterator[Any]:
+    """One Blender for all tests of this file, which build on each other."""
+    from .conftest import find  # type: ignore[import-not-found]
+    from .window.session import SCREEN, Session  # type: ignore[import-not-found]
+
+    blender = find("blender43")
+    for program in ("Xvfb", "xdotool"):
+        assert shutil.which(program), f"{program} is missing: scripts/get_blender.py installs it"
+    folder = shared / "window"
+    (folder / "resources").mkdir(parents=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BLENDER"))}
+    environment = {
+        **kept, "BLENDER_USER_RESOURCES": str(folder / "resources"), "ELOCUTE_AVATARS": str(shared / "avatars"),
+        "LIBGL_ALWAYS_SOFTWARE": "1",
+    }  # fmt: skip
+    command = [str(blender.program), "--command", "extension", "install-file", "-r", "user_default", "--enable"]
+    done = subprocess.run([*command, str(package)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "ERROR" not in done.stdout, done.stdout + done.stderr
+    session = Session(blender.program, folder, environment, [])
+    try:
+        session.run(f"SCREEN = {SCREEN[1]}\n{HELPERS}")
+        session.about = "[(t.title, t.state, t.stage, t.done, t.total, len(t.frames), t.message) for t in tasks()]"
+        yield session
+    finally:
+        session.close()
+
+
+def cut(path: Path, seconds: float = 2.6) -> Path:
+    """The beginning of the example voice."""
+    with wave.open(str(EXAMPLES / "voice.wav")) as source, wave.open(str(path), "wb") as out:
+        out.setparams(source.getparams())
+        out.writeframes(source.readframes(int(seconds * source.getframerate())))
+    return path
+
+
+@pytest.fixture(scope="module")
+def scene(session: Any, shared: Path) -> Any:
+    """A few seconds of sound and a shot, the engine named in the preferences, the start-up layout."""
+    engine = sys.executable
+    session.run(f"""
+preferences = bpy.context.preferences.addons[MODULE].preferences
+preferences.source, preferences.engine_python = "EXISTING", {engine!r}
+FILE = {str(shared / "window" / "shot.blend")!r}
+VOICE, PORTRAIT = {str(cut(shared / "window" / "Anna.wav"))!r}, {str(EXAMPLES / "portrait.jpg")!r}
+{SCENE}
+""")
+    return session
+
+
+def sidebar(session: Any, kind: str) -> tuple[int, int, int, int]:
+    """The place of the open sidebar on the screen."""
+    session.wait(f"choose({kind!r})")
+    time.sleep(0.5)
+    return tuple(session.value(f"box(region({kind!r}, 'UI'))"))
+
+
+def test_the_sidebar_of_the_3d_viewport(scene: Any) -> None:
+    box = sidebar(scene, "VIEW_3D")
+    colours = scene.grab("sidebar-3d-viewport", box).convert("RGB").getcolors(1 << 24)
+    assert len(colours) > 200, "nothing is drawn"
+
+
+def to_sequencer(session: Any) -> None:
+    session.run("""
+next(a for a in window().screen.areas if a.type in ("VIEW_3D", "SEQUENCE_EDITOR")).type = "SEQUENCE_EDITOR"
+area("SEQUENCE_EDITOR").spaces.active.view_type = "SEQUENCER_PREVIEW"
+""")
+    session.wait("choose('SEQUENCE_EDITOR')")
+    session.run("with sequencer(): bpy.ops.sequencer.view_all()")
+
+
+def test_render_is_clicked_and_makes_the_strip(scene: Any, shared: Path) -> None:
+    to_sequencer(scene)
+    box = sidebar(scene, "SEQUENCE_EDITOR")
+    scene.grab("sidebar-sequencer", box)
+    x, y = scene.find_button("elocute.render", box, upwards=True)
+    scene.click(x, y)
+    scene.wait("task() is not None and task().state == 'running' and len(task().frames) > 5")
+    scene.grab("rendering")
+    scene.wait("task().over")
+    assert scene.value("task().state") == "done", scene.value("task().message")
+    scene.wait("[s for s in part('addon.compat').all_strips(bpy.context.scene) if s.type == 'IMAGE']" + " != []")
+    scene.run("bpy.context.scene.frame_set(20)")
+    scene.grab("rendered")
+    frames = sorted((shared / "window" / "elocute" / "Anna").glob("*.png"))
+    spans = scene.value("[part('addon.compat').span(s) for s in part('addon.compat').all_strips(bpy.context.scene)]")
+    assert spans[0] == spans[1] and len(frames) == spans[0][1] - spans[0][0] + 1
+
+
+def running(session: Any, change: str) -> None:
+    """Start rendering something new and wait for its first frames."""
+    session.run(f"shot = bpy.context.scene.elocute.shots[0]\nshot.size = 768\n{change}")  # slow enough to be caught
+    session.run("with sequencer(): bpy.ops.elocute.render('INVOKE_DEFAULT')")
+    session.wait("len(task().frames) > 2")
+    assert session.value("task().state") == "running"
+
+
+def test_escape_stops_it(scene: Any) -> None:
+    running(scene, "shot.expression = 0.9")
+    box = scene.value("box(region('SEQUENCE_EDITOR', 'WINDOW'))")
+    scene.point(box[0] + box[2] // 3, box[1] + box[3] // 2)
+    time.sleep(0.3)
+    began = time.monotonic()
+    scene.press("Escape")
+    scene.wait("task().over")
+    assert scene.value("task().state") == "cancelled" and time.monotonic() - began < 8
+    scene.grab("stopped")
+
+
+def test_the_cancel_button_stops_it(scene: Any) -> None:
+    running(scene, "shot.expression = 0.8")
+    scene.click(*scene.find_button("elocute.cancel", sidebar(scene, "SEQUENCE_EDITOR"), upwards=True))
+    scene.wait("task().over")
+    assert scene.value("task().state") == "cancelled"
+
+
+def test_undo_saving_and_a_new_file_while_it_renders(scene: Any, shared: Path) -> None:
+    running(scene, "shot.expression = 0.7")
+    scene.run("""
+with sequencer():
+    bpy.ops.ed.undo_push(message="x")
+    bpy.ops.ed.undo()
+bpy.ops.wm.save_mainfile()
+""")
+    scene.wait("task().over or len(task().frames) > 8")
+    scene.run("bpy.ops.wm.read_homefile(use_factory_startup=True)")
+    scene.wait("task().over")
+    assert scene.value("len(part('addon.compat').all_strips(bpy.context.scene))") == 0
+    scene.run(f"bpy.ops.wm.open_mainfile(filepath={str(shared / 'window' / 'shot.blend')!r})")
+    scene.wait("len(bpy.context.scene.elocute.shots) == 1")
+
+
+def test_the_preferences(scene: Any) -> None:
+    scene.run("""
+bpy.ops.preferences.addon_show(module=MODULE)
+preferences = bpy.context.preferences.addons[MODULE].preferences
+preferences.source = "OWN"
+""")
+    time.sleep(1)
+    scene.grab("preferences-own")
+    owner = "bpy.context.window_manager.windows[-1]"
+    scene.run("preferences.source = 'EXISTING'")
+    box = tuple(scene.value(f"box(max(({owner}).screen.areas, key=lambda a: a.width * a.height), {owner})"))
+    scene.click(*scene.find_button("elocute.check_engine", box))
+    scene.wait("part('addon.setup').latest is not None and part('addon.setup').latest.over")
+    answer = scene.value("part('addon.setup').latest.answer")
+    assert answer["ok"] and answer["checks"], scene.value("part('addon.setup').latest.problem")
+    scene.grab("preferences-checked")
+    scene.run(f"""
+with bpy.context.temp_override(window={owner}):
+    bpy.ops.wm.window_close()
+""")
+
+
+def test_everything_is_readable_at_one_and_a_half_times_the_size(scene: Any) -> None:
+    scene.run("bpy.context.preferences.view.ui_scale = 1.5")
+    time.sleep(1)
+    to_sequencer(scene)
+    scene.grab("sidebar-large", sidebar(scene, "SEQUENCE_EDITOR"))
+    box = sidebar(scene, "SEQUENCE_EDITOR")
+    scene.scroll(box[0] + box[2] // 2, box[1] + box[3] // 2, 40)
+    scene.grab("sidebar-large-2", sidebar(scene, "SEQUENCE_EDITOR"))
+    scene.scroll(box[0] + box[2] // 2, box[1] + box[3] // 2, -80)
+    scene.run("bpy.context.preferences.view.ui_scale = 1.0")
+    time.sleep(0.5)
+
+
+def gone(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_killed_blender_leaves_no_engine_behind(scene: Any) -> None:
+    running(scene, "shot.expression = 0.6")
+    pid = scene.value("part('addon.tasks').worker.pid")
+    assert not gone(pid)
+    os.kill(scene.process.pid, signal.SIGKILL)
+    scene.process.wait(10)
+    end = time.monotonic() + 10
+    while not gone(pid):
+        assert time.monotonic() < end, "the engine was left behind"
+        time.sleep(0.1)
