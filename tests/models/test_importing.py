@@ -318,6 +318,14 @@ def test_an_import_that_was_changed_afterwards_is_noticed(tmp_path):
     assert not check["ok"] and not check["needed"] and "import" in check["fix"]
 
 
+def test_batch_counters_may_be_missing(tmp_path):
+    weights = official.random_weights(layouts.segmentation())
+    fewer = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    official.write_torch(tmp_path / "seg.pth", official.tensors(fewer))
+    import_files([tmp_path / "seg.pth"])
+    assert same("segmentation", weights)
+
+
 def test_a_zip_that_is_no_torch_file(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("BFM/readme.txt", "hello")
