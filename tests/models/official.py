@@ -284,9 +284,15 @@ def optimiser(weights: dict[str, np.ndarray]) -> dict[str, Any]:
     return {"state": state, "param_groups": [{"lr": 1e-4, "betas": (0.9, 0.999), "params": [0, 1]}]}
 
 
+def regressor_weights() -> dict[str, np.ndarray]:
+    """Random, with heads so small that faces are in front of the camera and look at it."""
+    weights = random_weights(layouts.face_regressor())
+    return {n: 1e-4 * v if n.startswith("final_layers") and n.endswith("weight") else v for n, v in weights.items()}
+
+
 def write_face_regressor(path: Path) -> dict[str, np.ndarray]:
     """epoch_20.pth."""
-    weights = random_weights(layouts.face_regressor())
+    weights = regressor_weights()
     schedule = {"milestones": collections.Counter({10: 1}), "last_epoch": 20, "gamma": 0.1}
     write_torch(path, {"net_recon": tensors(weights), "opt_00": optimiser(weights), "sched_00": schedule})
     return weights
@@ -297,7 +303,7 @@ def write_sadtalker(path: Path, with_regressor: bool = True) -> dict[str, np.nda
     speech = random_weights(layouts.speech_expression())
     content = {f"audio2exp.{name}": value for name, value in speech.items()}
     if with_regressor:
-        content |= {f"face_3drecon.{name}": v for name, v in random_weights(layouts.face_regressor()).items()}
+        content |= {f"face_3drecon.{name}": value for name, value in regressor_weights().items()}
     save_file({**content, "audio2pose.fc.weight": np.zeros((2, 2), np.float32)}, path)
     return speech
 

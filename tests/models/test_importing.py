@@ -112,7 +112,7 @@ def test_everything_in_one_command(tmp_path):
     filled = import_files(files)
     assert {entry.role for entry in filled} == {entry.role for entry in OFFICIAL}
     assert missing_roles() == []
-    assert same("face_regressor", official.random_weights(layouts.face_regressor()))
+    assert same("face_regressor", official.regressor_weights())
     assert same("speech_expression", official.random_weights(layouts.speech_expression()))
     assert same("segmentation", official.random_weights(layouts.segmentation()))
     vgg = imported("lpips_vgg").arrays()
@@ -316,6 +316,14 @@ def test_an_import_that_was_changed_afterwards_is_noticed(tmp_path):
         assert caught.value.code == "model_hash"
     (check,) = [c for c in doctor.examine()["checks"] if c["name"] == "official mouth"]
     assert not check["ok"] and not check["needed"] and "import" in check["fix"]
+
+
+def test_batch_counters_may_be_missing(tmp_path):
+    weights = official.random_weights(layouts.segmentation())
+    fewer = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    official.write_torch(tmp_path / "seg.pth", official.tensors(fewer))
+    import_files([tmp_path / "seg.pth"])
+    assert same("segmentation", weights)
 
 
 def test_a_zip_that_is_no_torch_file(tmp_path):

@@ -19,6 +19,7 @@ from elocute.models.pickles import Record, Tensor, Unreadable, damaged, too_larg
 from elocute.models.torch_files import LEGACY_START, read_legacy, read_snapshot, read_tar, read_zip
 
 MAX_BYTES = 4 * 2**30  # of one file; the largest official one has 0.7 GB
+COUNTER = "num_batches_tracked"  # of a batch normalisation: nothing reads it
 Arrays = dict[str, np.ndarray]
 
 
@@ -253,7 +254,8 @@ def fitted(arrays: Arrays, layout: layouts.Layout, defaults: Arrays | None = Non
 
     Raises Unreadable import_missing_keys, import_extra_keys, import_shapes or import_values.
     """
-    defaults = defaults or {}
+    counters = {name: np.zeros((), np.int64) for name in layout if name.endswith(COUNTER)}  # files before torch 0.4.1
+    defaults = {**counters, **(defaults or {})}
     missing = [name for name in layout if name not in arrays and name not in defaults]
     if missing:
         raise Unreadable("import_missing_keys", f"lacks {_some(missing)}: it is another version or another network")
@@ -267,7 +269,7 @@ def fitted(arrays: Arrays, layout: layouts.Layout, defaults: Arrays | None = Non
             raise Unreadable(
                 "import_shapes", f"has {name} of shape {list(array.shape)} and not {list(shape)}: it is another network"
             )
-        kind = np.int64 if name.endswith("num_batches_tracked") else np.float32
+        kind = np.int64 if name.endswith(COUNTER) else np.float32
         out[name] = np.array(array, kind, order="C")
         if not np.isfinite(out[name]).all():
             raise Unreadable("import_values", f"has numbers in {name} that are not finite: download it again")

@@ -25,15 +25,18 @@ def coefficients_of(networks: Networks, rgb: np.ndarray, reference: bool) -> tup
     squeezed whole.
     """
     from ...portrait import deep3d
-    from ...portrait.landmarks68 import find_68
+    from ...portrait.face import detect_faces
+    from ...portrait.landmarks68 import face_68
 
     if reference:
         crop = deep3d.crop_whole(rgb)
     else:
+        faces = detect_faces(rgb)  # the largest first; a face may be small in a video
+        if not faces:
+            return None
         try:
-            landmarks = find_68(rgb, "the frame", networks.device)
-            crop = deep3d.crop_aligned(rgb, landmarks, _standard_points(networks))
-        except BadInput:
+            crop = deep3d.crop_aligned(rgb, face_68(faces[0]), _standard_points(networks))
+        except BadInput:  # landmarks that fall together are no face
             return None
     found = deep3d.read_coefficients(networks.regressor, crop)
     return found, deep3d.translation_in_picture(found, crop, (rgb.shape[1], rgb.shape[0]))

@@ -22,6 +22,7 @@ from ...generators.stylenerf.volume import Deform, Positions, Volume
 from ...head.basel import EXPRESSION
 from ...head.spaces import front_camera
 from ...inversion.avatar import Avatar
+from ...models.official import imported_if_any
 from ...portrait import parsing
 from ...settings import Shot
 from .cameras import cameras_of, placement_of
@@ -61,7 +62,9 @@ class OfficialPerformance:
         self.drive = Drive(
             drive.expression, drive.poses, drive.views, (*drive.warnings, *clamped, *lacking), drive.names
         )
-        self._base = f"nerffacespeech {RENDERER}|{avatar.key}|{shot.size}|{shot.reference}|{device}".encode()
+        found = [imported_if_any(role) for role in ("mouth", "segmentation", "face_model")]
+        models = [each.sha256 if each else "" for each in found]
+        self._base = f"nerffacespeech {RENDERER}|{avatar.key}|{shot.size}|{shot.reference}|{device}|{models}".encode()
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._mouths: OrderedDict[int, Volume] = OrderedDict()
         self._masks: OrderedDict[int, Tensor] = OrderedDict()
