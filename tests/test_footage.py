@@ -30,6 +30,13 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert [None if f is None else int(f[0, 0, 0]) for f in footage.frames()] == [1, 2, None, 10]
 
 
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter(Path("seed:7.mp4"), (32, 32), Fraction(25)) as writer:
+        writer.write(np.full((32, 32, 3), 60, np.uint8))
+    assert open_footage(Path("seed:7.mp4")).count == 1
+
+
 def test_a_video_tells_its_rate_exactly(tmp_path: Path) -> None:
     fps = Fraction(24000, 1001)
     with VideoWriter(tmp_path / "v.mp4", (32, 32), fps) as writer:

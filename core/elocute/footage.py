@@ -111,4 +111,4 @@ def _open(path: Path) -> cv2.VideoCapture:
     import cv2
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a file is said in our sentence
-    return cv2.VideoCapture(str(path))
+    return cv2.VideoCapture(str(path.absolute()))  # a relative "seed:7.mp4" would be taken for an address
