@@ -43,10 +43,12 @@ class FoldedNerf:
         parts = [self._density(part) for part in encoded.split(self.chunk, 1)]
         return torch.cat([raw for raw, _ in parts], 1), torch.cat([hidden for _, hidden in parts], 1)
 
-    def _density(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _density(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        x = encoded.flatten(0, 1)  # no views to activate in place, whose gradients would be copied
         for weight, bias in self.layers:
             x = F.leaky_relu_(F.linear(x, weight, bias), self.slope)
-        return F.linear(x, *self.density_head), x
+        raw = F.linear(x, *self.density_head)
+        return raw.unflatten(0, encoded.shape[:2]), x.unflatten(0, encoded.shape[:2])
 
     def finish(self, summed: Tensor, weight: Tensor) -> Tensor:
         """Hidden values summed along rays [B, R, hidden], their weights [B, R, 1] -> rgb, features [B, R, 3 + F]."""
@@ -142,7 +144,7 @@ class FoldedBlock:
         own = slice(rows.start - start, rows.stop - start)
         y = enlarge(quarters, near, self.bias, own, self.clamp, self.blur)
         if target is None or y.ndim != 3 or self.conv[0].ndim != 2:
-            y = activate(_convolve(y, *self.conv), self.clamp)
+            y = _convolve(y, *self.conv, self.clamp)
         else:
             weight, bias = self.conv
             torch.addmm(bias, y.flatten(0, 1), weight.T, out=target.view(-1, target.shape[2]))
@@ -214,12 +216,16 @@ def upsample(
     return rgb
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """[H, W, I] -> [H, W, O]. A matrix, where it does, is faster than a 1x1 convolution on strips."""
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, clamp: float | None = None) -> Tensor:
+    """[H, W, I] -> [H, W, O], activated if `clamp` is given. A matrix is faster than a 1x1 convolution on strips.
+
+    What is activated in place must not be a view: its gradient would be copied twice.
+    """
     if weight.ndim == 2:
-        return F.linear(x, weight, bias)
+        y = F.linear(x.flatten(0, 1), weight, bias)
+        return (y if clamp is None else activate(y, clamp)).unflatten(0, x.shape[:2])
     y = F.conv2d(x.permute(2, 0, 1)[None], weight, bias, padding=weight.shape[-1] // 2)
-    return y[0].permute(1, 2, 0)
+    return (y if clamp is None else activate(y, clamp))[0].permute(1, 2, 0)
 
 
 def _matrix(kernel: Tensor) -> Tensor:
