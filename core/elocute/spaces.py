@@ -19,9 +19,10 @@ from .values import Camera, Placements, PoseTrack, View
 JOINT = np.array([0.0, -0.045, -0.015])  # head space, metres: the atlanto-occipital joint
 _Y_DOWN = np.array([1.0, -1.0, -1.0])
 _HEAD_OF_OBJECT = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # head-space axes of a head-object vector
-# A pose given as a matrix comes through single-precision scenes. On this grid (metres, radians, shares of the
-# picture; a fiftieth of a pixel at 512) the head that was put back to its place is back exactly.
-GRID = 1e-5
+# A pose given as a matrix comes through single-precision scenes, where moving the head or the camera rounds
+# differently. On this grid (metres, radians, shares of the picture; a twentieth of a pixel at 512) both give the same
+# picture, and what is nearer to its place than REST is there: no rounding may bring in what lies beyond the photo.
+GRID, REST = 5e-5, 1e-4
 
 # What a field made of one photo can show, as turns of the nose in the viewer's picture and of the head about it.
 FARTHEST_SIDEWAYS = np.radians(45)  # beyond, the back of the head comes into sight
@@ -185,7 +186,8 @@ def _reachable_place(z: float, zoom: float, depth: float) -> tuple[float, float,
 
 
 def _snap(values: tuple[float, ...] | np.ndarray | float) -> np.ndarray:
-    return np.round(np.asarray(values, float) / GRID) * GRID + 0.0  # + 0.0: no negative zeros
+    snapped = np.round(np.asarray(values, float) / GRID) * GRID
+    return np.where(np.abs(snapped) <= REST, 0.0, snapped)
 
 
 def frame_list(frames: list[int]) -> str:
