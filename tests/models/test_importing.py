@@ -188,7 +188,7 @@ def test_what_is_no_official_file(tmp_path, content, code):
 
 def test_what_is_no_file(tmp_path):
     assert refused(tmp_path / "nowhere.pkl") == "import_not_found"
-    assert refused(tmp_path) == "import_unreadable"
+    assert refused(tmp_path) == "import_not_a_file"
 
 
 @pytest.mark.parametrize("part", [0.02, 0.5, 0.995])

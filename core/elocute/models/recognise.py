@@ -49,7 +49,7 @@ def read_file(path: Path) -> list[Piece]:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise BadInput("import_not_a_file", f"{path} is not a file. Name the file with the weights.")
+                raise _not_a_file(path)
             if status.st_size == 0:
                 raise BadInput("import_damaged", f"{path.name} is empty: download it again.")
             if status.st_size > MAX_BYTES:
@@ -60,10 +60,16 @@ def read_file(path: Path) -> list[Piece]:
         return [_checked(piece) for piece in _pieces(path, data, source)]
     except FileNotFoundError:
         raise BadInput("import_not_found", f"no file {path}. Check the path.") from None
+    except IsADirectoryError:  # opening says so before the status can
+        raise _not_a_file(path) from None
     except OSError as error:
         raise BadInput("import_unreadable", f"can't read {path} ({error.strerror}). Check its rights.") from None
     except Unreadable as error:
         raise BadInput(error.code, f"{path.name} {error.reason}.") from None
+
+
+def _not_a_file(path: Path) -> BadInput:
+    return BadInput("import_not_a_file", f"{path} is not a file. Name the file with the weights.")
 
 
 def _pieces(path: Path, data: memoryview, source: Source) -> list[Piece]:
