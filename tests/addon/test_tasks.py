@@ -80,7 +80,7 @@ def test_answers_come_back_to_the_steps_and_nothing_waits(tasks: ModuleType) -> 
     done = task(tasks, {"frames": 3}, {"frames": 2})
     longest = pumped(tasks, lambda: done.over)
     assert done.state == tasks.DONE and [answer["echo"] for answer in done.result] == [{"frames": 3}, {"frames": 2}]
-    assert sorted(done.frames) == [1, 2, 3] and done.warnings == ["be careful"]
+    assert sorted(done.frames) == [1, 2, 3] and done.warnings == ["Be careful"]
     assert longest < 0.25, "the main thread waited"
     assert not tasks.busy() and tasks.worker is not None, "the engine stays for the next"
 
