@@ -13,7 +13,6 @@ from . import checks, tasks
 WORKING, LISTENING, IDLE = 0.01, 0.05, 1.0  # seconds to the next tick
 REDRAW_SECONDS = 0.1
 IDLE_LIMIT = 600.0  # an engine that nobody has needed for so long gives its memory back
-READING = "Reading the scene"
 _drawn = (-1, 0.0)
 
 

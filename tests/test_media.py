@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from elocute.errors import BadInput
-from elocute.media import audio_duration, load_audio
+from elocute.media import load_audio
 
 JFK = Path(__file__).parent / "data/jfk.wav"
 
@@ -67,7 +67,6 @@ def test_common_formats_give_the_same_sound_in_place(tmp_path, original, name, o
     assert got.dtype == np.float32 and got.ndim == 1
     assert abs(len(got) - len(original)) <= 320
     assert likeness(got, original) > 0.99  # also fails when shifted by one sample in fifty
-    assert audio_duration(tmp_path / name) == pytest.approx(11, abs=0.05)
 
 
 def test_a_videos_late_track_stays_in_its_place(tmp_path, original):

@@ -51,15 +51,6 @@ def load_audio(path: str | Path) -> np.ndarray:
     return _checked(audio, path)
 
 
-def audio_duration(path: str | Path) -> float:
-    """Length in seconds as the container states it, cheap; decoded if it doesn't state one. A damaged file can hold
-    less: where frames must match, count the samples of `load_audio`. Raises like `load_audio`."""
-    info = probe_audio(path)
-    if info.seconds is not None:
-        return info.seconds
-    return len(load_audio(path)) / SAMPLE_RATE
-
-
 def probe_audio(path: str | Path) -> AudioInfo:
     """Read the header only. Raises BadInput when there is no readable audio track."""
     path = _existing(path)

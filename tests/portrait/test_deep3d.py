@@ -9,7 +9,7 @@ import torch
 
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.portrait import deep3d
-from elocute.portrait.deep3d import crop_aligned, crop_square, crop_whole, five_points, padded_square
+from elocute.portrait.deep3d import crop_aligned, crop_whole, five_points
 
 FLOAT32, FLOAT64 = 1e-6, 1e-7  # of the largest number
 
@@ -66,19 +66,6 @@ def test_other_weights_are_refused(weights: dict[str, torch.Tensor]) -> None:
         assert refusal.value.code == "weights_mismatch"
 
 
-def test_the_padded_square_is_the_reference_s(recorded: Any) -> None:
-    wanted = recorded("deep3d/fit3dmm_io.npz")
-    top, bottom = wanted["bbox_in"][[1, 3]]
-    assert (top, bottom) == (50.2, 175.5)
-    assert padded_square(tuple(wanted["bbox_in"]), (224, 224), 0.3) == tuple(wanted["bbox_out"])
-
-
-def test_a_square_stays_in_its_picture() -> None:
-    assert padded_square((60.3, 50.2, 160.9, 175.5), (224, 224), 0.3) == (29, 31, 191, 193)
-    x0, y0, x1, y1 = padded_square((10, 10, 90, 95), (100, 100), 0.5)
-    assert (x0, y0) == (0, 0) and x1 == y1 == 100
-
-
 def spots(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     picture = np.zeros((*size[::-1], 3), np.uint8)
     for x, y in points:
@@ -86,7 +73,7 @@ def spots(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return picture
 
 
-@pytest.mark.parametrize("kind", ["whole", "square", "aligned"])
+@pytest.mark.parametrize("kind", ["whole", "aligned"])
 def test_crop_pixels_and_picture_pixels_agree(kind: str) -> None:
     """What is drawn at a place of the picture is found at the place of the crop that `to_crop` names."""
     standard = np.array([[-0.31, 0.29, 0.5], [0.31, 0.29, 0.5], [0, 0, 0.9], [-0.26, -0.32, 0.6], [0.26, -0.32, 0.6]])
@@ -98,8 +85,6 @@ def test_crop_pixels_and_picture_pixels_agree(kind: str) -> None:
         rgb = spots(drawn[None], (640, 560))
         if kind == "whole":
             crop = crop_whole(rgb)
-        elif kind == "square":
-            crop = crop_square(rgb, (100, 60, 540, 500))
         else:
             crop = crop_aligned(rgb, landmarks, standard)
         weight = crop.image[..., 0].astype(float)

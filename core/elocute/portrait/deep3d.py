@@ -78,26 +78,6 @@ def crop_whole(rgb: np.ndarray) -> Crop:
     return Crop(small, np.array([SIDE / width, SIDE / height]), np.zeros(2))
 
 
-def padded_square(
-    box: tuple[float, float, float, float], size: tuple[int, int], padding: float
-) -> tuple[int, int, int, int]:
-    """A square around `box` (x0, y0, x1, y1), larger by `padding` of its longer side, cut down to a square that fits
-    a picture of `size` (width, height); 3DMM-Fitting's rule, in whole pixels."""
-    x0, y0, x1, y1 = box
-    side = int(max(x1 - x0, y1 - y0) * (1 + padding))
-    left = max(int((x0 + x1) // 2 - side // 2), 0)
-    top = max(int((y0 + y1) // 2 - side // 2), 0)
-    side = min(side, size[0] - left, size[1] - top)
-    return left, top, left + side, top + side
-
-
-def crop_square(rgb: np.ndarray, square: tuple[int, int, int, int]) -> Crop:
-    """The `square` (x0, y0, x1, y1) of `rgb` uint8 [H, W, 3] at 224 x 224 (bicubic)."""
-    x0, y0, x1, y1 = square
-    inner = crop_whole(rgb[y0:y1, x0:x1])
-    return Crop(inner.image, inner.scale, -np.array([x0, y0]) * inner.scale)
-
-
 def five_points(landmarks: np.ndarray) -> np.ndarray:
     """Right eye, left eye, nose tip, right and left mouth corner [5, D] out of 68 landmarks [68, D]."""
     eyes = landmarks[[36, 39]].mean(0), landmarks[[42, 45]].mean(0)

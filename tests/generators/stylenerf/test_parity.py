@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from elocute.generators.stylenerf.camera import camera_at, camera_from_uv, head_camera, intrinsics
+from elocute.generators.stylenerf.camera import camera_at, camera_from_uv, intrinsics
 from elocute.generators.stylenerf.deformation import VertexDeformation, nearest_vertices
 from elocute.generators.stylenerf.mixing import FeatureMix
 from elocute.generators.stylenerf.volume import Positions
+from elocute.head.spaces import front_camera
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["f64", "f32"])
 VERSIONS = pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
@@ -94,8 +95,8 @@ def test_mapping_and_cameras(recording: Any, dtype: torch.dtype) -> None:
     y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
     z = np.array([[np.cos(c), -np.sin(c), 0], [np.sin(c), np.cos(c), 0], [0, 0, 1]])
     rotation = torch.from_numpy((z @ y @ x).T)[None]
-    close(head_camera(rotation), recording.io["rt.RT"], 1e-6, "rt.RT")
-    close(head_camera(torch.eye(3)[None]), recording.io["rt.front_RT"], 1e-6, "rt.front_RT")
+    close(front_camera(rotation), recording.io["rt.RT"], 1e-6, "rt.RT")
+    close(front_camera(torch.eye(3)[None]), recording.io["rt.front_RT"], 1e-6, "rt.front_RT")
 
 
 @DTYPES

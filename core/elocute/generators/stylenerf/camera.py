@@ -34,16 +34,6 @@ def look_from(azimuth: Tensor, polar: Tensor, radius: Tensor) -> Tensor:
     return pose
 
 
-def head_camera(rotation: Tensor) -> Tensor:
-    """The camera that sees an unmoved head as one rotated by `rotation` [B, 3, 3] (a 3DMM's), [B, 4, 4] at radius 1."""
-    order = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]], dtype=rotation.dtype, device=rotation.device)
-    turned = order @ rotation
-    pose = torch.eye(4, dtype=rotation.dtype, device=rotation.device).repeat(len(rotation), 1, 1)
-    pose[:, :3, :3] = turned
-    pose[:, :3, 3] = turned[:, :, 2]
-    return pose
-
-
 def camera_at(config: CameraConfig, fractions: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:
     """One camera [1, 4, 4] at fractions (0..1) of the ranges of azimuth, polar angle and radius."""
     ranges = (config.range_u, config.range_v, config.range_radius)

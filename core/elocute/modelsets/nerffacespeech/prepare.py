@@ -115,8 +115,8 @@ def invert_photo(
     """The person of a photo, by pivotal tuning from the pose that Deep3DFaceRecon reads in it."""
     import torch
 
-    from ...generators.stylenerf.camera import head_camera
     from ...head.basel import ANGLES, rotations
+    from ...head.spaces import front_camera
     from ...portrait.aligned import aligned_portrait, whole_portrait
     from .guide import coefficients_of
 
@@ -130,7 +130,7 @@ def invert_photo(
     seen = coefficients_of(networks, rgb, settings.reference) or coefficients_of(networks, rgb, True)
     assert seen is not None  # the second way looks for no face
     angles = torch.from_numpy(seen[0][None, ANGLES])
-    camera = head_camera(rotations(angles)).float().to(networks.device)
+    camera = front_camera(rotations(angles)).float().to(networks.device)
     about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
     target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
     pivot = find_pivot(networks, generator, target, camera, settings, report, about)
