@@ -107,7 +107,7 @@ def _models() -> list[dict[str, Any]]:
 
 
 def _official() -> list[dict[str, Any]]:
-    """The model set nerffacespeech, role by role once somebody has begun to import it: one line is enough for everybody else."""
+    """The model set nerffacespeech, role by role once an import has begun: one line is enough before."""
     from elocute.errors import EnvironmentProblem
     from elocute.models.official import OFFICIAL, imported, official_folder, remedy
 
