@@ -49,8 +49,8 @@ def test_sidebars_of_the_sequencer_and_the_3d_viewport_have_the_same_panels_in_t
 
 
 def test_a_disabled_button_says_why(addon):
-    operators = addon("addon.operators")
-    for cls in (operators.ELOCUTE_OT_render, operators.ELOCUTE_OT_add_head, operators.ELOCUTE_OT_speech_to_keys):
+    render, head = addon("addon.operators"), addon("addon.head_operators")
+    for cls in (render.ELOCUTE_OT_render, head.ELOCUTE_OT_add_head, head.ELOCUTE_OT_speech_to_keys):
         try:
             getattr(bpy.ops.elocute, cls.bl_idname.partition(".")[2])()
         except RuntimeError as error:
