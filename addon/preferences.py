@@ -13,7 +13,14 @@ from ..core.elocute.errors import EnvironmentProblem
 from . import engine, setup, tasks
 
 TICK_SECONDS = 0.1
+LONGEST_PATH = 64  # letters of a path that are shown; its end says most
 NEEDS = "Needs 2 GB of disk space (9 GB with CUDA) and downloads about a third of that"
+
+
+def _forget(self: Any, context: bpy.types.Context) -> None:
+    """What was found of one environment says nothing of another."""
+    if not setup.running():
+        setup.stop()
 
 
 class ElocutePreferences(bpy.types.AddonPreferences):
@@ -26,9 +33,11 @@ class ElocutePreferences(bpy.types.AddonPreferences):
             ("OWN", "Own Environment", "An environment that this extension sets up in its own folder"),
             ("EXISTING", "Existing Environment", "An environment that has the engine's libraries"),
         ],
+        update=_forget,
     )  # type: ignore[valid-type]
     engine_python: StringProperty(
-        name="Environment", description="The environment's folder, or its Python program", subtype="FILE_PATH"
+        name="Environment", description="The environment's folder, or its Python program", subtype="FILE_PATH",
+        update=_forget,
     )  # type: ignore[valid-type]
     base_python: StringProperty(
         name="Python",
@@ -59,7 +68,7 @@ class ElocutePreferences(bpy.types.AddonPreferences):
         if self.source == "EXISTING":
             column.prop(self, "engine_python")
         else:
-            column.prop(self, "base_python")
+            column.prop(self, "base_python", placeholder="Blender's own")
             column.prop(self, "torch")
             if self.torch == "CUSTOM":
                 column.prop(self, "torch_custom")
@@ -110,8 +119,13 @@ def report(activity: setup.Activity) -> list[tuple[str, str]]:
     for check in sorted(activity.answer["checks"], key=lambda check: check["ok"] or not check["needed"]):
         icon = "CHECKMARK" if check["ok"] else "ERROR" if check["needed"] else "INFO"
         fix = "" if check["ok"] else f". {'Fix' if check['needed'] else 'Optional'}: {check['fix']}"
-        lines.append((icon, f"{check['name']}: {check['detail']}{fix}"))
+        lines.append((icon, f"{check['name']}: {_shortened(check['detail'])}{fix}"))
     return lines
+
+
+def _shortened(detail: str) -> str:
+    is_path = detail.startswith(("/", "\\")) or detail[1:2] == ":"
+    return detail if len(detail) <= LONGEST_PATH or not is_path else "…" + detail[-LONGEST_PATH:]
 
 
 def chosen_python() -> Path:

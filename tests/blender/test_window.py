@@ -53,11 +53,11 @@ if hasattr(window().workspace, "sequencer_scene"):
 scene.render.fps, scene.render.fps_base = 25, 1.0
 scene.frame_end = 200
 strips = part("addon.compat").strips(scene.sequence_editor_create())
-strips.new_sound(name="Anna.wav", filepath=VOICE, channel=1, frame_start=1)
+strips.new_sound(name="Grace.wav", filepath=VOICE, channel=1, frame_start=1)
 bpy.ops.wm.save_as_mainfile(filepath=FILE)
-shot = part("addon.shots").add(scene, "Anna")
+shot = part("addon.shots").add(scene, "Grace")
 shot.portrait = bpy.data.images.load(PORTRAIT)
-shot.voice_strip, shot.size = "Anna.wav", 256
+shot.voice_strip, shot.size = "Grace.wav", 256
 """
 
 
@@ -105,7 +105,7 @@ def scene(session: Any, shared: Path) -> Any:
 preferences = bpy.context.preferences.addons[MODULE].preferences
 preferences.source, preferences.engine_python = "EXISTING", {engine!r}
 FILE = {str(shared / "window" / "shot.blend")!r}
-VOICE, PORTRAIT = {str(cut(shared / "window" / "Anna.wav"))!r}, {str(EXAMPLES / "portrait.jpg")!r}
+VOICE, PORTRAIT = {str(cut(shared / "window" / "Grace.wav"))!r}, {str(EXAMPLES / "portrait.jpg")!r}
 {SCENE}
 """)
     return session
@@ -146,7 +146,7 @@ def test_render_is_clicked_and_makes_the_strip(scene: Any, shared: Path) -> None
     scene.wait("[s for s in part('addon.compat').all_strips(bpy.context.scene) if s.type == 'IMAGE']" + " != []")
     scene.run("bpy.context.scene.frame_set(20)")
     scene.grab("rendered")
-    frames = sorted((shared / "window" / "elocute" / "Anna").glob("*.png"))
+    frames = sorted((shared / "window" / "elocute" / "Grace").glob("*.png"))
     spans = scene.value("[part('addon.compat').span(s) for s in part('addon.compat').all_strips(bpy.context.scene)]")
     assert spans[0] == spans[1] and len(frames) == spans[0][1] - spans[0][0] + 1
 
@@ -195,6 +195,7 @@ bpy.ops.wm.save_mainfile()
 
 
 PREFERENCES = (60, 60, 1000, 1250)  # where their window is put
+NOWHERE = (600, 1200)  # nothing of them is there, so no tooltip either
 
 
 def test_the_preferences(scene: Any) -> None:
@@ -204,6 +205,9 @@ preferences = bpy.context.preferences.addons[MODULE].preferences
 preferences.source = "OWN"
 """)
     scene.place("Preferences", PREFERENCES)
+    scene.point(*NOWHERE)
+    scene.grab("preferences-offline", PREFERENCES)
+    scene.run("bpy.context.preferences.system.use_online_access = True")
     scene.grab("preferences-own", PREFERENCES)
     scene.run("preferences.source = 'EXISTING'")
     right = (PREFERENCES[0] + 300, PREFERENCES[1], 600, PREFERENCES[3])
@@ -211,11 +215,11 @@ preferences.source = "OWN"
     scene.wait("part('addon.setup').latest is not None and part('addon.setup').latest.over")
     answer = scene.value("part('addon.setup').latest.answer")
     assert answer["ok"] and answer["checks"], scene.value("part('addon.setup').latest.problem")
-    scene.point(PREFERENCES[0] + 50, PREFERENCES[1] + PREFERENCES[3] - 20)
+    scene.point(*NOWHERE)
     assert scene.value("bpy.ops.elocute.check_engine.poll()")
     scene.grab("preferences-checked", PREFERENCES)
-    scene.run("preferences.source = 'OWN'\nbpy.context.preferences.system.use_online_access = True")
-    scene.grab("preferences-online", PREFERENCES)
+    scene.run("preferences.source = 'OWN'")
+    assert scene.value("part('addon.setup').latest") is None, "what was found of the other environment"
     scene.run("""
 bpy.context.preferences.system.use_online_access = False
 preferences.source = "EXISTING"

@@ -1,6 +1,9 @@
 """The head as an object: its keys move the face, its and the camera's matrices frame it."""
 
+import json
 import math
+import os
+import subprocess
 
 import bpy
 import pytest
@@ -157,6 +160,38 @@ def test_turning_the_head_or_the_camera_around_it_is_the_same(scene, head, tmp_p
     for key in rest:
         assert difference(rest[key], by_head[key], tmp_path) > 1.0, "nothing turned"
         assert difference(by_head[key], by_camera[key], tmp_path) < 0.3
+
+
+@pytest.mark.parametrize("moved", ["head", "camera"])
+def test_a_keyed_pose_is_the_one_that_is_measured(scene, head, tmp_path, moved):
+    """Yaw to 20 degrees either way, then pitch to 10: what the engine's own measurement of the video says of it."""
+    shot = scene.elocute.shots[0]
+    count = 25
+    yaw = [20 * math.sin(2 * math.pi * i / 12) if i <= 12 else 0.0 for i in range(count)]
+    pitch = [10 * math.sin(2 * math.pi * (i - 12) / 12) if i >= 12 else 0.0 for i in range(count)]
+    obj = head if moved == "head" else shot.camera
+    rest, pivot = obj.matrix_world.copy(), head.matrix_world.copy()
+    for i in range(count):  # by the engine's signs: to the viewer's right, and up
+        turn = Matrix.Rotation(math.radians(yaw[i]), 4, "Z") @ Matrix.Rotation(math.radians(-pitch[i]), 4, "X")
+        turn = pivot @ turn @ pivot.inverted()
+        obj.matrix_world = (turn if moved == "head" else turn.inverted()) @ rest
+        obj.keyframe_insert("location", frame=11 + i)
+        obj.keyframe_insert("rotation_euler", frame=11 + i)
+    shot.size, shot.face_source, shot.blinks = 320, "VOICE", 0.0
+    video = tmp_path / "posed.mp4"
+    shots, tasks, rendering = part("addon.shots"), part("addon.tasks"), part("addon.rendering")
+    ref, order = shots.ref(scene, shot), rendering.Order(movie=video, strip=False)
+    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, order, task)))
+    assert tasks.run(task).state == "done", task.message
+
+    poses = tmp_path / "poses.json"
+    poses.write_text(json.dumps({"fps": 25, "yaw_deg": yaw, "pitch_deg": pitch, "roll_deg": [0.0] * count}))
+    command = [os.environ["ELOCUTE_PYTHON"], "-m", "elocute", "evaluate", str(video), "--poses", str(poses), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=part("addon.engine").environment())
+    error = json.loads(done.stdout.splitlines()[-1])["pose_error_deg"]
+    assert error["yaw"]["mae"] < 2.0 and error["roll"]["mae"] < 2.0, error
+    low, high = error["pitch"]["got_range"]  # its landmarks over- or understate pitch, but not its direction
+    assert low < -4 and high > 4 and error["pitch"]["mae"] < 5.0, error
 
 
 def test_keys_constraints_drivers_and_parents_count(scene, head, tmp_path):
