@@ -14,7 +14,7 @@ from . import engine, setup, tasks
 
 TICK_SECONDS = 0.1
 LONGEST_PATH = 64  # letters of a path that are shown; its end says most
-NEEDS = "Needs 2 GB of disk space (9 GB with CUDA) and downloads about a third of that"
+NEEDS = "Needs 2 GB of disk space, several more with CUDA"
 
 
 def _forget(self: Any, context: bpy.types.Context) -> None:
