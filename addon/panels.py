@@ -199,13 +199,13 @@ class Render(_ShotPanel):
     name = "render"
 
     def show(self, context: bpy.types.Context, layout: Any, scene: bpy.types.Scene, shot: Any) -> None:
+        row = layout.row()  # stays while it renders: what takes the place under the pointer would look pressed
+        row.scale_y = 1.4
+        row.operator(operators.ELOCUTE_OT_render.bl_idname, icon="RENDER_ANIMATION")
         running = tasks.current()
         if running is not None:
             _progress(layout, running)
         if not any(operators.is_rendering(shot, task) for task in tasks.tasks):
-            row = layout.row()
-            row.scale_y = 1.4
-            row.operator(operators.ELOCUTE_OT_render.bl_idname, icon="RENDER_ANIMATION")
             for problem in checks.problems(scene, shot)[:1]:
                 paragraph(context, layout, problem.text, "INFO")
                 fix_button(layout, problem)
