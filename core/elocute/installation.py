@@ -57,6 +57,14 @@ class Installation:
 
     def run(self) -> dict[str, Any]:
         """All steps. Returns {"python", "doctor"}; raises EnvironmentProblem, BadInput, Cancelled."""
+        try:
+            return self._run()
+        except ElocuteError:
+            if self._cancelled.is_set():  # what failed was stopped, whatever it looks like
+                raise Cancelled("stopped; set-up can go on later") from None
+            raise
+
+    def _run(self) -> dict[str, Any]:
         self.into.mkdir(parents=True, exist_ok=True)
         with only_one(self.into / "lock"), (self.into / LOG).open("w", encoding="utf-8") as self._log:
             (self.into / READY).unlink(missing_ok=True)

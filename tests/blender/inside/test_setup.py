@@ -1,5 +1,6 @@
 """The preferences' side of set-up: online access, an own and an existing environment, cancel, what is shown."""
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -12,6 +13,7 @@ from conftest import part
 
 MODULE = "bl_ext.user_default.elocute"
 ENGINE = os.environ["ELOCUTE_PYTHON"]
+MAKES_ENVIRONMENTS = importlib.util.find_spec("ensurepip") is not None
 
 
 @pytest.fixture
@@ -70,6 +72,15 @@ def test_an_unsuitable_python_is_refused_in_a_sentence(preferences, tmp_path):
     assert part("addon.setup").own_python() is None
 
 
+@pytest.mark.skipif(MAKES_ENVIRONMENTS, reason="this Blender's Python makes environments")
+def test_a_python_that_makes_no_environments_is_told_with_what_to_install(preferences, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")  # no other Python helps out
+    bpy.context.preferences.system.use_online_access = True
+    assert bpy.ops.elocute.setup_engine() == {"CANCELLED"}
+    assert "ensurepip" in told() and "-venv" in told()
+
+
+@pytest.mark.skipif(not MAKES_ENVIRONMENTS, reason="this Blender's Python makes no environments")
 def test_set_up_is_cancelled_and_no_process_stays(preferences):
     setup = part("addon.setup")
     activity = setup.start_setup("", "no-such-package-anywhere")
@@ -99,7 +110,10 @@ def children(group):
             yield entry
 
 
-@pytest.mark.skipif(os.environ.get("ELOCUTE_TEST_SETUP") != "1", reason="downloads half a gigabyte")
+@pytest.mark.skipif(
+    not bpy.app.version_string.startswith(os.environ.get("ELOCUTE_TEST_SETUP") or "none"),
+    reason="downloads half a gigabyte; ELOCUTE_TEST_SETUP names the Blender to do it in",
+)
 def test_set_up_makes_an_environment_that_renders(preferences):
     bpy.context.preferences.system.use_online_access = True
     before = set(Path(sys.prefix).rglob("*.dist-info"))
