@@ -15,7 +15,7 @@ from elocute.speech.visemes import FRAME_RATE, VISEMES
 from elocute.values import ARKIT_NAMES
 
 # Target shapes. A name without side stands for both sides. Jaw openings follow how far each sound parts the lips in
-# conversation (open vowels 0.4); "sil" is the neutral face. tongueOut is left alone: at speech openings the blend
+# conversation (open vowels 0.45); "sil" is the neutral face. tongueOut is left alone: at speech openings the blend
 # shape, made for a tongue stuck out, pushes through the lips.
 TARGETS: dict[str, dict[str, float]] = {
     "sil": {},
@@ -28,10 +28,10 @@ TARGETS: dict[str, dict[str, float]] = {
     "SS": {"jawOpen": 0.04, "mouthStretch": 0.20, "mouthLowerDown": 0.16, "mouthUpperUp": 0.10},
     "nn": {"jawOpen": 0.11, "mouthLowerDown": 0.08},
     "RR": {"jawOpen": 0.12, "mouthFunnel": 0.26, "mouthPucker": 0.30},
-    "aa": {"jawOpen": 0.42, "mouthLowerDown": 0.14, "mouthUpperUp": 0.06},
-    "E": {"jawOpen": 0.28, "mouthStretch": 0.16, "mouthSmile": 0.08, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
-    "ih": {"jawOpen": 0.16, "mouthStretch": 0.26, "mouthSmile": 0.14, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
-    "oh": {"jawOpen": 0.33, "mouthFunnel": 0.48, "mouthPucker": 0.26},
+    "aa": {"jawOpen": 0.46, "mouthLowerDown": 0.14, "mouthUpperUp": 0.06},
+    "E": {"jawOpen": 0.31, "mouthStretch": 0.16, "mouthSmile": 0.08, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
+    "ih": {"jawOpen": 0.17, "mouthStretch": 0.26, "mouthSmile": 0.14, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
+    "oh": {"jawOpen": 0.36, "mouthFunnel": 0.48, "mouthPucker": 0.26},
     "ou": {"jawOpen": 0.15, "mouthFunnel": 0.36, "mouthPucker": 0.66},
 }
 
@@ -57,8 +57,8 @@ ARTICULATORS = (
     Articulator(
         ("jawOpen",),
         {"kk": 0.6, "nn": 0.7, "DD": 0.7, "RR": 0.8, "SS": 1.3, "FF": 1.2, "CH": 1.2},
-        before=0.030,
-        after=0.030,
+        before=0.018,
+        after=0.018,
     ),
     Articulator(
         ("mouthFunnel", "mouthPucker"),
@@ -78,8 +78,8 @@ ARTICULATORS = (
     Articulator(
         ("mouthLowerDown", "mouthUpperUp", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthPress"),
         {"TH": 0.4, "DD": 0.3, "kk": 0.3, "nn": 0.3, "PP": 1.5, "FF": 1.8},
-        before=0.026,
-        after=0.026,
+        before=0.022,
+        after=0.022,
     ),
 )
 
