@@ -22,7 +22,7 @@ BLINKS = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SHADING = (0.85, 1.12)  # light on the closed lid's own curve, of that on the flat skin whose colour it takes
 LASHES = (0.0005, 0.0018)  # metres from the rim that are lashes wholly, and not at all
 FOLD = (0.0012, 0.0036)  # metres from the rim over which the lid goes into its fold's shadow
-FOLD_SHADE = 0.88
+FOLD_SHADE = 0.96
 # The cheek lends the lid its pores: so far below the eye, and away from the fold beside the nose, in distances between
 # the outer eye corners.
 GRAIN_BELOW, GRAIN_BESIDE, GRAIN = 0.38, 0.1, 0.8

@@ -24,8 +24,8 @@ IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LE
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
-LID_LIGHT = 0.9  # a shut lid catches more light than the socket of an open eye
-DIM_SKIN = 0.7  # of the face's median brightness
+LID_LIGHT = 0.7  # a shut lid catches more light than the socket of an open eye
+SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
 
@@ -85,10 +85,14 @@ def lid_skin(
     """What a closed lid shows, [R, R, 3]: the socket's own shade, lit a little by the bare skin around it."""
     side = own.shape[0]
     level = own.mean(2)
-    lit = level > DIM_SKIN * np.median(level[firm(skin)])  # lashes and folds don't spread
-    bare = (firm(skin) & lit).astype(np.float32) * (1 - brows(landmarks, side))
     lashes = (_dilate(np.maximum(*eyes), lash) > 0.01).astype(np.float32)
-    light = push_pull(own, (bare > 0.8).astype(np.float32))
+    bare = firm(skin) & (brows(landmarks, side) < 0.2) & (lashes < 0.5)
+    lit = np.zeros_like(bare)
+    for eye in eyes:  # the brighter half of what is around it: paint, lashes and folds don't spread
+        around = bare & (_dilate(eye, SOCKET * lash) > 0.5)
+        if around.any():
+            lit |= around & (level >= np.quantile(level[around], 0.5))
+    light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
     return cv2.GaussianBlur(shade + LID_LIGHT * (light - shade), (0, 0), 0.01 * side)
 

@@ -19,7 +19,8 @@ _PRESS = np.array([ARKIT_NAMES.index(f"mouthPress{side}") for side in ("Left", "
 PRESSED = (0.1, 0.3)  # mouthPress from which lips begin to be, and surely are, together: nobody presses open lips
 SAME = 0.0018  # metres the lips may be from the photo's, root mean square, and its mouth still be the one to see
 KISS, OVERLAP = 0.0006, 0.0004  # metres: rims nearer than this count as closed, and closed rims lap by that much
-LID = (0.0008, 0.0036)  # metres from a lid's rim that move with it wholly, and not at all
+LID = (0.0012, 0.0095)  # metres from a lid's rim that move with it wholly, and not at all; skin between is drawn out
+EASE = 0.4  # of a sine's, at both ends of that: a steeper middle would stretch the skin more than the photo can cover
 LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
 
 
@@ -51,14 +52,14 @@ class AvatarHead:
         close[seam.touched] += seam.closing(self.neutral + jaw + close)
 
     def _rolled(self, seam: Seam) -> np.ndarray:
-        """[V] share of a blink that each vertex takes: a lid rolls out from under its fold, it does not pull the skin
-        of the brow, or a pair of glasses in front of it, down with it."""
+        """[V] share of a blink that each vertex takes: a lid takes its lashes and the skin up to its fold along, not
+        the brow or, mostly, a pair of glasses in front of it."""
         rims = self.neutral[np.concatenate([seam.upper, seam.lower])]
         skin = np.flatnonzero(self.model.vertex_part == self.model.parts.index("skin"))
         share = np.ones(len(self.neutral), np.float32)
         distance = cKDTree(rims).query(self.neutral[skin], distance_upper_bound=LID[1])[0]
         t = np.clip((LID[1] - distance) / (LID[1] - LID[0]), 0, 1)
-        share[skin] = t * t * (3 - 2 * t)
+        share[skin] = t - EASE * np.sin(2 * np.pi * t) / (2 * np.pi)
         return share
 
     def _prepare_fading(self) -> None:
