@@ -14,6 +14,7 @@ from elocute.generators.canonical import (
     LAYER_OF_PART,
     bare_skin,
     completed_colour,
+    continued_colour,
     diffuse,
     look,
     part_members,
@@ -125,6 +126,15 @@ def test_completion_keeps_what_is_trusted(model: HeadModel) -> None:
     np.testing.assert_allclose(
         completed_colour(np.full((count, 3), 0.7), np.ones(count), pivot, model.mirror, model.faces), 0.7, atol=1e-3
     )
+
+
+def test_fill_begins_in_the_photos_colour_and_ends_in_its_own() -> None:
+    faces = np.array([[k, k + 1, k + 2] for k in range(158)])
+    shown = (np.arange(160) < 20).astype(float)
+    photo, fill = np.full((160, 3), 0.8), np.full((160, 3), 0.2)
+    got = continued_colour(photo, shown, fill, faces)[:, 0]
+    assert np.abs(got[:15] - 0.8).max() < 0.02 and np.abs(got[-10:] - 0.2).max() < 0.05
+    assert got[20] > 0.6 and np.diff(got).max() < 1e-6 and -np.diff(got).min() < 0.1
 
 
 def test_the_hidden_half_is_the_seen_half_mirrored(model: HeadModel) -> None:

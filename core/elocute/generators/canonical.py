@@ -29,6 +29,7 @@ RIM = 0.03  # of the side: rim light and matting errors reach so far in from the
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
 FORGETTING = 0.003  # then the pivot's own colour takes over
+SEAM_FORGETTING = 0.05  # the photo's colour goes on for about sqrt(DIFFUSION / SEAM_FORGETTING) = 8 edges
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,12 @@ def completed_colour(
     mirrored = 0.5 * trust[mirror] * (1 - trust)
     known = np.where((trust >= mirrored)[:, None], residual, residual[mirror])
     return np.clip(pivot + diffuse(known, np.maximum(trust, mirrored), faces), 0, 1).astype(np.float32)
+
+
+def continued_colour(own: np.ndarray, shown: np.ndarray, fill: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """`fill` [V, 3] without a seam where the photo ends: it begins there in the photo's colour `own` [V, 3] and takes
+    its own over little by little. shown [V] 0..1: how far a viewer sees the photo and not the fill."""
+    return np.clip(fill + diffuse(own - fill, shown, faces, SEAM_FORGETTING), 0, 1).astype(np.float32)
 
 
 def rim_distance(matte: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from .canonical import (
     SOLIDITY_BLUR,
     bare_skin,
     completed_colour,
+    continued_colour,
     rim_distance,
     sample,
 )  # fmt: skip
@@ -32,6 +33,8 @@ GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 BACK_SHADE = 0.8
+PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
+SEAM = (0.05, 0.3)  # cosine to the photo's ray from which the photo begins to be, and is, what is seen of the skin
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 
 
@@ -71,9 +74,10 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
     fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
     _fill_scalp(scene, geometry, inside, layers, fill[:count])
+    _fill_neck(scene, geometry, model, layers, fill)
+    fill[skin] = continued_colour(own, _shown(geometry, inside), fill[:count], model.faces)[skin]
     lids = closed_lids(scene, geometry, appearance, model, layers)
     fill[lids.at] += lids.weight[:, None] * (lids.fill - fill[lids.at])
-    _fill_neck(scene, geometry, model, layers, fill)
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
     fill[count:] = sample(smooth, geometry.uv[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
@@ -93,17 +97,26 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer, grain=grain)
 
 
+def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
+    """[count] 0..1: how far the photo is what a renderer shows of each head vertex; little of it right at the outline,
+    where its colour is half the background's."""
+    count = len(geometry.motion.rest_head)
+    facing = np.clip((geometry.facing[:count] - SEAM[0]) / (SEAM[1] - SEAM[0]), 0, 1)
+    return geometry.shown[:count] * facing * sample(inside, geometry.uv[:count]) ** 2
+
+
 def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
-    """[V, 3], see Shells: hair that the photo doesn't show has the strands of the hair nearest to it, mirrored at the
-    outline as far in as the point lies behind it."""
+    """[V, 3], see Shells: hair and skin that the photo doesn't show have the strands, stubble and pores of what is
+    nearest to them, mirrored at the outline as far in as the point lies behind it."""
     points, normal = geometry.motion.rest, geometry.normal[:, :2]
     pose = scene.fit.camera.camera_to_world
     ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
     behind = np.maximum((ears - points) @ forward, 0) * scene.lens[0] / points[:, 2]  # pixels
     outward = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    place = (geometry.uv - behind[:, None] * outward) / scene.side
-    amount = geometry.members[:, PARTS.index("hair")]
-    return np.concatenate([place, amount[:, None]], 1).astype(np.float32)
+    place = geometry.uv - behind[:, None] * outward
+    pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
+    amount = geometry.members[:, PARTS.index("hair")] + pores * geometry.members[:, PARTS.index("skin")]
+    return np.concatenate([place / scene.side, amount[:, None]], 1).astype(np.float32)
 
 
 def _fill_teeth(
