@@ -81,6 +81,17 @@ def test_a_tight_photo_still_gives_a_full_square(portrait, part):
     assert np.allclose(sum(framed.regions.values()), 1, atol=1e-5)
 
 
+def test_a_photo_that_cuts_the_forehead_is_not_continued_upwards(portrait):
+    x, y = portrait.face.landmarks[:, 0], portrait.face.landmarks[:, 1]
+    unit = face_height(portrait.face)
+    tight = cropped(
+        portrait, int(x.min() - 0.15 * unit), int(y.min() + 0.1 * unit), int(x.max() + 0.15 * unit), len(portrait.rgb)
+    )
+    left, top, length = choose_square(tight)
+    height, width = tight.matte.shape
+    assert left >= 0 and top >= 0 and left + length <= width and top + length <= height
+
+
 def test_a_photo_lying_on_its_side_is_used_upright(tmp_path, portrait):
     from PIL import Image
 

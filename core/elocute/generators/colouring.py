@@ -28,7 +28,7 @@ from .planes import Layers
 
 FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
 GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
-TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.14, 0.3  # of the model's rows; a gap's half width in teeth, and what it takes
+TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.12, 0.22  # of the model's rows; a gap's half width in teeth, and what it takes
 GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
