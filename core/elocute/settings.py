@@ -28,6 +28,8 @@ SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
+ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
+OPTIONS = {"memory_mb": "memory"}  # settings that the command line calls otherwise
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
 _NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
@@ -236,15 +238,23 @@ def portrait_seed(portrait: str) -> int | None:
     """7 for "seed:7", None for a photo's path. Raises BadInput when the number is out of range."""
     if not _SEED_PORTRAIT.fullmatch(portrait):
         return None
-    return _integer(*SEEDS)("seed", int(portrait.removeprefix("seed:")))
+    return _integer(*SEEDS)("the portrait's seed", int(portrait.removeprefix("seed:")))
 
 
 def _wrong_type(name: str, wanted: str, value: Any) -> BadInput:
-    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. Change it in the job.")
+    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. {_remedy(name)}")
 
 
 def _out_of_range(name: str, wanted: str, value: Any) -> BadInput:
-    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. Change it in the job.")
+    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. {_remedy(name)}")
+
+
+def _remedy(name: str) -> str:
+    """Where to change a setting: nobody here knows whether it was typed as an option or read from a job."""
+    if name not in _CHECKS or name in ARGUMENTS:
+        return "Change it."
+    option = OPTIONS.get(name, name).replace("_", "-")
+    return f"Change --{option}, or {name} in the job file."
 
 
 def _integer(low: int, high: int) -> Callable[[str, Any], int]:
