@@ -16,7 +16,7 @@ from elocute.drive import Drive, read_inputs
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.finishing.frames import read_png
 from elocute.models.importing import import_files
-from elocute.models.official import official_folder
+from elocute.models.official import REQUIRED, official_folder
 from elocute.models.store import verify
 from elocute.modelsets import model_set
 from elocute.settings import FitSettings, Shot
@@ -197,7 +197,13 @@ def test_missing_weights(second: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path / "models"))
     with pytest.raises(EnvironmentProblem) as problem:
         speak(shot(tmp_path / "f", voice=second))
-    assert problem.value.code == "model_not_imported" and "ffhq_1024.pkl" in problem.value.message
+    assert problem.value.code == "model_not_imported" and "elocute models import" in problem.value.message
+    assert all(role in problem.value.message for role in REQUIRED), "everything that is missing, at once"
+    for portrait in (str(PORTRAIT), "seed:3"):
+        with pytest.raises(EnvironmentProblem) as problem:
+            pipeline.prepare(portrait, FitSettings(portrait, model_set="nerffacespeech"), lambda message: None)
+        lacking = problem.value.message.split("Used when there")[0]
+        assert ("epoch_20.pth" in lacking) == (portrait != "seed:3") and "ffhq_1024.pkl" in lacking
     official.write_generator(tmp_path / "g.pkl", official.generator_arguments(sizes={**official.SMALL, "latent": 512}))
     official.write_face_model(tmp_path / "m.mat")
     import_files([tmp_path / "g.pkl", tmp_path / "m.mat"])

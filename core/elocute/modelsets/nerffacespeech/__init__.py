@@ -14,7 +14,7 @@ import numpy as np
 from ...drive import Inputs, Reading
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
-from ...models.official import imported
+from ...models.official import need_imported
 from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 from ..base import Report, check_cache
@@ -40,8 +40,7 @@ class NerfFaceSpeech:
             roles.append("speech_expression")
         if shot.reference:
             roles += ["mouth", "segmentation"]
-        for role in roles:
-            imported(role)
+        need_imported(roles)
 
     def reading(self, shot: Shot, device: str) -> Reading:
         from .guide import follow_by_regressor
@@ -53,6 +52,8 @@ class NerfFaceSpeech:
         )
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        photo = portrait_seed(portrait) is None
+        need_imported((*ALWAYS, "face_regressor") if photo else ALWAYS)
         from .prepare import key_of
 
         key = key_of(portrait, settings)
@@ -66,10 +67,9 @@ class NerfFaceSpeech:
         return invert_portrait(portrait, settings, key, folder, report)
 
     def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        need_imported(("speech_expression", "face_model"))
         from .drive import arkit_curves
 
-        for role in ("speech_expression", "face_model"):
-            imported(role)
         return arkit_curves(audio, settings, frames, device)
 
     def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> OfficialPerformance:

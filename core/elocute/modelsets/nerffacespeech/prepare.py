@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_key, store
-from ...models.official import imported, imported_if_any
+from ...models.official import imported_if_any
 from ...protocol import Progress
 from ...settings import FitSettings, portrait_seed
 from ..base import Report, identity
@@ -32,8 +32,6 @@ TUNED = "generator."  # prefix of a person's own generator in the avatar's file
 def key_of(portrait: str, settings: FitSettings) -> str:
     """The avatar's key: the portrait, every model that has a part in the fit, and how it is done."""
     hashes = {"set": f"nerffacespeech {VERSION}", "how": f"{settings.reference} {settings.fit_steps}"}
-    for role in ("generator", "face_model"):
-        imported(role)
     for role in FIT_ROLES:
         found = imported_if_any(role)
         hashes[role] = found.sha256 if found else ""
