@@ -37,6 +37,9 @@ ReferenceOption = Annotated[
 StepsOption = Annotated[
     str | None, typer.Option("--fit-steps", metavar="N,M", help="nerffacespeech: steps of pivot and tuning.")
 ]
+FitMemoryOption = Annotated[
+    int | None, typer.Option("--fit-memory", help="nerffacespeech: MB that a tuning step may keep for its gradients.")
+]
 BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink.")]
 
 
@@ -80,6 +83,7 @@ def speak(
     memory: MemoryOption = 512,
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
+    fit_memory: FitMemoryOption = None,
     sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,6 +96,7 @@ def speak(
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
+            fit_memory_mb=fit_memory,
         )  # fmt: skip
         _speak(shot, console, sheet)
 
@@ -137,11 +142,13 @@ def fit(
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew although a cached avatar exists.")] = False,
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
+    fit_memory: FitMemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a portrait once and keep it; prints how well it went."""
     with reporting(as_json) as console:
-        settings = FitSettings(portrait, device, model_set, memory, refit, reference, _steps(fit_steps))
+        steps = _steps(fit_steps)
+        settings = FitSettings(portrait, device, model_set, memory, refit, reference, steps, fit_memory)
         report = jobs.fit(settings, console, _never)
         console.result(report, _table(report))
 

@@ -29,7 +29,7 @@ LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing erro
 MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
 ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
-OPTIONS = {"memory_mb": "memory"}  # settings that the command line calls otherwise
+OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings that the command line calls otherwise
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
 _NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
@@ -141,6 +141,7 @@ class FitSettings(_Record):
     refit: bool = False
     reference: bool = False  # do what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # of pivot and tuning; the model set's own number when not set
+    fit_memory_mb: int | None = None  # of a tuning step: above it, steps take a third longer and keep less
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,7 @@ class Shot(_Record):
     memory_mb: int = 512  # for a chunk of rays on a GPU: larger is faster there. A CPU renders ray by ray
     reference: bool = False  # model set nerffacespeech: what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # model set nerffacespeech: steps of pivot and tuning
+    fit_memory_mb: int | None = None  # model set nerffacespeech: what a tuning step may keep for its gradients
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -230,7 +232,7 @@ class Shot(_Record):
         """The preparation this shot needs."""
         return FitSettings(
             self.portrait, self.device, self.model_set, self.memory_mb,
-            reference=self.reference, fit_steps=self.fit_steps,
+            reference=self.reference, fit_steps=self.fit_steps, fit_memory_mb=self.fit_memory_mb,
         )  # fmt: skip
 
 
@@ -352,6 +354,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "refit": _flag,
     "reference": _flag,
     "fit_steps": _fit_steps,
+    "fit_memory_mb": _integer(*MEMORY_MB),
     "frames": _frames,
     "seed": _integer(*SEEDS),
     "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),

@@ -71,9 +71,12 @@ def _state(avatar: Avatar) -> Any:
 
 
 def _refuse_official(settings: Shot | FitSettings) -> None:
-    for name, given in (("reference", settings.reference), ("fit_steps", settings.fit_steps is not None)):
+    for option, given in (
+        ("--reference", settings.reference),
+        ("--fit-steps", settings.fit_steps is not None),
+        ("--fit-memory", settings.fit_memory_mb is not None),
+    ):
         if given:
-            option = "--" + name.replace("_", "-")
             raise BadInput("option_of_other_set", f"{option} is for --model-set nerffacespeech. Leave one of them out.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,23 @@ def test_a_photo_is_inverted_once(second: Path, tmp_path: Path) -> None:
     assert len(frames(tmp_path / "f")) == 2
 
 
+def test_the_memory_of_a_fit_reaches_the_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from elocute.inversion.stylenerf import tuning
+
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path))
+    limits, tune = [], tuning.tune
+
+    def watched(*given: Any) -> Any:
+        limits.append(given[5].memory_mb)
+        return tune(*given)
+
+    monkeypatch.setattr(tuning, "tune", watched)
+    job = shot(tmp_path / "f", portrait=str(PORTRAIT), poses=tmp_path / "p.json", fit_steps=(1, 1), fit_memory_mb=100)
+    first = pipeline.prepare(job.portrait, job.fit, lambda message: None)
+    again = pipeline.prepare(job.portrait, replace(job.fit, fit_memory_mb=None), lambda message: None)
+    assert limits == [100] and again.key == first.key, "memory is no part of who somebody is"
+
+
 def test_the_reference_takes_only_a_picture_of_its_own_size(second: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as problem:
         speak(shot(tmp_path, portrait=str(PORTRAIT), voice=second, reference=True))
@@ -186,6 +204,7 @@ def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path
         ({"background": "#000000"}, "background_kept"),
         ({"model_set": "embedded", "reference": True}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
+        ({"model_set": "embedded", "fit_memory_mb": 800}, "option_of_other_set"),
     ):
         with pytest.raises(BadInput) as problem:
             speak(shot(tmp_path, voice=second, **more))

@@ -165,7 +165,7 @@ def tune_generator(
     from ...inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, tune
     from .weights import perceptual
 
-    plan = REFERENCE_TUNING if settings.reference else TuningSettings()
+    plan = replace(REFERENCE_TUNING if settings.reference else TuningSettings(), memory_mb=settings.fit_memory_mb)
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[1])
     likeness = perceptual("lpips_alex", networks.device, about["notes"])
