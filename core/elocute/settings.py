@@ -184,8 +184,8 @@ class Shot(_Record):
     poses_from: Path | None = None  # a video or a folder of frames whose head the portrait's follows
     drive: Path | None = None  # a video whose head and face the portrait's follow; its sound stays if `voice` isn't set
     poses_fit: str = "hold"  # a video of another length: its last frame is held; "loop" goes back and forth; "stretch"
-    poses_smooth: float = 0.06  # seconds of Gaussian over a followed head: landmarks waver by about a degree
-    poses_move: float = 1.0  # how much of a followed head's way and size is taken over; 0 turns only
+    poses_smooth: float | None = None  # seconds of Gaussian over a followed head; not set: 0.06, or 0 as the reference
+    poses_move: float | None = None  # share of a followed head's way and size; not set: 1, or 0 as the reference
     drive_mouth: float | None = None  # share of the video in the mouth; not set: 1, or 0 with a voice or curves
     drive_eyes: float = 1.0  # ... in lids and gaze, which a voice knows nothing of
     drive_brows: float = 1.0  # ... in brows, cheeks and nose
@@ -219,6 +219,21 @@ class Shot(_Record):
     def inputs(self) -> tuple[Path | None, ...]:
         """The files and folders that are read, without the portrait."""
         return self.voice, self.curves, self.poses, self.poses_from, self.drive
+
+    @property
+    def poses_smooth_seconds(self) -> float:
+        """`poses_smooth`, or what it means when it isn't set: landmarks waver by about a degree, and the published
+        programs let them."""
+        if self.poses_smooth is not None:
+            return self.poses_smooth
+        return 0.0 if self.reference else 0.06
+
+    @property
+    def poses_move_share(self) -> float:
+        """`poses_move`, or what it means when it isn't set: the published programs only turn."""
+        if self.poses_move is not None:
+            return self.poses_move
+        return 0.0 if self.reference else 1.0
 
     @property
     def drive_mouth_share(self) -> float:

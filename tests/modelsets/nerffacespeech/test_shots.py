@@ -11,17 +11,22 @@ from typing import Any
 import numpy as np
 import official
 import pytest
+import torch
 
 from elocute import pipeline
-from elocute.drive import Drive, read_inputs
+from elocute.drive import Drive, Inputs, head_poses, read_inputs
+from elocute.driving.follow import Followed
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.finishing.frames import read_png
+from elocute.head.projection import pose_rotation
+from elocute.head.spaces import front_camera
 from elocute.models.importing import import_files
 from elocute.models.official import REQUIRED, official_folder
 from elocute.models.store import verify
 from elocute.modelsets import model_set
+from elocute.modelsets.nerffacespeech.cameras import placement_of
 from elocute.settings import FitSettings, Shot
-from elocute.values import BASEL_NAMES
+from elocute.values import AS_IN_PORTRAIT, BASEL_NAMES, View
 
 PORTRAIT = Path(__file__).resolve().parents[3] / "examples" / "portrait.jpg"
 FRAMES = 5  # of the second of voice: every stage runs, at any rate
@@ -147,6 +152,29 @@ def test_poses_of_a_folder_are_followed(guide: list[np.ndarray], second: Path, t
     assert any("frame3.png" in line for line in result.warnings) and len(frames(tmp_path / "f")) == 2
     poses = driven(job).poses
     assert np.array_equal(poses[2], poses[1]) and np.abs(poses[3] - poses[0]).max() > 1e-4
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize(("source", "head"), [("poses_from", "leader"), ("drive", "driver")])
+def test_the_reference_only_turns_and_smooths_nothing(
+    source: str, head: str, reference: bool, second: Path, tmp_path: Path
+) -> None:
+    turns = np.stack([pose_rotation(0.2 * (i % 2), 0.0, 0.0) for i in range(FRAMES)])  # jerks, and goes aside
+    places = np.array([[0.01 * i, 0, -0.5] for i in range(FRAMES)])
+    guide = Followed(turns, places, np.zeros((FRAMES, 64), np.float32), Fraction(50), units=BASEL_NAMES)
+    own = placement_of(front_camera(torch.eye(3, dtype=torch.float64)[None])[0].numpy(), 0.2)
+
+    def poses(**more: Any) -> tuple[np.ndarray, tuple[View, ...]]:
+        where = {source: tmp_path / "v.mp4", "fps": Fraction(50)}
+        job = shot(tmp_path, voice=second, reference=reference, **where, **more)
+        track, _ = head_poses(job, own, Inputs(None, None, FRAMES, **{head: guide}))
+        return track.yaw, track.views
+
+    free, bound = poses(poses_smooth=0.06, poses_move=1.0), poses(poses_smooth=0.0, poses_move=0.0)
+    assert np.ptp(free[0]) < 0.5 * np.ptp(bound[0]) and free[1] and set(bound[1]) <= {AS_IN_PORTRAIT}
+    yaw, views = poses()
+    wanted = bound if reference else free
+    assert np.array_equal(yaw, wanted[0]) and views == wanted[1]
 
 
 def test_a_video_drives_head_and_face(guide: list[np.ndarray], second: Path, tmp_path: Path) -> None:
