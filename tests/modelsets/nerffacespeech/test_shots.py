@@ -24,7 +24,9 @@ from elocute.models.importing import import_files
 from elocute.models.official import REQUIRED, official_folder
 from elocute.models.store import verify
 from elocute.modelsets import model_set
+from elocute.modelsets.nerffacespeech import drive
 from elocute.modelsets.nerffacespeech.cameras import placement_of
+from elocute.modelsets.nerffacespeech.weights import Networks
 from elocute.settings import FitSettings, Shot
 from elocute.values import AS_IN_PORTRAIT, BASEL_NAMES, View
 
@@ -81,6 +83,17 @@ def test_what_is_there_is_kept(whole: Path, second: Path) -> None:
     assert (result.rendered, result.reused) == (0, 5)
     louder = speak(shot(whole / "frames", voice=second, frames=(3, 3), expression_scale=1.5))
     assert louder.rendered == 1
+
+
+def test_a_second_job_loads_and_hears_nothing_again(
+    whole: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker's previews do, and to the same picture."""
+    speak(shot(tmp_path / "a", voice=second, frames=(1, 1)))
+    for owner, what in ((Networks, "generator"), (drive, "voice_expressions")):
+        monkeypatch.setattr(owner, what, lambda *a, **k: pytest.fail("made again"))
+    speak(shot(tmp_path / "b", voice=second, frames=(4, 4)))
+    assert (tmp_path / "b" / "000004.png").read_bytes() == (whole / "frames" / "000004.png").read_bytes()
 
 
 def test_the_reference_is_another_picture_and_reproducible(whole: Path, second: Path, tmp_path: Path) -> None:

@@ -203,6 +203,7 @@ def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[st
     from ...head.basel_fit import fit_basel
     from ...portrait.deep3d import crop_whole, read_coefficients
     from ...portrait.landmarks68 import find_68
+
     picture = picture_of(image)
     crop = crop_whole(picture)
     start = read_coefficients(networks.regressor, crop) if imported_if_any("face_regressor") else None
