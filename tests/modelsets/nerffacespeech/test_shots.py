@@ -123,7 +123,7 @@ def driven(job: Shot) -> Drive:
     """What a shot makes face and head do."""
     models = model_set(job.model_set)
     avatar = models.prepare(job.portrait, job.fit, lambda message: None, job.size)
-    return models.perform(avatar, job, read_inputs(job, None, models.reading(job, "cpu")), "cpu").drive
+    return models.perform(avatar, job, read_inputs(job, None, models.reading(job)), "cpu").drive
 
 
 def test_expressions_carry_the_units_of_the_set(second: Path, tmp_path: Path) -> None:

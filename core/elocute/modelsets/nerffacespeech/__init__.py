@@ -15,11 +15,14 @@ from ...drive import Inputs, Reading
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
 from ...models.official import need_imported
+from ...rendering.device import pick_device
 from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 from ..base import Report, check_cache
 
 if TYPE_CHECKING:
+    from ...driving.follow import Followed, Tick
+    from ...footage import Footage
     from .performance import OfficialPerformance
 
 ALWAYS = ("generator", "face_model")
@@ -42,14 +45,13 @@ class NerfFaceSpeech:
             roles += ["mouth", "segmentation"]
         need_imported(roles)
 
-    def reading(self, shot: Shot, device: str) -> Reading:
-        from .guide import follow_by_regressor
+    def reading(self, shot: Shot) -> Reading:
+        def follow(footage: Footage, tick: Tick | None) -> Followed:
+            from .guide import follow_by_regressor
 
-        return Reading(
-            (ARKIT_NAMES, BASEL_NAMES),
-            lambda footage, tick: follow_by_regressor(device, footage, shot.reference, tick),
-            ("deep3d", shot.reference),
-        )
+            return follow_by_regressor(pick_device(shot.device), footage, shot.reference, tick)
+
+        return Reading((ARKIT_NAMES, BASEL_NAMES), follow, ("deep3d", shot.reference))
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
         photo = portrait_seed(portrait) is None
