@@ -280,6 +280,26 @@ def test_a_device_that_is_not_there(place: Path) -> None:
     assert told(*command, "--model-set", "nerffacespeech") == (3, "model_not_imported")
 
 
+def test_what_is_cheap_to_see_is_said_before_torch_is_loaded(place: Path) -> None:
+    """Loading it takes seconds, or half a minute from a cold disk."""
+    Path("p.json").write_text('{"fps": 25, "yaw_deg": [0, NaN]}')
+    Path("c.json").write_text('{"fps": 25, "names": ["jawOpenn"], "values": [[0]]}')
+    commands: tuple[tuple[Any, ...], ...] = (
+        (PORTRAIT, "none.wav"), (PORTRAIT, VOICE, "--poses", "p.json"), (PORTRAIT, "--curves", "c.json"),
+        (PORTRAIT, VOICE, "--frames", "90000-90001"), (PORTRAIT, VOICE, "--frames-dir", VOICE), (VOICE, VOICE),
+        (PORTRAIT, "--drive", "none.mp4"), (PORTRAIT, VOICE, "--size", 9000),
+    )  # fmt: skip
+    listed = [[*map(str, command)] for command in commands]
+    program = (
+        "import sys; from typer.testing import CliRunner; from elocute.cli import app\n"
+        f"for each in {listed}: print(CliRunner().invoke(app, ['speak', *each, '-o', 'o.mp4']).exit_code)\n"
+        "print('torch' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "core")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout.split() == [*["2"] * len(commands), "False"], done.stderr
+
+
 # --- the process itself ---
 
 

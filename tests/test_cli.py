@@ -5,6 +5,7 @@ The real thing is run by test_end_to_end.py.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import elocute
 from elocute import errors, protocol
 from elocute.cli import app
-from elocute.settings import FitSettings, Shot
+from elocute.settings import ARGUMENTS, OPTIONS, FitSettings, Shot
 
 CORE = Path(elocute.__file__).parents[1]
 
@@ -229,3 +231,10 @@ def test_a_reader_that_stops_reading_is_no_error() -> None:
     )  # fmt: skip
     os.close(write)
     assert done.returncode == 1 and not done.stderr
+
+
+def test_every_option_that_a_refusal_can_name_exists() -> None:
+    speak = typer.main.get_command(app).commands["speak"]  # type: ignore[attr-defined]
+    options = {name for parameter in speak.params for name in parameter.opts + parameter.secondary_opts}
+    settings = {field.name for field in dataclasses.fields(Shot)} - set(ARGUMENTS)
+    assert {"--" + OPTIONS.get(name, name).replace("_", "-") for name in settings} <= options

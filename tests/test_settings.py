@@ -189,3 +189,19 @@ def test_the_smaller_jobs_are_as_strict() -> None:
     with pytest.raises(BadInput) as caught:
         CurvesSettings.from_json({"voice": "v.wav", "output": "c.json", "size": 512})
     assert caught.value.code == "shot_unknown_key"
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"size": 9000}, "Change --size, or size in the job file."),
+        ({"memory_mb": 1}, "Change --memory, or memory_mb in the job file."),
+        ({"poses_move": "far"}, "Change --poses-move, or poses_move in the job file."),
+        ({"portrait": "seed:9999999999"}, "Change it."),
+        ({"voice": ""}, "Change it."),
+    ],
+)
+def test_a_refusal_names_the_option_and_the_key(change: dict[str, object], remedy: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        Shot.from_json(MINIMAL | change)
+    assert caught.value.message.endswith(". " + remedy)

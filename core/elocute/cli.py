@@ -37,6 +37,9 @@ ReferenceOption = Annotated[
 StepsOption = Annotated[
     str | None, typer.Option("--fit-steps", metavar="N,M", help="nerffacespeech: steps of pivot and tuning.")
 ]
+FitMemoryOption = Annotated[
+    int | None, typer.Option("--fit-memory", help="nerffacespeech: MB that a tuning step may keep for its gradients.")
+]
 BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink.")]
 
 
@@ -63,8 +66,8 @@ def speak(
     poses_from: Annotated[Path | None, PathOption(help="A video or a folder of frames whose head to follow.")] = None,
     drive: Annotated[Path | None, PathOption(help="A video whose head and face to follow; its sound stays.")] = None,
     poses_fit: Annotated[str, typer.Option(help="If lengths differ: hold, loop (back and forth), stretch.")] = "hold",
-    poses_smooth: Annotated[float, typer.Option(help="Seconds over which a followed head is smoothed.")] = 0.06,
-    poses_move: Annotated[float, typer.Option(help="How much of a followed head's way and size: 0 turns only.")] = 1.0,
+    poses_smooth: Annotated[float | None, typer.Option(help="Seconds that smooth a followed head; else 0.06.")] = None,
+    poses_move: Annotated[float | None, typer.Option(help="Share of its way and size, 0 turns only; else 1.")] = None,
     drive_mouth: Annotated[float | None, typer.Option(help="Share of the video in the mouth, 0 to 1.")] = None,
     drive_eyes: Annotated[float, typer.Option(help="Share of the video in lids and gaze, 0 to 1.")] = 1.0,
     drive_brows: Annotated[float, typer.Option(help="Share of the video in brows, cheeks, nose, 0 to 1.")] = 1.0,
@@ -80,6 +83,7 @@ def speak(
     memory: MemoryOption = 512,
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
+    fit_memory: FitMemoryOption = None,
     sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,6 +96,7 @@ def speak(
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
+            fit_memory_mb=fit_memory,
         )  # fmt: skip
         _speak(shot, console, sheet)
 
@@ -137,11 +142,13 @@ def fit(
     refit: Annotated[bool, typer.Option("--refit", help="Fit anew although a cached avatar exists.")] = False,
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
+    fit_memory: FitMemoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a portrait once and keep it; prints how well it went."""
     with reporting(as_json) as console:
-        settings = FitSettings(portrait, device, model_set, memory, refit, reference, _steps(fit_steps))
+        steps = _steps(fit_steps)
+        settings = FitSettings(portrait, device, model_set, memory, refit, reference, steps, fit_memory)
         report = jobs.fit(settings, console, _never)
         console.result(report, _table(report))
 

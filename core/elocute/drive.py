@@ -207,8 +207,8 @@ def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[Pose
         return track, told + more
     for _, head in heads:
         if head and own:
-            there = at_shot(head, shot.fps, frames, shot.poses_fit, shot.poses_smooth)
-            track, more = poses_against(own, placements(there, own, shot.poses_move))
+            there = at_shot(head, shot.fps, frames, shot.poses_fit, shot.poses_smooth_seconds)
+            track, more = poses_against(own, placements(there, own, shot.poses_move_share))
             return track, told + more
     if inputs.audio is not None:
         return motion.head_motion(inputs.audio, shot.fps, frames, shot.seed), told

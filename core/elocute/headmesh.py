@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from .drive import add_to_face, resting_face
-from .errors import BadInput
-from .files import check_writable, write_whole
+from .files import write_whole
 from .finishing.frames import encode_png
 from .generators.headfield import HeadField
 from .head.avatar import AvatarHead
@@ -77,13 +76,6 @@ def write_head(field: HeadField, folder: Path, device: str, memory_mb: int) -> d
     write_whole(folder / "texture.png", encode_png(texture))
     write_whole(folder / "head.json", json.dumps(about, indent=1).encode() + b"\n")
     return about
-
-
-def check_head_folder(folder: Path) -> None:
-    """Whether a head can be written there. Raises BadInput output_not_a_folder, EnvironmentProblem."""
-    if folder.exists() and not folder.is_dir():
-        raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose a folder for the head.")
-    check_writable(folder)
 
 
 def _shape_keys(head: AvatarHead, rest: np.ndarray) -> np.ndarray:

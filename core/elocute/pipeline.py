@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,16 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     """Render a shot to its video, its frames folder, or both. Frames that are there already, made from the same
     inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
     models = model_set(shot.model_set)
-    device = _check(shot, models)
+    _check(shot, models)
     from .drive import read_inputs
+    from .rendering.device import pick_device
 
-    inputs = read_inputs(shot, _ticking(report, cancelled), models.reading(shot, device))
+    inputs = read_inputs(shot, _ticking(report, cancelled), models.reading(shot))
     first, last, clipped = _range(shot, inputs.frames)
-    avatar = prepare(shot.portrait, replace(shot.fit, device=device), report, shot.size)
+    avatar = prepare(shot.portrait, shot.fit, report, shot.size)
     if cancelled():
         raise Cancelled
+    device = pick_device(shot.device)
     report(Progress("drive", 0, 1, None, "listening to the voice"))
     performance = models.perform(avatar, shot, inputs, device)
     started = time.perf_counter()
@@ -70,15 +72,17 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
 
 def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     """Write a portrait's head mesh to a folder. Returns the folder, counts and the portrait's notes."""
-    from . import headmesh
+    from .files import check_writable
     from .modelsets.embedded import loaded
     from .rendering.device import pick_device
 
     if settings.model_set != "embedded":
         raise BadInput("head_of_other_set", "a head with shape keys is the embedded set's. Use --model-set embedded.")
-    headmesh.check_head_folder(settings.output)
+    check_writable(settings.output)
+    avatar = prepare(settings.portrait, settings.fit, report)
     device = pick_device(settings.device)
-    avatar = prepare(settings.portrait, replace(settings.fit, device=device), report)
+    from . import headmesh  # which brings torch along: what can be refused has been refused by now
+
     report(Progress("head", 0, 1))
     about = headmesh.write_head(loaded(avatar), settings.output, device, settings.memory_mb)
     report(Progress("head", 1, 1))
@@ -96,8 +100,8 @@ def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, in
     return tick
 
 
-def _check(shot: Shot, models: ModelSet) -> str:
-    """What can be refused before any file is decoded. Returns the device."""
+def _check(shot: Shot, models: ModelSet) -> None:
+    """What can be refused before any file is decoded."""
     from .files import check_not_input
     from .finishing.frames import check_frames_folder
     from .finishing.video import check_output
@@ -113,7 +117,8 @@ def _check(shot: Shot, models: ModelSet) -> str:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
     identity(shot.portrait)
     models.check(shot)
-    return pick_device(shot.device)
+    if shot.device != "auto":  # which never fails, but takes torch seconds to answer: the inputs come first
+        pick_device(shot.device)
 
 
 def _render(

@@ -28,6 +28,8 @@ SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
+ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
+OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings that the command line calls otherwise
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
 _NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
@@ -139,6 +141,7 @@ class FitSettings(_Record):
     refit: bool = False
     reference: bool = False  # do what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # of pivot and tuning; the model set's own number when not set
+    fit_memory_mb: int | None = None  # of a tuning step: above it, steps take a third longer and keep less
 
 
 @dataclass(frozen=True)
@@ -181,8 +184,8 @@ class Shot(_Record):
     poses_from: Path | None = None  # a video or a folder of frames whose head the portrait's follows
     drive: Path | None = None  # a video whose head and face the portrait's follow; its sound stays if `voice` isn't set
     poses_fit: str = "hold"  # a video of another length: its last frame is held; "loop" goes back and forth; "stretch"
-    poses_smooth: float = 0.06  # seconds of Gaussian over a followed head: landmarks waver by about a degree
-    poses_move: float = 1.0  # how much of a followed head's way and size is taken over; 0 turns only
+    poses_smooth: float | None = None  # seconds of Gaussian over a followed head; not set: 0.06, or 0 as the reference
+    poses_move: float | None = None  # share of a followed head's way and size; not set: 1, or 0 as the reference
     drive_mouth: float | None = None  # share of the video in the mouth; not set: 1, or 0 with a voice or curves
     drive_eyes: float = 1.0  # ... in lids and gaze, which a voice knows nothing of
     drive_brows: float = 1.0  # ... in brows, cheeks and nose
@@ -201,6 +204,7 @@ class Shot(_Record):
     memory_mb: int = 512  # for a chunk of rays on a GPU: larger is faster there. A CPU renders ray by ray
     reference: bool = False  # model set nerffacespeech: what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # model set nerffacespeech: steps of pivot and tuning
+    fit_memory_mb: int | None = None  # model set nerffacespeech: what a tuning step may keep for its gradients
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -217,6 +221,21 @@ class Shot(_Record):
         return self.voice, self.curves, self.poses, self.poses_from, self.drive
 
     @property
+    def poses_smooth_seconds(self) -> float:
+        """`poses_smooth`, or what it means when it isn't set: landmarks waver by about a degree, and the published
+        programs let them."""
+        if self.poses_smooth is not None:
+            return self.poses_smooth
+        return 0.0 if self.reference else 0.06
+
+    @property
+    def poses_move_share(self) -> float:
+        """`poses_move`, or what it means when it isn't set: the published programs only turn."""
+        if self.poses_move is not None:
+            return self.poses_move
+        return 0.0 if self.reference else 1.0
+
+    @property
     def drive_mouth_share(self) -> float:
         """`drive_mouth`, or what it means when it isn't set."""
         if self.drive_mouth is not None:
@@ -228,7 +247,7 @@ class Shot(_Record):
         """The preparation this shot needs."""
         return FitSettings(
             self.portrait, self.device, self.model_set, self.memory_mb,
-            reference=self.reference, fit_steps=self.fit_steps,
+            reference=self.reference, fit_steps=self.fit_steps, fit_memory_mb=self.fit_memory_mb,
         )  # fmt: skip
 
 
@@ -236,15 +255,23 @@ def portrait_seed(portrait: str) -> int | None:
     """7 for "seed:7", None for a photo's path. Raises BadInput when the number is out of range."""
     if not _SEED_PORTRAIT.fullmatch(portrait):
         return None
-    return _integer(*SEEDS)("seed", int(portrait.removeprefix("seed:")))
+    return _integer(*SEEDS)("the portrait's seed", int(portrait.removeprefix("seed:")))
 
 
 def _wrong_type(name: str, wanted: str, value: Any) -> BadInput:
-    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. Change it in the job.")
+    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. {_remedy(name)}")
 
 
 def _out_of_range(name: str, wanted: str, value: Any) -> BadInput:
-    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. Change it in the job.")
+    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. {_remedy(name)}")
+
+
+def _remedy(name: str) -> str:
+    """Where to change a setting: nobody here knows whether it was typed as an option or read from a job."""
+    if name not in _CHECKS or name in ARGUMENTS:
+        return "Change it."
+    option = OPTIONS.get(name, name).replace("_", "-")
+    return f"Change --{option}, or {name} in the job file."
 
 
 def _integer(low: int, high: int) -> Callable[[str, Any], int]:
@@ -342,6 +369,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "refit": _flag,
     "reference": _flag,
     "fit_steps": _fit_steps,
+    "fit_memory_mb": _integer(*MEMORY_MB),
     "frames": _frames,
     "seed": _integer(*SEEDS),
     "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),

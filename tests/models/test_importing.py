@@ -288,7 +288,9 @@ def test_parts_and_doubles(tmp_path):
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 def test_a_program_is_refused(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "vgg16.pt")
-    assert refused(tmp_path / "vgg16.pt") == "import_torchscript"
+    with pytest.raises(BadInput, match=r"torchvision's vgg16-397923af\.pth .* weights/v0\.1/vgg\.pth") as caught:
+        import_files([tmp_path / "vgg16.pt"])
+    assert caught.value.code == "import_torchscript"
 
 
 def test_one_bad_file_keeps_the_others_out_and_what_was_there_in(tmp_path):

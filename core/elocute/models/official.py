@@ -8,6 +8,7 @@ from, its licence, and the network's configuration.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,24 @@ def imported_if_any(role: str) -> Imported | None:
         if error.code != "model_not_imported":
             raise
         return None
+
+
+def need_imported(roles: Iterable[str]) -> None:
+    """Refuse a run that lacks weights, once and with everything that is missing.
+
+    Raises EnvironmentProblem("model_not_imported") or ("model_hash").
+    """
+    lacking = [find_official(role) for role in roles if imported_if_any(role) is None]
+    if not lacking:
+        return
+    files = "; ".join(f"{entry.role} ({entry.files})" for entry in lacking)
+    others = [role for role in missing_roles() if role not in {entry.role for entry in lacking}]
+    also = f" Used when there, and missing too: {', '.join(others)}." if others else ""
+    raise EnvironmentProblem(
+        "model_not_imported",
+        f"nerffacespeech lacks the weights for {files}. Get them (docs/weights.md) and run "
+        f"`elocute models import FILE ...`.{also}",
+    )
 
 
 def remedy(entry: Official) -> str:

@@ -73,8 +73,9 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
     if any(name.startswith(f"{root}code/") for name in names):
         raise Unreadable(
             "import_torchscript",
-            "is a TorchScript program, which is never run here: import the plain weights (for vgg16.pt: "
-            "vgg16-397923af.pth with LPIPS's vgg.pth, which hold the same numbers)",
+            "is a TorchScript program, which is never run here: import plain weights, in place of NVIDIA's vgg16.pt "
+            "torchvision's vgg16-397923af.pth and the lpips package's weights/v0.1/vgg.pth together (`elocute models "
+            "import vgg16-397923af.pth vgg.pth`)",
         )
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise too_large()

@@ -38,7 +38,7 @@ class ModelSet(Protocol):
     def check(self, shot: Shot) -> None:
         """Refuse, before any file is decoded, what this set can't do or lacks the models for."""
 
-    def reading(self, shot: Shot, device: str) -> Reading:
+    def reading(self, shot: Shot) -> Reading:
         """How this set reads curves and videos."""
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
@@ -52,12 +52,12 @@ class ModelSet(Protocol):
 
 
 def identity(portrait: str) -> bytes | str:
-    """What an avatar is known by: the photo's bytes, or its seed."""
+    """What an avatar is known by: the photo's bytes, or its seed. Raises BadInput for a file that is no photo."""
     if portrait_seed(portrait) is not None:
         return portrait
-    from ..portrait.image import read_file
+    from ..portrait.image import read_photo
 
-    return read_file(portrait)
+    return read_photo(portrait)
 
 
 def need(roles: tuple[str, ...]) -> None:

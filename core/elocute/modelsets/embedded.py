@@ -39,7 +39,7 @@ class Embedded:
         if shot.voice and not shot.curves:
             need(SPEECH_ROLES)
 
-    def reading(self, shot: Shot, device: str) -> Reading:
+    def reading(self, shot: Shot) -> Reading:
         return Reading()
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
@@ -71,9 +71,12 @@ def _state(avatar: Avatar) -> Any:
 
 
 def _refuse_official(settings: Shot | FitSettings) -> None:
-    for name, given in (("reference", settings.reference), ("fit_steps", settings.fit_steps is not None)):
+    for option, given in (
+        ("--reference", settings.reference),
+        ("--fit-steps", settings.fit_steps is not None),
+        ("--fit-memory", settings.fit_memory_mb is not None),
+    ):
         if given:
-            option = "--" + name.replace("_", "-")
             raise BadInput("option_of_other_set", f"{option} is for --model-set nerffacespeech. Leave one of them out.")
 
 
@@ -112,10 +115,10 @@ def _invert(portrait: str, settings: FitSettings, side: int, key: str, report: R
     from ..inversion.invert import invert
     from ..rendering.device import pick_device
 
-    device = pick_device(settings.device)
     if portrait_seed(portrait) is None:
         need(FIT_ROLES)
     check_cache(folder)
+    device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
     scene, about = _scene(portrait, side, device, report)
     report(Progress("fit", 2, 4, None, "building the head field"))

@@ -58,8 +58,21 @@ def load_image(path: str | Path) -> Picture:
     return Picture(rgb, alpha, hashlib.sha256(content).hexdigest(), reduced)
 
 
+def read_photo(path: str | Path) -> bytes:
+    """A photo's bytes, of which the header has been looked into: enough to recognise a photo whose avatar is kept, and
+    to refuse at once what is none.
+
+    Raises BadInput as `load_image` does, apart from "image_truncated".
+    """
+    content = read_file(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _open(content, Path(path))
+    return content
+
+
 def read_file(path: str | Path) -> bytes:
-    """A photo's bytes, not looked into (enough to recognise a photo whose avatar is kept).
+    """A photo's bytes, not looked into.
 
     Raises BadInput: "image_missing", "image_is_directory", "image_unreadable".
     """
@@ -76,8 +89,8 @@ def read_file(path: str | Path) -> bytes:
         raise BadInput("image_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from error
 
 
-def _decode(content: bytes, path: Path) -> Image.Image:
-    """The decoded, upright picture in whatever mode the file has."""
+def _open(content: bytes, path: Path) -> Image.Image:
+    """The picture with its header read."""
     try:
         Image.init()
         image = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
@@ -92,6 +105,12 @@ def _decode(content: bytes, path: Path) -> Image.Image:
         raise BadInput(
             "image_too_small", f"{path} has {width} x {height} pixels. Use a photo of at least 300 x 300 pixels."
         )
+    return image
+
+
+def _decode(content: bytes, path: Path) -> Image.Image:
+    """The decoded, upright picture in whatever mode the file has."""
+    image = _open(content, path)
     try:
         image.load()
         return ImageOps.exif_transpose(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,24 @@ from typing import Any
 import numpy as np
 import official
 import pytest
+import torch
 
 from elocute import pipeline
-from elocute.drive import Drive, read_inputs
+from elocute.drive import Drive, Inputs, head_poses, read_inputs
+from elocute.driving.follow import Followed
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.finishing.frames import read_png
+from elocute.head.projection import pose_rotation
+from elocute.head.spaces import front_camera
 from elocute.models.importing import import_files
-from elocute.models.official import official_folder
+from elocute.models.official import REQUIRED, official_folder
 from elocute.models.store import verify
 from elocute.modelsets import model_set
+from elocute.modelsets.nerffacespeech import drive
+from elocute.modelsets.nerffacespeech.cameras import placement_of
+from elocute.modelsets.nerffacespeech.weights import Networks
 from elocute.settings import FitSettings, Shot
-from elocute.values import BASEL_NAMES
+from elocute.values import AS_IN_PORTRAIT, BASEL_NAMES, View
 
 PORTRAIT = Path(__file__).resolve().parents[3] / "examples" / "portrait.jpg"
 FRAMES = 5  # of the second of voice: every stage runs, at any rate
@@ -77,9 +85,21 @@ def test_what_is_there_is_kept(whole: Path, second: Path) -> None:
     assert louder.rendered == 1
 
 
+def test_a_second_job_loads_and_hears_nothing_again(
+    whole: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a worker's previews do, and to the same picture."""
+    speak(shot(tmp_path / "a", voice=second, frames=(1, 1)))
+    for owner, what in ((Networks, "generator"), (drive, "voice_expressions")):
+        monkeypatch.setattr(owner, what, lambda *a, **k: pytest.fail("made again"))
+    speak(shot(tmp_path / "b", voice=second, frames=(4, 4)))
+    assert (tmp_path / "b" / "000004.png").read_bytes() == (whole / "frames" / "000004.png").read_bytes()
+
+
 def test_the_reference_is_another_picture_and_reproducible(whole: Path, second: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        speak(shot(tmp_path / name, voice=second, frames=(2, 3), reference=True))
+        said = speak(shot(tmp_path / name, voice=second, frames=(2, 3), reference=True)).warnings
+    assert any("no face found" in line for line in said), "a random generator shows no face: said, and no error"
     assert (tmp_path / "a" / "000003.png").read_bytes() == (tmp_path / "b" / "000003.png").read_bytes()
     assert np.abs(frames(tmp_path / "a")[1] - read_png(whole / "frames" / "000003.png").astype(int)).mean() > 1
 
@@ -103,7 +123,7 @@ def driven(job: Shot) -> Drive:
     """What a shot makes face and head do."""
     models = model_set(job.model_set)
     avatar = models.prepare(job.portrait, job.fit, lambda message: None, job.size)
-    return models.perform(avatar, job, read_inputs(job, None, models.reading(job, "cpu")), "cpu").drive
+    return models.perform(avatar, job, read_inputs(job, None, models.reading(job)), "cpu").drive
 
 
 def test_expressions_carry_the_units_of_the_set(second: Path, tmp_path: Path) -> None:
@@ -148,6 +168,29 @@ def test_poses_of_a_folder_are_followed(guide: list[np.ndarray], second: Path, t
     assert np.array_equal(poses[2], poses[1]) and np.abs(poses[3] - poses[0]).max() > 1e-4
 
 
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize(("source", "head"), [("poses_from", "leader"), ("drive", "driver")])
+def test_the_reference_only_turns_and_smooths_nothing(
+    source: str, head: str, reference: bool, second: Path, tmp_path: Path
+) -> None:
+    turns = np.stack([pose_rotation(0.2 * (i % 2), 0.0, 0.0) for i in range(FRAMES)])  # jerks, and goes aside
+    places = np.array([[0.01 * i, 0, -0.5] for i in range(FRAMES)])
+    guide = Followed(turns, places, np.zeros((FRAMES, 64), np.float32), Fraction(50), units=BASEL_NAMES)
+    own = placement_of(front_camera(torch.eye(3, dtype=torch.float64)[None])[0].numpy(), 0.2)
+
+    def poses(**more: Any) -> tuple[np.ndarray, tuple[View, ...]]:
+        where = {source: tmp_path / "v.mp4", "fps": Fraction(50)}
+        job = shot(tmp_path, voice=second, reference=reference, **where, **more)
+        track, _ = head_poses(job, own, Inputs(None, None, FRAMES, **{head: guide}))
+        return track.yaw, track.views
+
+    free, bound = poses(poses_smooth=0.06, poses_move=1.0), poses(poses_smooth=0.0, poses_move=0.0)
+    assert np.ptp(free[0]) < 0.5 * np.ptp(bound[0]) and free[1] and set(bound[1]) <= {AS_IN_PORTRAIT}
+    yaw, views = poses()
+    wanted = bound if reference else free
+    assert np.array_equal(yaw, wanted[0]) and views == wanted[1]
+
+
 def test_a_video_drives_head_and_face(guide: list[np.ndarray], second: Path, tmp_path: Path) -> None:
     from elocute.finishing.video import VideoWriter
     from elocute.media import load_audio
@@ -175,6 +218,23 @@ def test_a_photo_is_inverted_once(second: Path, tmp_path: Path) -> None:
     assert len(frames(tmp_path / "f")) == 2
 
 
+def test_the_memory_of_a_fit_reaches_the_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from elocute.inversion.stylenerf import tuning
+
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path))
+    limits, tune = [], tuning.tune
+
+    def watched(*given: Any) -> Any:
+        limits.append(given[5].memory_mb)
+        return tune(*given)
+
+    monkeypatch.setattr(tuning, "tune", watched)
+    job = shot(tmp_path / "f", portrait=str(PORTRAIT), poses=tmp_path / "p.json", fit_steps=(1, 1), fit_memory_mb=100)
+    first = pipeline.prepare(job.portrait, job.fit, lambda message: None)
+    again = pipeline.prepare(job.portrait, replace(job.fit, fit_memory_mb=None), lambda message: None)
+    assert limits == [100] and again.key == first.key, "memory is no part of who somebody is"
+
+
 def test_the_reference_takes_only_a_picture_of_its_own_size(second: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as problem:
         speak(shot(tmp_path, portrait=str(PORTRAIT), voice=second, reference=True))
@@ -186,6 +246,7 @@ def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path
         ({"background": "#000000"}, "background_kept"),
         ({"model_set": "embedded", "reference": True}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
+        ({"model_set": "embedded", "fit_memory_mb": 800}, "option_of_other_set"),
     ):
         with pytest.raises(BadInput) as problem:
             speak(shot(tmp_path, voice=second, **more))
@@ -197,7 +258,13 @@ def test_missing_weights(second: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path / "models"))
     with pytest.raises(EnvironmentProblem) as problem:
         speak(shot(tmp_path / "f", voice=second))
-    assert problem.value.code == "model_not_imported" and "ffhq_1024.pkl" in problem.value.message
+    assert problem.value.code == "model_not_imported" and "elocute models import" in problem.value.message
+    assert all(role in problem.value.message for role in REQUIRED), "everything that is missing, at once"
+    for portrait in (str(PORTRAIT), "seed:3"):
+        with pytest.raises(EnvironmentProblem) as problem:
+            pipeline.prepare(portrait, FitSettings(portrait, model_set="nerffacespeech"), lambda message: None)
+        lacking = problem.value.message.split("Used when there")[0]
+        assert ("epoch_20.pth" in lacking) == (portrait != "seed:3") and "ffhq_1024.pkl" in lacking
     official.write_generator(tmp_path / "g.pkl", official.generator_arguments(sizes={**official.SMALL, "latent": 512}))
     official.write_face_model(tmp_path / "m.mat")
     import_files([tmp_path / "g.pkl", tmp_path / "m.mat"])

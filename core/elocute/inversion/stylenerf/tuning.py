@@ -11,7 +11,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -151,8 +151,10 @@ def _stalled(settings: TuningSettings, losses: list[float]) -> bool:
 def _key(
     generator: StyleNerf, pivot: Pivot, target: Tensor, camera: Tensor, perceptual: Perceptual, settings: TuningSettings
 ) -> str:
-    """Of everything the result depends on; a checkpoint with another key isn't continued."""
-    digest = hashlib.sha256(json.dumps({**asdict(settings), "perceptual": perceptual.name}, sort_keys=True).encode())
+    """Of everything the result depends on; a checkpoint with another key isn't continued. What ended for lack of
+    memory goes on with a limit."""
+    plan = {**asdict(replace(settings, memory_mb=None)), "perceptual": perceptual.name}
+    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode())
     for array in (pivot.w, pivot.background, target, camera, *generator.state_dict().values()):
         digest.update(array.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

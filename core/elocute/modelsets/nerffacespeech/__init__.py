@@ -14,12 +14,15 @@ import numpy as np
 from ...drive import Inputs, Reading
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
-from ...models.official import imported
+from ...models.official import need_imported
+from ...rendering.device import pick_device
 from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 from ..base import Report, check_cache
 
 if TYPE_CHECKING:
+    from ...driving.follow import Followed, Tick
+    from ...footage import Footage
     from .performance import OfficialPerformance
 
 ALWAYS = ("generator", "face_model")
@@ -40,19 +43,19 @@ class NerfFaceSpeech:
             roles.append("speech_expression")
         if shot.reference:
             roles += ["mouth", "segmentation"]
-        for role in roles:
-            imported(role)
+        need_imported(roles)
 
-    def reading(self, shot: Shot, device: str) -> Reading:
-        from .guide import follow_by_regressor
+    def reading(self, shot: Shot) -> Reading:
+        def follow(footage: Footage, tick: Tick | None) -> Followed:
+            from .guide import follow_by_regressor
 
-        return Reading(
-            (ARKIT_NAMES, BASEL_NAMES),
-            lambda footage, tick: follow_by_regressor(device, footage, shot.reference, tick),
-            ("deep3d", shot.reference),
-        )
+            return follow_by_regressor(pick_device(shot.device), footage, shot.reference, tick)
+
+        return Reading((ARKIT_NAMES, BASEL_NAMES), follow, ("deep3d", shot.reference))
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        photo = portrait_seed(portrait) is None
+        need_imported((*ALWAYS, "face_regressor") if photo else ALWAYS)
         from .prepare import key_of
 
         key = key_of(portrait, settings)
@@ -66,10 +69,9 @@ class NerfFaceSpeech:
         return invert_portrait(portrait, settings, key, folder, report)
 
     def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
+        need_imported(("speech_expression", "face_model"))
         from .drive import arkit_curves
 
-        for role in ("speech_expression", "face_model"):
-            imported(role)
         return arkit_curves(audio, settings, frames, device)
 
     def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> OfficialPerformance:

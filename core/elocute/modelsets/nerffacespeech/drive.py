@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,16 +11,19 @@ import numpy as np
 from ...drive import Drive, Inputs, head_poses, video_shares
 from ...driving.retime import at_shot
 from ...head.basel import EXPRESSION
+from ...models.official import imported
 from ...settings import CurvesSettings, Shot
 from ...speech.audio2exp import SCALE, voice_expressions
 from ...speech.track_io import resample
 from ...values import AS_IN_PORTRAIT, BASEL_NAMES, ExpressionTrack, Placements
+from ...warm import Latest, file_state
 from .regions import mixed
 
 if TYPE_CHECKING:
     from .weights import Networks
 
 
+_said: Latest[ExpressionTrack] = Latest()
 LOST = 0.5  # of a unit's movement: a unit of which less arrives is said to be missing
 
 
@@ -47,11 +51,8 @@ def build_official_drive(
     shares = video_shares(shot)
     if inputs.curves is not None:
         values = rest + _curves(shot, inputs, networks, warnings)
-    elif inputs.audio is not None and (inputs.driver is None or min(shares) < 1):
-        scale = SCALE * shot.expression_scale
-        values = voice_expressions(
-            networks.speech, inputs.audio, rest, shot.fps, inputs.frames, shot.reference, scale
-        ).values
+    elif inputs.sound is not None and inputs.audio is not None and (inputs.driver is None or min(shares) < 1):
+        values = _voice(inputs.audio, inputs.sound, rest, shot, inputs.frames, networks).values
     else:
         values = np.tile(rest, (inputs.frames, 1))
     if inputs.driver is not None:
@@ -62,6 +63,15 @@ def build_official_drive(
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     views = poses.views or (AS_IN_PORTRAIT,) * inputs.frames
     return Drive(values.astype(np.float32), angles, views, (*warnings, *said), BASEL_NAMES)
+
+
+def _voice(
+    audio: np.ndarray, file: Path, rest: np.ndarray, shot: Shot, frames: int, networks: Networks
+) -> ExpressionTrack:  # fmt: skip
+    """What SadTalker hears in a voice, for a face that rests as `rest` [64] has it."""
+    how = (shot.fps, frames, shot.reference, SCALE * shot.expression_scale)
+    key = (file_state(file), imported("speech_expression").sha256, networks.device, rest.tobytes(), *how)
+    return _said.get(key, lambda: voice_expressions(networks.speech, audio, rest, *how))
 
 
 def _curves(shot: Shot, inputs: Inputs, networks: Networks, warnings: list[str]) -> np.ndarray:

@@ -22,9 +22,10 @@ from ...generators.stylenerf.volume import Deform, Positions, Volume
 from ...head.basel import EXPRESSION
 from ...head.spaces import front_camera
 from ...inversion.avatar import Avatar
-from ...models.official import imported_if_any
+from ...models.official import ROLES, imported_if_any, official_folder
 from ...portrait import parsing
 from ...settings import Shot
+from ...warm import Latest, file_state
 from .cameras import cameras_of, placement_of
 from .deformation import SpatialDeformation
 from .drive import build_official_drive
@@ -37,26 +38,38 @@ MASK_SIDE = 256  # pixels at which a frame is looked at for its mouth
 KEPT = 10  # frames whose volumes and masks are kept, as the frames around need them again
 
 Value = TypeVar("Value")
+Loaded = tuple[Networks, PersonField, dict[str, np.ndarray]]
+
+_loaded: Latest[Loaded] = Latest()
+
+
+def loaded(avatar: Avatar, device: str) -> Loaded:
+    """The networks, the avatar's person and its smaller arrays; from memory when no file of theirs has changed."""
+
+    def load() -> Loaded:
+        networks, arrays = Networks(device), avatar.arrays()
+        tuned = {name.removeprefix(TUNED): arrays.pop(name) for name in [*arrays] if name.startswith(TUNED)}
+        ws, code = (torch.from_numpy(arrays[name]).to(device) for name in ("ws", "background"))
+        return networks, PersonField(networks.generator(tuned or None), ws, code), arrays
+
+    files = (avatar.path, *(official_folder() / f"{role}.safetensors" for role in ROLES))
+    return _loaded.get((avatar.key, device, *map(file_state, files)), load)
 
 
 class OfficialPerformance:
     """Frames of one shot. A frame depends on the drive around it alone, so any order gives the same pictures."""
 
     def __init__(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> None:
-        self.networks = Networks(device)
-        arrays = avatar.arrays()
-        tuned = {name.removeprefix(TUNED): array for name, array in arrays.items() if name.startswith(TUNED)}
-        ws, code = (torch.from_numpy(arrays[name]).to(device) for name in ("ws", "background"))
-        self.field = PersonField(self.networks.generator(tuned or None), ws, code)
+        self.networks, self.field, arrays = loaded(avatar, device)
         self.reference, self.size = shot.reference, shot.size
         # The published program's blocks of 128 pixels and more compute in half precision; a CPU would take forever.
         self._precision = "mixed" if shot.reference and device.startswith("cuda") else "full"
         self._memory_mb = shot.memory_mb
         own, fov = arrays["camera"][0].astype(float), math.radians(self.field.config.camera.fov)
-        self._coefficients = torch.from_numpy(arrays["coefficients"]).to(ws)[None]
+        self._coefficients = torch.from_numpy(arrays["coefficients"]).to(self.field.ws)[None]
         drive = build_official_drive(shot, inputs, self.networks, arrays["coefficients"], placement_of(own, fov))
         cameras, clamped = cameras_of(own, drive.poses, drive.views, fov, limited=not shot.reference)
-        self._cameras = torch.from_numpy(cameras).to(ws)
+        self._cameras = torch.from_numpy(cameras).to(self.field.ws)
         self._paints = self.networks.mouth is not None and self.networks.parser is not None
         lacking = [] if self._paints else ["without LipaintNet and the parsing network mouths show what the field has"]
         self.drive = Drive(
@@ -97,11 +110,10 @@ class OfficialPerformance:
 
     def _mouth(self, at: int) -> Volume:
         """The person whose styles LipaintNet changed, not bent: what the mouth's inside is taken from."""
+
         def render() -> Volume:
             assert self.networks.mouth is not None
-            styles = mouth_styles(
-                self.networks.mouth, self.field.ws, self._expression(at), self.field.config.first_2d
-            )
+            styles = mouth_styles(self.networks.mouth, self.field.ws, self._expression(at), self.field.config.first_2d)
             return self.field.with_styles(self._cameras[at : at + 1], styles, self._positions)
 
         return _kept(self._mouths, at, render)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_key, store
-from ...models.official import imported, imported_if_any
+from ...models.official import imported_if_any
 from ...protocol import Progress
 from ...settings import FitSettings, portrait_seed
 from ..base import Report, identity
@@ -32,8 +32,6 @@ TUNED = "generator."  # prefix of a person's own generator in the avatar's file
 def key_of(portrait: str, settings: FitSettings) -> str:
     """The avatar's key: the portrait, every model that has a part in the fit, and how it is done."""
     hashes = {"set": f"nerffacespeech {VERSION}", "how": f"{settings.reference} {settings.fit_steps}"}
-    for role in ("generator", "face_model"):
-        imported(role)
     for role in FIT_ROLES:
         found = imported_if_any(role)
         hashes[role] = found.sha256 if found else ""
@@ -167,7 +165,7 @@ def tune_generator(
     from ...inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, tune
     from .weights import perceptual
 
-    plan = REFERENCE_TUNING if settings.reference else TuningSettings()
+    plan = replace(REFERENCE_TUNING if settings.reference else TuningSettings(), memory_mb=settings.fit_memory_mb)
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[1])
     likeness = perceptual("lpips_alex", networks.device, about["notes"])
@@ -205,6 +203,7 @@ def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[st
     from ...head.basel_fit import fit_basel
     from ...portrait.deep3d import crop_whole, read_coefficients
     from ...portrait.landmarks68 import find_68
+
     picture = picture_of(image)
     crop = crop_whole(picture)
     start = read_coefficients(networks.regressor, crop) if imported_if_any("face_regressor") else None
