@@ -13,10 +13,6 @@ from ..spaces import placements_of_turns, turn_of
 from ..values import Placements
 from .follow import Followed
 
-# Yaw, pitch and roll of the fitted head over the true ones: the landmark network's faces are flatter than faces are.
-# Measured on renders of two heads turned by up to 20 degrees; the same holds for the portrait, which is fitted alike.
-GAINS = np.array([1.07, 0.82, 1.04])
-
 
 def source_times(count: int, source: Fraction, fps: Fraction, frames: int, rule: str) -> np.ndarray:
     """Where in a video of `count` frames each of a shot's `frames` lies, [frames] in 0..count - 1.
@@ -67,14 +63,14 @@ def placements(followed: Followed, own: Placements, amount: float) -> Placements
     joint = own.head_to_camera[0, :3, 3]
     move = amount * (followed.places - usual)
     move[:, 2] = joint[2] * amount * (followed.places[:, 2] / usual[2] - 1)
-    turns = np.stack([_true(turn) for turn in followed.turns])
-    against = _true(turn_of(own)).T @ turn_of(own)
+    turns = np.stack([_true(turn, followed.gains) for turn in followed.turns])
+    against = _true(turn_of(own), followed.gains).T @ turn_of(own)
     return placements_of_turns(turns @ against, joint + move)
 
 
-def _true(turn: np.ndarray) -> np.ndarray:
-    """A head-to-camera turn [3, 3] freed of what the landmarks always add or leave out."""
-    yaw, pitch, roll = np.array(pose_angles(turn)) / GAINS
+def _true(turn: np.ndarray, gains: tuple[float, float, float]) -> np.ndarray:
+    """A head-to-camera turn [3, 3] freed of what its reader always adds or leaves out."""
+    yaw, pitch, roll = np.array(pose_angles(turn)) / gains
     return pose_rotation(yaw, pitch, roll)
 
 

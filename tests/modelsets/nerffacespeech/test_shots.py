@@ -186,6 +186,7 @@ def test_the_reference_only_turns_and_smooths_nothing(
 
     free, bound = poses(poses_smooth=0.06, poses_move=1.0), poses(poses_smooth=0.0, poses_move=0.0)
     assert np.ptp(free[0]) < 0.5 * np.ptp(bound[0]) and free[1] and set(bound[1]) <= {AS_IN_PORTRAIT}
+    assert np.allclose(bound[0], [0.2 * (i % 2) for i in range(FRAMES)], atol=1e-3)  # as read, no landmarks' gains
     yaw, views = poses()
     wanted = bound if reference else free
     assert np.array_equal(yaw, wanted[0]) and views == wanted[1]
