@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from ..core.elocute.errors import BadInput
-from ..core.elocute.settings import portrait_seed
+from ..core.elocute.limits import portrait_seed
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic")
 SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")

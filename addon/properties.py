@@ -17,7 +17,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..core.elocute.settings import EXPRESSION_SCALES, SEEDS, SIZES
+from ..core.elocute.limits import EXPRESSION_SCALES, SEEDS, SIZES
 from . import compat
 from .curves import LONGEST_SMOOTHING
 

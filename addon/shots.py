@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import BadInput
-from ..core.elocute.settings import parse_fps
+from ..core.elocute.limits import parse_fps
 from ..core.elocute.units import ARKIT_NAMES
 from . import compat
 from .properties import ElocuteShot, new_id

@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, StringProperty
 
 from ..core.elocute.errors import BadInput, ElocuteError
-from ..core.elocute.settings import portrait_seed
+from ..core.elocute.limits import portrait_seed
 from . import checks, compat, operators, rendering, shots
 from .casting import match, read_mapping
 

@@ -69,7 +69,7 @@ class Elocute:
         self.rendering = importlib.import_module(part + "rendering")
         self.pumping = importlib.import_module(part + "pumping")
         self.checks = importlib.import_module(part + "checks")
-        self.settings = importlib.import_module(f"{extension.__name__}.core.elocute.settings")
+        self.limits = importlib.import_module(f"{extension.__name__}.core.elocute.limits")
         self.errors = importlib.import_module(f"{extension.__name__}.core.elocute.errors")
 
 
@@ -175,7 +175,7 @@ def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace
     shot.voice_source, shot.voice_file, shot.voice_start = "FILE", str(args.voice.absolute()), 1
     shot.folder = str(args.output.absolute())
     try:
-        seed = elocute.settings.portrait_seed(args.portrait)
+        seed = elocute.limits.portrait_seed(args.portrait)
         if seed is not None:
             shot.portrait_source, shot.identity = "RANDOM", seed
         else:
@@ -187,7 +187,7 @@ def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace
 
 def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
     try:
-        fps = elocute.settings.parse_fps(text)
+        fps = elocute.limits.parse_fps(text)
     except elocute.errors.ElocuteError as error:
         raise Refused(str(error)) from None
     whole = -(-fps.numerator // fps.denominator)  # Blender: a whole rate over a base

@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "elocute"
 ADDON = [*sorted((ROOT / "addon").rglob("*.py")), ROOT / "__init__.py"]
 HEAVY = {"torch", "numpy", "cv2", "librosa", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
-SHARED = {"__init__", "errors", "units", "settings", "protocol", "machine", "installation"}  # Blender's Python has them
+# Blender's Python has them.
+SHARED = {"__init__", "errors", "units", "limits", "settings", "protocol", "machine", "installation"}
 
 # Names of modules and packages below elocute/, lowest layer first.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors", "units"}),
-    frozenset({"settings", "protocol"}),
+    frozenset({"limits", "settings", "protocol"}),
     frozenset({"values", "spaces", "machine", "installation"}),
     frozenset({"files", "warm", "media", "footage", "models.catalogue", "models.store", "models.weights"}),  # files
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),

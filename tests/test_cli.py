@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 import elocute
 from elocute import errors, protocol
 from elocute.cli import app
-from elocute.settings import ARGUMENTS, OPTIONS, FitSettings, Shot
+from elocute.limits import ARGUMENTS, OPTIONS
+from elocute.settings import FitSettings, Shot
 
 CORE = Path(elocute.__file__).parents[1]
 

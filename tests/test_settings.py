@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elocute.errors import BadInput
-from elocute.settings import CurvesSettings, FitSettings, Shot, parse_fps, parse_frames, portrait_seed
+from elocute.limits import parse_fps, parse_frames, portrait_seed
+from elocute.settings import CurvesSettings, FitSettings, Shot
 
 MINIMAL = {"portrait": "a.jpg", "voice": "v.wav", "output": "o.mp4"}
 names = st.text("abcdefgh _-.é", min_size=1, max_size=12).filter(lambda text: text.strip())

@@ -11,7 +11,8 @@ import typer
 from elocute import __version__, jobs
 from elocute.console import Console, reporting
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot, parse_fps, parse_frames
+from elocute.limits import parse_fps, parse_frames
+from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 app = typer.Typer(
     name="elocute",

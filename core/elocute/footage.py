@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import BadInput
-from .settings import parse_fps
+from .limits import parse_fps
 
 if TYPE_CHECKING:
     import cv2

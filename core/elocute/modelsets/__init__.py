@@ -6,7 +6,7 @@ from .base import ModelSet, Performance
 
 
 def model_set(name: str) -> ModelSet:
-    """The set called `name`, one of `settings.MODEL_SETS`."""
+    """The set called `name`, one of `limits.MODEL_SETS`."""
     if name == "embedded":
         from .embedded import Embedded
 

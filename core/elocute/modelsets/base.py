@@ -11,8 +11,9 @@ import numpy as np
 from ..drive import Drive, Inputs, Reading
 from ..errors import BadInput, EnvironmentProblem
 from ..inversion.avatar import Avatar
+from ..limits import portrait_seed
 from ..protocol import Message
-from ..settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ..settings import CurvesSettings, FitSettings, Shot
 from ..values import ExpressionTrack
 
 Report = Callable[[Message], None]

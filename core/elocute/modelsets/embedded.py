@@ -11,8 +11,9 @@ import numpy as np
 from ..drive import Drive, Inputs, Reading, build_drive
 from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
+from ..limits import portrait_seed
 from ..protocol import Progress
-from ..settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ..settings import CurvesSettings, FitSettings, Shot
 from ..values import AS_IN_PORTRAIT, ExpressionTrack
 from ..warm import Latest, file_state
 from .base import Report, check_cache, identity, need

@@ -16,7 +16,7 @@ import numpy as np
 
 from elocute.errors import BadInput
 from elocute.files import read_input, write_whole
-from elocute.settings import parse_fps
+from elocute.limits import parse_fps
 from elocute.values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 
 FORMAT = "elocute-curves-1"

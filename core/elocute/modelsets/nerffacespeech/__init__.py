@@ -14,9 +14,10 @@ import numpy as np
 from ...drive import Inputs, Reading
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
+from ...limits import portrait_seed
 from ...models.official import need_imported
 from ...rendering.device import pick_device
-from ...settings import CurvesSettings, FitSettings, Shot, portrait_seed
+from ...settings import CurvesSettings, FitSettings, Shot
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 from ..base import Report, check_cache
 

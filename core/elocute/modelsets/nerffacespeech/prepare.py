@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_key, store
+from ...limits import portrait_seed
 from ...models.official import imported_if_any
 from ...protocol import Progress
-from ...settings import FitSettings, portrait_seed
+from ...settings import FitSettings
 from ..base import Report, identity
 
 if TYPE_CHECKING:

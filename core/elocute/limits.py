@@ -1,0 +1,188 @@
+"""What a setting may be: ranges, texts that stand for numbers, and one check for each name (standard library only)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .errors import BadInput
+
+SIZES = (64, 2048)  # below 64 px a face has no mouth to speak of; above 2048 the portrait has no detail left to give
+FRAME_RATES = (1, 240)
+EXPRESSION_SCALES = (0.0, 4.0)  # 0 mutes the face, 1 is what was said, above 4 any mesh tears
+MEMORY_MB = (64, 65536)
+FIT_STEPS = (1, 100_000)
+SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
+LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
+MODEL_SETS = ("embedded", "nerffacespeech")
+POSES_FITS = ("hold", "loop", "stretch")
+ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
+OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings that the command line calls otherwise
+SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
+
+_NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
+_FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,7}/\d{1,7}")  # bounded: Fraction("1e999999999") would never return
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+_BACKGROUND = re.compile(r"keep|transparent|#[0-9a-fA-F]{6}")
+_SEED_PORTRAIT = re.compile(r"seed:\d{1,10}")
+_FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
+
+
+def parse_fps(value: str | int | float | Fraction) -> Fraction:
+    """Frame rate as an exact fraction: "25" -> 25, "12.5" -> 25/2, "24000/1001", and "23.976" -> 24000/1001.
+
+    A broadcast rate written with two or three decimals means n * 1000 / 1001: taken literally, sound and picture
+    would drift apart by a frame every few hours. Raises BadInput shot_type or shot_range.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Fraction)):
+        raise wrong_type("fps", "a number, or text such as 25 or 24000/1001", value)
+    text = str(round(value, 6) if isinstance(value, float) else value).strip()
+    if not _FPS_TEXT.fullmatch(text) or text.endswith(tuple("/" + "0" * n for n in range(1, 8))):
+        raise out_of_range("fps", f"between {FRAME_RATES[0]} and {FRAME_RATES[1]}, such as 25 or 24000/1001", value)
+    fps = Fraction(text)
+    nominal = round(fps * 1001 / 1000)
+    if "." in text and nominal in _NTSC_NOMINAL and abs(fps - Fraction(nominal * 1000, 1001)) < Fraction(6, 1000):
+        fps = Fraction(nominal * 1000, 1001)
+    if not FRAME_RATES[0] <= fps <= FRAME_RATES[1]:
+        raise out_of_range("fps", f"between {FRAME_RATES[0]} and {FRAME_RATES[1]}", value)
+    return fps
+
+
+def parse_frames(text: str) -> tuple[int, int]:
+    """Frame numbers as typed, "10-40" or "7", counted from 1 as in the file names, both ends included."""
+    match = _FRAMES_TEXT.fullmatch(text.strip())
+    if not match:
+        raise out_of_range("frames", "first-last, such as 10-40", text)
+    return int(match[1]), int(match[2] or match[1])
+
+
+def portrait_seed(portrait: str) -> int | None:
+    """7 for "seed:7", None for a photo's path. Raises BadInput when the number is out of range."""
+    if not _SEED_PORTRAIT.fullmatch(portrait):
+        return None
+    return _integer(*SEEDS)("the portrait's seed", int(portrait.removeprefix("seed:")))
+
+
+def wrong_type(name: str, wanted: str, value: Any) -> BadInput:
+    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. {_remedy(name)}")
+
+
+def out_of_range(name: str, wanted: str, value: Any) -> BadInput:
+    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. {_remedy(name)}")
+
+
+def _remedy(name: str) -> str:
+    """Where to change a setting: nobody here knows whether it was typed as an option or read from a job."""
+    if name not in CHECKS or name in ARGUMENTS:
+        return "Change it."
+    option = OPTIONS.get(name, name).replace("_", "-")
+    return f"Change --{option}, or {name} in the job file."
+
+
+def _integer(low: int, high: int) -> Callable[[str, Any], int]:
+    def check(name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(name, "a whole number", value)
+        if not low <= value <= high:
+            raise out_of_range(name, f"between {low} and {high}", value)
+        return value
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[str, Any], float]:
+    def check(name: str, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise wrong_type(name, "a number", value)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise out_of_range(name, f"between {low:g} and {high:g}", value)
+        return float(value)
+
+    return check
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise wrong_type(name, "true or false", value)
+    return value
+
+
+def _pattern(pattern: re.Pattern[str], wanted: str) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(name, wanted, value)
+        if not pattern.fullmatch(value):
+            raise out_of_range(name, wanted, value)
+        return value
+
+    return check
+
+
+def _path(name: str, value: Any) -> Path:
+    if not isinstance(value, (str, Path)):
+        raise wrong_type(name, "a path", value)
+    if not str(value).strip() or "\0" in str(value):
+        raise out_of_range(name, "a path", value)
+    return Path(value)
+
+
+def _portrait(name: str, value: Any) -> str:
+    text = str(_path(name, value)) if isinstance(value, Path) else value
+    if isinstance(text, str) and portrait_seed(text) is not None:
+        return text
+    return str(_path(name, text))
+
+
+def _frames(name: str, value: Any) -> tuple[int, int]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise wrong_type(name, "two frame numbers, [first, last]", value)
+    check = _integer(1, LAST_FRAME)
+    first, last = check(name, value[0]), check(name, value[1])
+    if first > last:
+        raise out_of_range(name, "first to last, in this order", list(value))
+    return first, last
+
+
+def _fit_steps(name: str, value: Any) -> tuple[int, int]:
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise wrong_type(name, "two numbers of steps, [pivot, tuning]", value)
+    check = _integer(*FIT_STEPS)
+    return check(name, value[0]), check(name, value[1])
+
+
+# For every setting: its name and a value to the value as it is kept. Raises BadInput shot_type or shot_range.
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "portrait": _portrait,
+    "voice": _path,
+    "curves": _path,
+    "poses": _path,
+    "poses_from": _path,
+    "drive": _path,
+    "poses_fit": _pattern(re.compile("|".join(POSES_FITS)), " or ".join(POSES_FITS)),
+    "poses_smooth": _number(*SMOOTHING),
+    "poses_move": _number(0.0, 1.0),
+    "drive_mouth": _number(0.0, 1.0),
+    "drive_eyes": _number(0.0, 1.0),
+    "drive_brows": _number(0.0, 1.0),
+    "output": _path,
+    "frames_dir": _path,
+    "fps": lambda name, value: parse_fps(value),
+    "size": _integer(*SIZES),
+    "background": _pattern(_BACKGROUND, "keep, transparent or #rrggbb"),
+    "expression_scale": _number(*EXPRESSION_SCALES),
+    "blink": _flag,
+    "still": _flag,
+    "refit": _flag,
+    "reference": _flag,
+    "fit_steps": _fit_steps,
+    "fit_memory_mb": _integer(*MEMORY_MB),
+    "frames": _frames,
+    "seed": _integer(*SEEDS),
+    "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),
+    "model_set": _pattern(re.compile("|".join(MODEL_SETS)), " or ".join(MODEL_SETS)),
+    "memory_mb": _integer(*MEMORY_MB),
+}
