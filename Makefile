@@ -6,6 +6,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Where the Blenders to test in are kept. ELOCUTE_DEMAND_BLENDERS=1 lets the tests fail when one can't be had.
 BLENDERS ?= build/blenders
+# So many test files run at a time; those that take longest come first.
+TESTERS ?= 2
 PYTESTFLAGS ?=
 
 VENV := build/venv
@@ -18,7 +20,7 @@ demo: models
 	$(BIN)/elocute speak examples/portrait.jpg examples/voice.wav -o build/demo.mp4 --sheet build/demo.png
 
 test: lint models blenders
-	ELOCUTE_BLENDERS=$(BLENDERS) $(BIN)/python -m pytest $(PYTESTFLAGS)
+	ELOCUTE_BLENDERS=$(BLENDERS) $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(PYTESTFLAGS)
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .

@@ -61,16 +61,16 @@ shot.voice_strip, shot.size = "Grace.wav", 256
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["blender43", "blender52"])
 def session(request: pytest.FixtureRequest, package: Path, shared: Path) -> Iterator[Any]:
     """One Blender for all tests of this file, which build on each other."""
     from .conftest import find  # type: ignore[import-not-found]
     from .window.session import SCREEN, Session  # type: ignore[import-not-found]
 
-    blender = find("blender43")
+    blender = find(request.param)
     for program in ("Xvfb", "xdotool"):
         assert shutil.which(program), f"{program} is missing: scripts/get_blender.py installs it"
-    folder = shared / "window"
+    folder = shared / request.param
     (folder / "resources").mkdir(parents=True)
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BLENDER"))}
     environment = {
@@ -98,14 +98,14 @@ def cut(path: Path, seconds: float = 2.6) -> Path:
 
 
 @pytest.fixture(scope="module")
-def scene(session: Any, shared: Path) -> Any:
+def scene(session: Any) -> Any:
     """A few seconds of sound and a shot, the engine named in the preferences, the start-up layout."""
     engine = sys.executable
     session.run(f"""
 preferences = bpy.context.preferences.addons[MODULE].preferences
 preferences.source, preferences.engine_python = "EXISTING", {engine!r}
-FILE = {str(shared / "window" / "shot.blend")!r}
-VOICE, PORTRAIT = {str(cut(shared / "window" / "Grace.wav"))!r}, {str(EXAMPLES / "portrait.jpg")!r}
+FILE = {str(session.folder / "shot.blend")!r}
+VOICE, PORTRAIT = {str(cut(session.folder / "Grace.wav"))!r}, {str(EXAMPLES / "portrait.jpg")!r}
 {SCENE}
 """)
     return session
@@ -133,7 +133,7 @@ area("SEQUENCE_EDITOR").spaces.active.view_type = "SEQUENCER_PREVIEW"
     session.run("with sequencer(): bpy.ops.sequencer.view_all()")
 
 
-def test_render_is_clicked_and_makes_the_strip(scene: Any, shared: Path) -> None:
+def test_render_is_clicked_and_makes_the_strip(scene: Any) -> None:
     to_sequencer(scene)
     box = sidebar(scene, "SEQUENCE_EDITOR")
     scene.grab("sidebar-sequencer", box)
@@ -148,7 +148,7 @@ def test_render_is_clicked_and_makes_the_strip(scene: Any, shared: Path) -> None
     left, top, width, height = scene.value("box(region('SEQUENCE_EDITOR', 'WINDOW'))")
     scene.point(left + width // 2, top + height // 2)  # a button under the pointer keeps the looks it had
     scene.grab("rendered")
-    frames = sorted((shared / "window" / "elocute" / "Grace").glob("*.png"))
+    frames = sorted((scene.folder / "elocute" / "Grace").glob("*.png"))
     spans = scene.value("[part('addon.compat').span(s) for s in part('addon.compat').all_strips(bpy.context.scene)]")
     assert spans[0] == spans[1] and len(frames) == spans[0][1] - spans[0][0] + 1
 
@@ -180,7 +180,7 @@ def test_the_cancel_button_stops_it(scene: Any) -> None:
     assert scene.value("task().state") == "cancelled"
 
 
-def test_undo_saving_and_a_new_file_while_it_renders(scene: Any, shared: Path) -> None:
+def test_undo_saving_and_a_new_file_while_it_renders(scene: Any) -> None:
     running(scene, "shot.expression = 0.7")
     scene.run("""
 with sequencer():
@@ -192,7 +192,7 @@ bpy.ops.wm.save_mainfile()
     scene.run("bpy.ops.wm.read_homefile(use_factory_startup=True)")
     scene.wait("task().over")
     assert scene.value("len(part('addon.compat').all_strips(bpy.context.scene))") == 0
-    scene.run(f"bpy.ops.wm.open_mainfile(filepath={str(shared / 'window' / 'shot.blend')!r})")
+    scene.run(f"bpy.ops.wm.open_mainfile(filepath={str(scene.folder / 'shot.blend')!r})")
     scene.wait("len(bpy.context.scene.elocute.shots) == 1")
 
 
