@@ -20,7 +20,7 @@ from .planes import Layers
 REGIONS = ("lid_upper_l", "lid_upper_r")
 BLINKS = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SHADING = (0.85, 1.12)  # light on the closed lid's own curve, of that on the flat skin whose colour it takes
-LASHES = (0.0005, 0.0018)  # metres from the rim that are lashes wholly, and not at all
+LASHES = (0.0010, 0.0028)  # metres from the rim that are lashes wholly, and not at all
 FOLD = (0.0012, 0.0036)  # metres from the rim over which the lid goes into its fold's shadow
 FOLD_SHADE = 0.96
 # The cheek lends the lid its pores: so far below the eye, and away from the fold beside the nose, in distances between

@@ -20,6 +20,8 @@ PRESSED = (0.1, 0.3)  # mouthPress from which lips begin to be, and surely are, 
 SAME = 0.0018  # metres the lips may be from the photo's, root mean square, and its mouth still be the one to see
 KISS, OVERLAP = 0.0006, 0.0004  # metres: rims nearer than this count as closed, and closed rims lap by that much
 LID = (0.0012, 0.0095)  # metres from a lid's rim that move with it wholly, and not at all; skin between is drawn out
+BELOW_BROW = 0.7  # ... but no further than this share of the way to the brow
+BROW_LANDMARKS = {"Left": (276, 283, 282, 295, 285), "Right": (46, 53, 52, 65, 55)}  # their lower edges
 EASE = 0.4  # of a sine's, at both ends of that: a steeper middle would stretch the skin more than the photo can cover
 LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
 
@@ -46,19 +48,22 @@ class AvatarHead:
             seam = self.model.seams[f"lids_{side.lower()}"]
             unit = self.units[ARKIT_NAMES.index(f"eyeBlink{side}")]
             unit[seam.touched] += seam.closing(self.neutral + unit)
-            unit *= self._rolled(seam)[:, None]
+            brow = self.model.faces[self.model.landmark_faces[list(BROW_LANDMARKS[side])]].ravel()
+            unit *= self._rolled(seam, brow)[:, None]
         seam = self.model.seams["lips"]
         jaw, close = (self.units[ARKIT_NAMES.index(name)] for name in ("jawOpen", "mouthClose"))
         close[seam.touched] += seam.closing(self.neutral + jaw + close)
 
-    def _rolled(self, seam: Seam) -> np.ndarray:
-        """[V] share of a blink that each vertex takes: a lid takes its lashes and the skin up to its fold along, not
-        the brow or, mostly, a pair of glasses in front of it."""
+    def _rolled(self, seam: Seam, brow: np.ndarray) -> np.ndarray:
+        """[V] share of a blink that each vertex takes: a lid takes its lashes and the skin above them along, not the
+        brow (vertices [K]) or, mostly, a pair of glasses in front of it."""
+        free = cKDTree(self.neutral[seam.upper]).query(self.neutral[brow])[0].min()
+        near, far = LID[0], min(LID[1], BELOW_BROW * free)
         rims = self.neutral[np.concatenate([seam.upper, seam.lower])]
         skin = np.flatnonzero(self.model.vertex_part == self.model.parts.index("skin"))
         share = np.ones(len(self.neutral), np.float32)
-        distance = cKDTree(rims).query(self.neutral[skin], distance_upper_bound=LID[1])[0]
-        t = np.clip((LID[1] - distance) / (LID[1] - LID[0]), 0, 1)
+        distance = cKDTree(rims).query(self.neutral[skin], distance_upper_bound=far)[0]
+        t = np.clip((far - distance) / (far - near), 0, 1)
         share[skin] = t - EASE * np.sin(2 * np.pi * t) / (2 * np.pi)
         return share
 
