@@ -82,7 +82,8 @@ class ElocuteShot(bpy.types.PropertyGroup):
     )  # type: ignore[valid-type]
     voice_id: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     voice_file: StringProperty(
-        name="File", description="The sound or video file with the voice", subtype="FILE_PATH", options=FIXED
+        name="File", description="The sound or video file with the voice", subtype="FILE_PATH",
+        options=FIXED | compat.PATH_OPTIONS,
     )  # type: ignore[valid-type]
     voice_start: IntProperty(
         name="Start Frame", description="The frame of the scene on which the file's sound begins", default=1,
@@ -142,7 +143,7 @@ class ElocuteShot(bpy.types.PropertyGroup):
 
     folder: StringProperty(
         name="Folder", description="Where the frames go; // is the folder of the .blend file", subtype="DIR_PATH",
-        options=FIXED,
+        options=FIXED | compat.PATH_OPTIONS,
     )  # type: ignore[valid-type]
     size: IntProperty(
         name="Size", description="Width and height of the frames", subtype="PIXEL", default=512, min=SIZES[0],
