@@ -1,4 +1,4 @@
-"""Closed lids: what rolls out over the eye in a blink, which an open-eyed photo never shows."""
+"""Closed lids: what covers the eye in a blink, which an open-eyed photo never shows."""
 
 from __future__ import annotations
 
