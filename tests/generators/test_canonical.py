@@ -13,6 +13,7 @@ from elocute.generators.appearance import PARTS
 from elocute.generators.canonical import (
     LAYER_OF_PART,
     bare_skin,
+    beyond_photo,
     completed_colour,
     continued_colour,
     diffuse,
@@ -69,6 +70,24 @@ def test_what_stands_behind_something_is_not_seen() -> None:
     sight = look(points, normals, faces, LENS, SIDE)
     assert sight.shown[len(near[0]) :].max() == 0
     assert sight.shown[: len(near[0])].sum() > 300
+
+
+def test_a_margin_tells_what_a_larger_photo_would_show() -> None:
+    """Two balls beyond the upper edge, one behind the other."""
+    near, far = globe((0, -0.12, 0.8), 0.02), globe((0, -0.18, 1.2), 0.02)
+    points, normals = np.concatenate([near[0], far[0]]), np.concatenate([near[1], far[1]])
+    faces = np.concatenate([near[2], far[2] + len(near[0])])
+    sight = look(points, normals, faces, LENS, SIDE, 64)
+    assert (beyond_photo(sight.uv, SIDE) > 0).all()
+    assert sight.depth.shape == (SIDE + 128, SIDE + 128)
+    assert np.isfinite(sight.depth[:64]).any() and np.isinf(sight.depth[64:]).all()
+    assert sight.shown[len(near[0]) :].max() == 0
+    assert (sight.shown[: len(near[0])][sight.facing[: len(near[0])] > 0.15] == 1).all()
+
+
+def test_only_top_and_sides_count_as_beyond_the_photo() -> None:
+    places = np.array([[5.0, 5], [-2, 5], [13, 5], [5, -4], [5, 14], [-1, -3]])
+    np.testing.assert_allclose(beyond_photo(places, 10), [0, 0.2, 0.3, 0.4, 0, 0.3])
 
 
 def test_sampling_gives_pixels_at_pixel_centres() -> None:

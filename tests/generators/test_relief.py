@@ -56,7 +56,7 @@ def check_relief(relief: Relief, depth: np.ndarray, lens: tuple[float, float, fl
 
     inside = ndimage.distance_transform_edt(ndimage.binary_fill_holes(np.isfinite(depth)))
     at = np.clip(np.round(uv[:, :2]).astype(int), 0, side - 1)
-    within = ((uv[:, :2] >= 0) & (uv[:, :2] <= side)).all(1)
+    within = ((uv[:, :2] >= 0) & (uv[:, :2] < side - 0.5)).all(1)
     assert (inside[at[:, 1], at[:, 0]][within] < (2 * OVERLAP + 0.1) * step).all(), "relief stands in the face"
     over = within & np.isfinite(depth[at[:, 1], at[:, 0]])
     gap = (relief.points[:, 2] - depth[at[:, 1], at[:, 0]])[over]
@@ -127,3 +127,19 @@ def test_a_person_who_fills_the_picture_bends_back_nowhere() -> None:
     left, right = (z[x < x.min() + 1e-3], z[x > x.max() - 1e-3])
     assert abs(left.mean() - right.mean()) < ROUNDING / 100
     assert z.max() < DISTANCE + ROUNDING / 10
+
+
+def test_it_stays_out_of_the_head_beyond_the_upper_edge_too() -> None:
+    """The same ball in a photo whose upper edge cuts it: the head's own surface goes on there, not the relief."""
+    depth, points = ball()
+    cut, margin = SIDE // 2 - 20, 40  # the picture is what lies below and right of this, a square
+    side = SIDE - 2 * margin - 30
+    lens = (LENS[0], SIDE / 2 - margin, SIDE / 2 - cut)
+    wide = depth[cut - margin : cut + side + margin, : side + 2 * margin]
+    wide = np.pad(wide, ((0, side + 2 * margin - len(wide)), (0, 0)), constant_values=np.inf)
+    relief = build_relief(np.ones((side, side), np.float32), np.ascontiguousarray(wide), lens, PLANE, points)
+    at = project(relief.points, *LENS)[:, :2]
+    above = (project(relief.points, *lens)[:, 1] < 0) & (relief.points[:, 2] > 0)
+    radius = LENS[0] * RADIUS / DISTANCE
+    assert above.any()
+    assert np.hypot(*(at[above] - SIDE / 2).T).min() > radius - (2 * OVERLAP + 1.5) * side / CELLS

@@ -99,3 +99,36 @@ def test_a_photo_lying_on_its_side_is_used_upright(tmp_path, portrait):
     lying = analyse(tmp_path / "lying.png")
     assert np.array_equal(lying.rgb, portrait.rgb)
     assert any("side" in note for note in lying.notes)
+
+
+@pytest.mark.parametrize("part", [(110, 150, 400, 380), (150, 160, 380, 365), (0, 140, 330, 600), (60, 150, 512, 350)])
+def test_a_photo_that_cuts_the_head_is_not_continued_beyond_the_cut(portrait, part):
+    tight = cropped(portrait, *part)
+    height, width = tight.matte.shape
+    left, top, length = choose_square(tight)
+    assert left >= 0 and top >= 0 and left + length <= width and top + length <= height
+    x, y = tight.face.landmarks[:, 0], tight.face.landmarks[:, 1]
+    assert left <= max(x.min(), 0) and min(x.max(), width) <= left + length  # from ear to ear
+    assert top <= max(y.min(), 0) and y.max() < top + length  # from the cut to the chin
+
+
+def test_a_tight_crop_is_nearly_the_whole_photo(portrait):
+    left, top, length = choose_square(cropped(portrait, 150, 140, 380, 360))
+    assert top == 0 and length == 220 and 0 <= left <= 10
+
+
+def test_a_photo_narrower_than_the_head_is_continued_no_farther_than_needed(portrait):
+    narrow = cropped(portrait, 185, 150, 340, 380)
+    left, top, length = choose_square(narrow)
+    chin = narrow.face.landmarks[:, 1].max()
+    assert top == 0 and chin < length < chin + 0.05 * face_height(narrow.face)
+    assert left < 0 and left + length > 155
+
+
+def test_what_is_continued_beyond_a_cut_loses_its_detail(portrait):
+    """Pulled-out edge rows would be streaks."""
+    framed = frame_portrait(cropped(portrait, 185, 150, 340, 380), 191)
+    sharp = np.abs(np.diff(framed.rgb.astype(float), axis=0)).mean((0, 2))  # along each column
+    edge = round(-framed.origin[0] * framed.scale)
+    assert edge > 10
+    assert sharp[:4].mean() < 0.6 * sharp[edge + 2 : edge + 12].mean()

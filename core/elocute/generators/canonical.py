@@ -35,7 +35,8 @@ SEAM_FORGETTING = 0.05  # the photo's colour goes on for about sqrt(DIFFUSION / 
 @dataclass(frozen=True)
 class Sight:
     """What the portrait's camera sees of the head: uv [V, 3] image space; normal [V, 3] unit, camera space; facing
-    [V] cosine; shown [V] 0 or 1; depth [R, R] of the head's own outer surface (inf: none)."""
+    [V] cosine; shown [V] 0 or 1, beyond the picture as a larger one would; depth [R + 2 M, R + 2 M] of the head's own
+    outer surface, with a margin of M pixels around the picture (inf: none)."""
 
     uv: np.ndarray
     normal: np.ndarray
@@ -44,16 +45,22 @@ class Sight:
     depth: np.ndarray
 
 
-def look(points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens: tuple, side: int) -> Sight:  # type: ignore[type-arg]
-    """points, normals [V, 3] camera space; outer_faces: the skin's triangles; lens (focal, cx, cy)."""
+def look(
+    points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens: tuple[float, float, float], side: int,
+    margin: int = 0,
+) -> Sight:  # fmt: skip
+    """points, normals [V, 3] camera space; outer_faces: the skin's triangles; lens (focal, cx, cy), side and margin in
+    pixels."""
     uv = project(points, *lens)
-    _, depth = rasterise(uv, outer_faces, side, side)
+    full = side + 2 * margin
+    _, depth = rasterise(uv + np.array([margin, margin, 0], np.float32), outer_faces, full, full)
     view = points / np.linalg.norm(points, axis=1, keepdims=True)
     facing = -(normals * view).sum(1)
     finite = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
     farthest = cv2.dilate(finite, np.ones((3, 3), np.uint8))
-    x, y = (np.clip(uv[:, k].astype(int), 0, side - 1) for k in (0, 1))
+    x, y = (np.clip(np.floor(uv[:, k]).astype(int) + margin, 0, full - 1) for k in (0, 1))
     open_to_view = (uv[:, 2] <= farthest[y, x] + DEPTH_SLACK) | (farthest[y, x] == 0)
+    open_to_view |= (uv[:, :2] < -margin).any(1) | (uv[:, :2] >= side + margin).any(1)
     shown = np.where(open_to_view & (facing > 0), 1.0, 0.0)
     return Sight(uv, normals, facing.astype(np.float32), shown.astype(np.float32), depth)
 
@@ -65,6 +72,12 @@ def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     x, y = (uv[:, None, k].astype(np.float32) - 0.5 for k in (0, 1))
     out = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return out.reshape(len(uv), -1) if image.ndim == 3 else out.reshape(len(uv))
+
+
+def beyond_photo(uv: np.ndarray, side: int) -> np.ndarray:
+    """[N] how far points uv [N, 2+] in pixels lie beyond the top, left or right edge of a photo, in its sides. Below it
+    nothing turns."""
+    return np.maximum.reduce([-uv[:, 0], uv[:, 0] - side, -uv[:, 1], np.zeros(len(uv))]) / side
 
 
 def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgetting: float = FORGETTING) -> np.ndarray:

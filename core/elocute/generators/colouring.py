@@ -16,6 +16,7 @@ from .canonical import (
     SKIN_THICKNESS,
     SOLIDITY_BLUR,
     bare_skin,
+    beyond_photo,
     completed_colour,
     continued_colour,
     rim_distance,
@@ -33,6 +34,8 @@ GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 BACK_SHADE = 0.8
+CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
+CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 SEAM = (0.05, 0.3)  # cosine to the photo's ray from which the photo begins to be, and is, what is seen of the skin
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
@@ -58,7 +61,9 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
 def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers, model: HeadModel) -> Shells:
     """The field with the photo's layers in its planes: where tuning starts."""
     latent = latent_shells(scene, geometry, appearance, layers)
-    seen = np.ones(len(geometry.shown), np.float32)
+    past = np.clip((beyond_photo(geometry.uv, scene.side) - CUT_FADE[0]) / (CUT_FADE[1] - CUT_FADE[0]), 0, 1)
+    past = past * past * (3 - 2 * past)
+    seen = (1 - past).astype(np.float32)
     solid = latent.solid.copy()
     fill = latent.fill.copy()
     count = len(geometry.motion.rest_head)
@@ -79,7 +84,9 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     lids = closed_lids(scene, geometry, appearance, model, layers)
     fill[lids.at] += lids.weight[:, None] * (lids.fill - fill[lids.at])
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
+    soft = cv2.GaussianBlur(smooth, (0, 0), CUT_BLUR * scene.side, borderType=cv2.BORDER_REPLICATE)
     fill[count:] = sample(smooth, geometry.uv[count:])
+    fill[count:] += past[count:, None] * (sample(soft, geometry.uv[count:]) - fill[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
     inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)))
@@ -107,16 +114,21 @@ def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
 
 def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     """[V, 3], see Shells: hair and skin that the photo doesn't show have the strands, stubble and pores of what is
-    nearest to them, mirrored at the outline as far in as the point lies behind it."""
+    nearest to them, mirrored at the outline as far in as the point lies behind it; where that is beyond the photo, hair
+    alone, mirrored at the photo's edge."""
     points, normal = geometry.motion.rest, geometry.normal[:, :2]
     pose = scene.fit.camera.camera_to_world
     ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
     behind = np.maximum((ears - points) @ forward, 0) * scene.lens[0] / points[:, 2]  # pixels
     outward = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
     place = geometry.uv - behind[:, None] * outward
+    out = beyond_photo(place, scene.side) > 0
+    place[out] = scene.side - np.abs(scene.side - np.abs(place[out]))
+    hair, skin = (geometry.members[:, PARTS.index(name)].copy() for name in ("hair", "skin"))
+    hair[out] *= sample(scene.regions["hair"], place[out])
+    skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
     pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
-    amount = geometry.members[:, PARTS.index("hair")] + pores * geometry.members[:, PARTS.index("skin")]
-    return np.concatenate([place / scene.side, amount[:, None]], 1).astype(np.float32)
+    return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)
 
 
 def _fill_teeth(

@@ -14,9 +14,9 @@ from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
 from .appearance import PARTS
-from .canonical import LAYER_OF_PART, Sight, look, part_members
+from .canonical import LAYER_OF_PART, Sight, beyond_photo, look, part_members
 from .motion import FieldMotion
-from .relief import Relief, build_relief
+from .relief import BEYOND, CELLS, Relief, build_relief
 
 APPEARANCE_OF_PART = {
     "teeth_upper": "teeth", "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "lips",
@@ -61,7 +61,7 @@ class Geometry:
     motion: FieldMotion
     faces: np.ndarray  # [F, 3]
     layer: np.ndarray  # [F] layers of rendering.shells
-    shown: np.ndarray  # [V] 0 or 1
+    shown: np.ndarray  # [V] 0 or 1: by the photo, not beyond its edges
     normal: np.ndarray  # [V, 3] outward
     facing: np.ndarray  # [V] cosine between normal and the way to the camera
     uv: np.ndarray  # [V, 2] pixels of the frame
@@ -76,11 +76,16 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     points = to_camera(head.surface(scene.fit.expression), pose)
     head_layer = model_layers(model)[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
-    sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side)
+    sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side, _margin(scene.side))
     ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
     relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
     motion = field_motion(scene.fit, head, model, relief)
     return _join(scene, model, motion, relief, sight, head_layer)
+
+
+def _margin(side: int) -> int:
+    """Pixels around the picture in which the relief goes on."""
+    return BEYOND * side // CELLS
 
 
 def _join(
@@ -92,19 +97,23 @@ def _join(
     relief_normal = vertex_normals(relief.points, relief.faces)
     view = relief.points / np.linalg.norm(relief.points, axis=1, keepdims=True)
     uv = np.concatenate([sight.uv[:, :2], relief_uv])
+    beyond = beyond_photo(uv, scene.side) > 0
+    shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
     members = part_members(scene.regions, scene.photo, uv, PARTS)
-    _name_members(members[:count], model, sight.shown)
+    _name_members(members[:count], model, shown[:count], beyond[:count] & (sight.shown > 0.5))
+    margin = _margin(scene.side)
+    depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]
     light = np.concatenate([_mouth_light(model, motion.rest_head[:, 2]), np.ones(extra)])
     return Geometry(
         motion=motion,
         faces=np.concatenate([model.faces, relief.faces + count]).astype(np.int32),
         layer=np.concatenate([head_layer, np.full(len(relief.faces), RELIEF)]).astype(np.uint8),
-        shown=np.concatenate([sight.shown, np.ones(extra)]).astype(np.float32),
+        shown=shown.astype(np.float32),
         normal=np.concatenate([sight.normal, relief_normal]).astype(np.float32),
         facing=np.concatenate([sight.facing, -(relief_normal * view).sum(1)]).astype(np.float32),
         uv=uv,
         members=members,
-        shadow=cv2.dilate(sight.depth, np.ones((3, 3), np.uint8)),
+        shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
         mouth_light=light.astype(np.float32),
     )
 
@@ -118,29 +127,33 @@ def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
     return np.where(inside, np.clip(1 - (depth - lip) / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
 
 
-def _name_members(members: np.ndarray, model: HeadModel, shown: np.ndarray) -> None:
-    """Parts of the head whose appearance the model knows, whatever the photo shows at their place."""
+def _name_members(members: np.ndarray, model: HeadModel, shown: np.ndarray, cut: np.ndarray) -> None:
+    """Parts of the head whose appearance the model knows, whatever the photo shows at their place. `cut` [V]: what a
+    larger photo would show."""
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
     temples = model.base[:, 1] > TEMPLES
-    _presume_members(members, shown, model.regions["scalp"], beyond_ears, np.where(temples, model.mirror, -1))
+    _presume_members(members, shown, cut, model.regions["scalp"], beyond_ears, np.where(temples, model.mirror, -1))
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = np.eye(len(PARTS))[PARTS.index(name)]
 
 
 def _presume_members(
-    members: np.ndarray, shown: np.ndarray, scalp: np.ndarray, beyond_ears: np.ndarray, twin: np.ndarray
-) -> None:
+    members: np.ndarray, shown: np.ndarray, cut: np.ndarray, scalp: np.ndarray, beyond_ears: np.ndarray,
+    twin: np.ndarray,
+) -> None:  # fmt: skip
     """Unseen head surface is skin, or what the seen scalp mostly is, or hair where its twin on the other side
-    (-1: none) has it; never what happens to lie in front of it."""
+    (-1: none) has it; never what happens to lie in front of it. What the photo's edges cut off is what the edge shows,
+    up to the scalp."""
     skin, hair = (np.eye(len(PARTS))[PARTS.index(name)] for name in ("skin", "hair"))
-    hidden = shown < 0.5
+    hidden = (shown < 0.5) & ~cut
     visible = (shown > 0.5) & (scalp > 0.5)
     other = (twin >= 0) * shown[twin] * members[twin, PARTS.index("hair")]
     members[hidden] = skin
     if visible.any():
-        hairy = members[visible, PARTS.index("hair")].mean() > HAIRY
-        members[hidden & beyond_ears & (scalp > 0.5)] = hair if hairy else skin
+        usual = hair if members[visible, PARTS.index("hair")].mean() > HAIRY else skin
+        members[hidden & beyond_ears & (scalp > 0.5)] = usual
         members[hidden & (other > 0.5)] = hair
+        members[cut] += scalp[cut, None] * (usual - members[cut])  # softly: a hairline that nobody saw has no edge
 
 
 def model_layers(model: HeadModel) -> np.ndarray:

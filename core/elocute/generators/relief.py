@@ -41,9 +41,10 @@ def build_relief(
     matte: np.ndarray, head_depth: np.ndarray, lens: tuple[float, float, float], plane: tuple[np.ndarray, np.ndarray],
     head_points: np.ndarray,
 ) -> Relief:  # fmt: skip
-    """matte [R, R] 0..1; head_depth [R, R] metres, inf where the head's surface isn't seen; lens (focal, cx, cy) in
-    pixels; plane: a point and the normal of the ear plane in camera space; head_points [K, 3] outer head vertices."""
-    side = matte.shape[0]
+    """matte [R, R] 0..1; head_depth [R + 2 M, R + 2 M] metres, with a margin of M >= 0 pixels around the picture, inf
+    where the head's surface isn't seen; lens (focal, cx, cy) in the picture's pixels; plane: a point and the normal of
+    the ear plane in camera space; head_points [K, 3] outer head vertices."""
+    side, full = matte.shape[0], head_depth.shape[0]
     step = side / CELLS
     at = np.arange(-BEYOND, CELLS + BEYOND + 1) * step
     u, v = np.meshgrid(at, at)
@@ -51,19 +52,21 @@ def build_relief(
     person = cv2.dilate((matte > 0.02).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=int(2 * step))[
         np.ix_(pick, pick)
     ]
+    wide = np.clip(np.round(at).astype(int) + (full - side) // 2, 0, full - 1)
     finite = np.isfinite(head_depth)
     covered = ndimage.binary_fill_holes(finite)  # an open mouth and the eyes belong to other layers
-    inside = ndimage.distance_transform_edt(covered)[np.ix_(pick, pick)] / step  # cells inside the head's outline
-    known = (inside > OVERLAP) & finite[np.ix_(pick, pick)] & _within(at, side)
+    inside = ndimage.distance_transform_edt(covered)[np.ix_(wide, wide)] / step  # cells inside the head's outline
+    below = v > side  # there it is clothes that go on, whatever the head's neck does
+    known = (inside > OVERLAP) & finite[np.ix_(wide, wide)] & ~below
     rays = np.stack([(u - lens[1]) / lens[0], (v - lens[2]) / lens[0], np.ones_like(u)], -1)
     prior = (plane[0] @ plane[1]) / (rays @ plane[1])
-    own = np.where(known, np.where(finite, head_depth, 0)[np.ix_(pick, pick)], 0.0)
+    own = np.where(known, np.where(finite, head_depth, 0)[np.ix_(wide, wide)], 0.0)
     depth = _membrane(own, known, prior, person > 0)
     cell = step / lens[0] * float(np.median(prior))  # metres
     rim = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1] * cell
     rim = np.full_like(rim, np.inf) if person.all() else rim  # a person who fills the picture has no rim in it
     depth = depth + np.where(known, BEHIND, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
-    keep = (person > 0) & ((inside < 2 * OVERLAP) | ~_within(at, side))
+    keep = (person > 0) & ((inside < 2 * OVERLAP) | below)
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)
     index[keep] = np.arange(keep.sum())
@@ -74,12 +77,6 @@ def build_relief(
     weights = 1 / (distance + 1e-4) ** 2
     weights *= np.exp(-((distance[:, :1] / FALLOFF) ** 2)) / weights.sum(1, keepdims=True)
     return Relief(points.astype(np.float32), faces.astype(np.int32), bound, weights.astype(np.float32))
-
-
-def _within(at: np.ndarray, side: int) -> np.ndarray:
-    """Which grid points lie inside the picture, [N, N]."""
-    inside = (at >= 0) & (at <= side)
-    return inside[:, None] & inside[None, :]
 
 
 def _membrane(depth: np.ndarray, known: np.ndarray, prior: np.ndarray, domain: np.ndarray) -> np.ndarray:

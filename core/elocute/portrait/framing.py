@@ -17,7 +17,8 @@ from elocute.values import REGION_NAMES, Face, Portrait
 # Side in face heights: wanted, and what a small photo may shrink it to. The FFHQ convention, which is what face
 # generators show; measured on six photos, a looser frame loses detail of the face at 512 px (1.7: 4 %, 2.3: 22 %).
 LOOSE, TIGHT = 1.7, 1.6
-TIGHTEST = 0.95  # ... when the person is cut off by the photo's edges, so that nothing could be added believably
+TIGHTEST = 1.3  # ... and where the photo's edges cut the person, so that nothing could be added believably
+BELOW_CHIN = 0.03  # face heights that have to be seen below the chin
 EYE_LEVEL = 0.46  # of the side from the top
 TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyond it
 
@@ -110,22 +111,33 @@ def moved(face: Face, left: float, top: float, scale: float) -> Face:
 
 
 def choose_square(portrait: Portrait) -> tuple[int, int, int]:
-    """(left, top, length) of the square in whole photo pixels; parts of it may lie beyond the photo's left, top and
-    right edge, never below its bottom: a body has to continue to the picture's lower edge."""
+    """(left, top, length) of the square in whole photo pixels.
+
+    Where the photo's left, right or top edge cuts the person, the square stays within the photo if the head, from the
+    crown or the cut to the chin, fits into such a square. Else parts of it may lie beyond those three edges, never
+    below the photo's bottom: a body has to continue to the picture's lower edge.
+    """
     height, width = portrait.matte.shape
     points = portrait.face.landmarks[:, :2]
     unit = face_height(portrait.face)
     centre = float(points[:, 0].min() + points[:, 0].max()) / 2
     eyes = float(points[[33, 133, 362, 263], 1].mean())
     person = portrait.matte > 0.5
-    cut = any(edge.mean() > TOUCHES for edge in (person[:, 0], person[:, -1], person[0]))
+    cut_top = person[0].mean() > TOUCHES
+    cut_side = max(person[:, 0].mean(), person[:, -1].mean()) > TOUCHES
 
+    # What has to be in it of the head, as far as the photo shows it.
+    crown = max(eyes - EYE_LEVEL * TIGHTEST * unit, 0)
+    bottom = min(float(points[:, 1].max()) + BELOW_CHIN * unit, height)
+    across = min(float(points[:, 0].max()), width) - max(float(points[:, 0].min()), 0)
     length = min(LOOSE * unit, max(min(width, height), TIGHT * unit))
-    if cut:
-        length = max(min(length, width, height), TIGHTEST * unit)
-    size = int(length)
+    if cut_top or cut_side:
+        length = min(length, width)
+    if cut_top:
+        length = min(length, height)
+    size = int(max(length, bottom - crown, across))
     left = _shift(round(centre - size / 2), size, width)
-    top = round(eyes - EYE_LEVEL * size)
+    top = max(round(eyes - EYE_LEVEL * size), int(bottom) - size)
     top = min(top, height - size)
     if top < 0:  # down as far as the photo has something below, then beyond the top edge
         top = min(0, height - size)
@@ -150,18 +162,17 @@ def _extended(portrait: Portrait, left: int, top: int, length: int) -> Portrait:
     def pad(array: np.ndarray, how: int) -> np.ndarray:
         return cv2.copyMakeBorder(np.ascontiguousarray(array), *pads, borderType=how)
 
-    behind = pad(complete_background(photo, matte), cv2.BORDER_REFLECT)
     outside = pad(np.zeros(matte.shape, np.float32), cv2.BORDER_CONSTANT)
     outside[: pads[0]], outside[:, : pads[2]], outside[:, length - pads[3] :] = 1, 1, 1
     distance = cv2.distanceTransform(outside.astype(np.uint8), cv2.DIST_L2, 5)
     share = np.clip(distance / (0.03 * length), 0, 1)[..., None]
 
     def soften(image: np.ndarray) -> np.ndarray:
-        """What looks like itself twice, or is drawn out to streaks, is blurred the farther out it lies."""
+        """Mirrored things look like themselves twice, drawn-out ones are streaks: blurred, more the farther out."""
         blurred = cv2.GaussianBlur(image, (0, 0), max(0.02 * length, 1))
         return np.round(image + share * (blurred.astype(np.float32) - image)).astype(np.uint8)
 
-    behind = soften(behind)
+    behind = soften(pad(complete_background(photo, matte), cv2.BORDER_REFLECT))
     matte = pad(matte, cv2.BORDER_REPLICATE)
     person = soften(pad(portrait.foreground[y0 : top + length, x0:x1], cv2.BORDER_REPLICATE))
     mixed = np.round(person * matte[..., None] + behind * (1 - matte[..., None])).astype(np.uint8)
