@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -15,6 +16,7 @@ from .spaces import viewer_rotation
 from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
+TURNED = 0.2  # radians after which the neck under the jaw is no longer what the photo shows of it
 MARGIN = 2  # pixels around moved triangles: the cubic taps and the edge test reach one pixel out
 
 
@@ -39,17 +41,19 @@ class Shooting:
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
         presence = self.head.motion.head.sameness(expression)
+        turned = min(math.hypot(*angles) / TURNED, 1.0)
+        turned *= turned * (3 - 2 * turned)
         fresh = (angles, view) != self._base or not self.incremental
         if fresh:
             self._base, self._base_moved = (angles, view), moved
             self._aim(angles, view)
-            self._base_frame = self._finish(self._render(moved, None, presence))
+            self._base_frame = self._finish(self._render(moved, None, presence, turned))
             return self._base_frame.copy()
         box = self._changed(moved)
         out = self._base_frame.copy()
         if box:
             x0, y0, x1, y1 = box
-            rgba = self._render(moved, box, presence)
+            rgba = self._render(moved, box, presence, turned)
             out[y0:y1, x0:x1] = self._finish(rgba[y0:y1, x0:x1], box)
         return out
 
@@ -68,9 +72,9 @@ class Shooting:
         away = float(self.head.motion.joint[2])
         return view.zoom * away / (away + view.move[2])
 
-    def _render(self, moved: np.ndarray, box: Box | None, presence: float) -> np.ndarray:
+    def _render(self, moved: np.ndarray, box: Box | None, presence: float, turned: float) -> np.ndarray:
         """Premultiplied float [side, side, 4] of the person; with a box only there."""
-        rgba = self._now.render(moved, box, presence)[0]
+        rgba = self._now.render(moved, box, presence, turned)[0]
         if self._behind is None:
             return rgba
         return rgba + (1 - rgba[..., 3:]) * self._behind

@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 
 from elocute.generators.appearance import PARTS
 from elocute.generators.canonical import (
+    JAW_EDGE,
     LAYER_OF_PART,
+    OVERHANG,
     bare_skin,
     beyond_photo,
     completed_colour,
     continued_colour,
     diffuse,
     look,
+    overhang,
     part_members,
     rim_distance,
     sample,
@@ -56,7 +59,7 @@ def test_every_part_of_the_head_has_a_layer(model: HeadModel) -> None:
 
 def test_the_near_side_is_seen_and_the_far_side_is_not() -> None:
     points, normals, faces = globe((0, 0, 1.0), 0.08)
-    sight = look(points, normals, faces, LENS, SIDE)
+    sight = look(points, normals, faces, np.zeros(len(points)), LENS, SIDE)
     assert (sight.shown[sight.facing > 0.15] == 1).all()
     assert (sight.shown[sight.facing < 0] == 0).all()
     np.testing.assert_allclose(sight.depth[SIDE // 2, SIDE // 2], 0.92, atol=2e-3)
@@ -67,7 +70,7 @@ def test_what_stands_behind_something_is_not_seen() -> None:
     near, far = globe((0, 0, 0.8), 0.05), globe((0, 0, 1.2), 0.05)
     points, normals = np.concatenate([near[0], far[0]]), np.concatenate([near[1], far[1]])
     faces = np.concatenate([near[2], far[2] + len(near[0])])
-    sight = look(points, normals, faces, LENS, SIDE)
+    sight = look(points, normals, faces, np.zeros(len(points)), LENS, SIDE)
     assert sight.shown[len(near[0]) :].max() == 0
     assert sight.shown[: len(near[0])].sum() > 300
 
@@ -77,7 +80,7 @@ def test_a_margin_tells_what_a_larger_photo_would_show() -> None:
     near, far = globe((0, -0.12, 0.8), 0.02), globe((0, -0.18, 1.2), 0.02)
     points, normals = np.concatenate([near[0], far[0]]), np.concatenate([near[1], far[1]])
     faces = np.concatenate([near[2], far[2] + len(near[0])])
-    sight = look(points, normals, faces, LENS, SIDE, 64)
+    sight = look(points, normals, faces, np.zeros(len(points)), LENS, SIDE, 64)
     assert (beyond_photo(sight.uv, SIDE) > 0).all()
     assert sight.depth.shape == (SIDE + 128, SIDE + 128)
     assert np.isfinite(sight.depth[:64]).any() and np.isinf(sight.depth[64:]).all()
@@ -88,6 +91,30 @@ def test_a_margin_tells_what_a_larger_photo_would_show() -> None:
 def test_only_top_and_sides_count_as_beyond_the_photo() -> None:
     places = np.array([[5.0, 5], [-2, 5], [13, 5], [5, -4], [5, 14], [-1, -3]])
     np.testing.assert_allclose(beyond_photo(places, 10), [0, 0.2, 0.3, 0.4, 0, 0.3])
+
+
+def test_a_neck_begins_below_the_jaw_in_front_of_it() -> None:
+    chin, neck = globe((0, 0, 0.9), 0.05), globe((0, 0.06, 1.0), 0.08)
+    points, normals = np.concatenate([chin[0], neck[0]]), np.concatenate([chin[1], neck[1]])
+    faces = np.concatenate([chin[2], neck[2] + len(chin[0])])
+    sight = look(points, normals, faces, (np.arange(len(points)) >= len(chin[0])).astype(float), LENS, SIDE)
+    column = sight.below_jaw[:, SIDE // 2]
+    rim = int(np.flatnonzero(np.isfinite(column) & (column >= 0))[0])
+    assert rim == pytest.approx(SIDE / 2 + 0.05 / np.sqrt(0.9**2 - 0.05**2) * LENS[0], abs=1.5)  # the chin's tangent
+    np.testing.assert_allclose(column[rim : rim + 20], np.arange(20) / SIDE, atol=0.6 / SIDE)
+    assert (column[rim - 10 : rim] < 0).all() and np.isinf(column[0])
+
+
+def test_a_beard_hangs_over_a_bare_neck_but_a_collar_is_no_beard() -> None:
+    side = 200
+    rows, columns = np.indices((side, side))
+    below_jaw = ((rows - 120) / side).astype(np.float32)
+    bare = np.where(columns < side // 2, 1.0, 0.0).astype(np.float32)  # the right half of the neck is a scarf
+    over = overhang(below_jaw, bare)
+    assert over[120 : 120 + int(OVERHANG[0] * side), : side // 4].min() > 0.99
+    assert over[120 + int(OVERHANG[1] * side) + 1 :].max() == 0
+    assert over[: 120 - int(JAW_EDGE * side) - 1].max() == 0
+    assert over[:, 3 * side // 4 :].max() == 0
 
 
 def test_sampling_gives_pixels_at_pixel_centres() -> None:

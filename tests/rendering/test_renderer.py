@@ -47,7 +47,8 @@ def shells() -> Shells:
     grain = np.concatenate([rng.random((count, 2)), full[:, None]], 1).astype(np.float32)
     return Shells(
         rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, thickness, normal,
-        np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32), FOCAL, SIDE / 2, SIDE / 2,
+        np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32), np.zeros((SIDE, SIDE), np.float32),
+        FOCAL, SIDE / 2, SIDE / 2,
     )  # fmt: skip
 
 
@@ -57,12 +58,15 @@ def turned(points: np.ndarray, angle: float) -> np.ndarray:
     return ((points - centre) @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T + centre).astype(np.float32)
 
 
-def render_by_tensors(shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32) -> np.ndarray:
+def render_by_tensors(
+    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0
+) -> np.ndarray:
     groups = Renderer(shells, SIDE).groups
     tensors = ShellTensors.of(shells, dtype=dtype)
     points = torch.as_tensor(moved, dtype=dtype)
     cam = (FOCAL, SIDE / 2, SIDE / 2)
-    rgba, _ = render_tensors(tensors, points, tuple(torch.as_tensor(g).long() for g in groups), cam, SIDE, SIDE)
+    group_tensors = tuple(torch.as_tensor(g).long() for g in groups)
+    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, turned=turned)
     return rgba.numpy()
 
 
@@ -105,6 +109,19 @@ def test_soft_layer_keeps_its_opacity(shells: Shells) -> None:
     rgba, _ = Renderer(shells, SIDE).render(shells.rest)
     ring = np.s_[8:16, 8:-8]
     assert np.abs(rgba[..., 3][ring] - np.minimum(shells.planes[RELIEF, ..., 3], 1)[ring]).max() < 0.02
+
+
+def test_what_hangs_over_the_neck_is_lost_as_the_head_turns(shells: Shells) -> None:
+    over = np.zeros((SIDE, SIDE), np.float32)
+    over[:, SIDE // 2 :] = 1
+    shells = replace(shells, overhang=over)
+    whole, half, none = (Renderer(shells, SIDE).render(shells.rest, turned=t)[0] for t in (0, 0.5, 1))
+    inner, left = np.s_[SIDE // 2 - 12 : SIDE // 2 + 12, SIDE // 2 + 2 : SIDE // 2 + 12], np.s_[:, : SIDE // 2 - 2]
+    np.testing.assert_array_equal(whole[left], none[left])
+    assert np.abs(none[inner][..., :3] - 0.5).mean() < 0.5 * np.abs(whole[inner][..., :3] - 0.5).mean()  # fill, grain
+    assert np.abs(half[inner] - (whole[inner] + none[inner]) / 2).max() < 0.02
+    for t, picture in ((0.5, half), (1, none)):
+        assert np.abs(picture - render_by_tensors(shells, shells.rest, turned=t)).mean() < 2e-3
 
 
 def test_turning_there_and_back_is_the_same_picture(shells: Shells) -> None:

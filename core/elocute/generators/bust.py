@@ -70,8 +70,8 @@ def build_bust(shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.
         fill=there[:, :3], solid=there[:, 3],
         thickness=np.full(len(rest), HAIR_THICKNESS, np.float32),
         normal=-rest / np.linalg.norm(rest, axis=1, keepdims=True), planes=plane[None],
-        shadow=np.full((1, 1), np.inf, np.float32), focal=lens[0], cx=lens[1] + side, cy=lens[2] + side, extent=EXTENT,
-        painted=True,
+        shadow=np.full((1, 1), np.inf, np.float32), overhang=np.zeros((2, 2), np.float32), focal=lens[0],
+        cx=lens[1] + side, cy=lens[2] + side, extent=EXTENT, painted=True,
     )  # fmt: skip
     weights = turn_weights(to_head(rest, motion.camera_to_world), motion.chin)
     aside = np.maximum(-uv[:, 0], uv[:, 0] - side) / side

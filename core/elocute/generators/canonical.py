@@ -29,6 +29,10 @@ RIM = 0.03  # of the side: rim light and matting errors reach so far in from the
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
 FORGETTING = 0.003  # then the pivot's own colour takes over
+OVERHANG = (0.025, 0.05)  # of the side, below the jaw: a beard or the chin's own shadow hangs so far over the neck
+JAW_EDGE = 0.012  # of the side, above it: the photo's jaw never ends exactly where the head's does
+JAW_STEP = 0.01  # metres from the jaw's outline back to the neck
+FAR = 100.0  # metres: as good as nothing there
 SEAM_FORGETTING = 0.05  # the photo's colour goes on for about sqrt(DIFFUSION / SEAM_FORGETTING) = 8 edges
 
 
@@ -36,24 +40,27 @@ SEAM_FORGETTING = 0.05  # the photo's colour goes on for about sqrt(DIFFUSION / 
 class Sight:
     """What the portrait's camera sees of the head: uv [V, 3] image space; normal [V, 3] unit, camera space; facing
     [V] cosine; shown [V] 0 or 1, beyond the picture as a larger one would; depth [R + 2 M, R + 2 M] of the head's own
-    outer surface, with a margin of M pixels around the picture (inf: none)."""
+    outer surface, with a margin of M pixels around the picture (inf: none); below_jaw [R, R]: how far,
+    in sides, the neck there lies below the jaw's outline, negative: the jaw above it (inf: neither)."""
 
     uv: np.ndarray
     normal: np.ndarray
     facing: np.ndarray
     shown: np.ndarray
     depth: np.ndarray
+    below_jaw: np.ndarray
 
 
 def look(
-    points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, lens: tuple[float, float, float], side: int,
-    margin: int = 0,
+    points: np.ndarray, normals: np.ndarray, outer_faces: np.ndarray, neck: np.ndarray,
+    lens: tuple[float, float, float], side: int, margin: int = 0,
 ) -> Sight:  # fmt: skip
-    """points, normals [V, 3] camera space; outer_faces: the skin's triangles; lens (focal, cx, cy), side and margin in
-    pixels."""
+    """points, normals [V, 3] camera space; outer_faces: the skin's triangles; neck [V] 0..1: how far each belongs
+    to the neck; lens (focal, cx, cy), side and margin in pixels."""
     uv = project(points, *lens)
     full = side + 2 * margin
-    _, depth = rasterise(uv + np.array([margin, margin, 0], np.float32), outer_faces, full, full)
+    ids, depth = rasterise(uv + np.array([margin, margin, 0], np.float32), outer_faces, full, full)
+    on_neck = (neck[outer_faces].mean(1)[ids] > 0.3) & (ids >= 0)
     view = points / np.linalg.norm(points, axis=1, keepdims=True)
     facing = -(normals * view).sum(1)
     finite = np.where(np.isfinite(depth), depth, 0).astype(np.float32)
@@ -62,7 +69,34 @@ def look(
     open_to_view = (uv[:, 2] <= farthest[y, x] + DEPTH_SLACK) | (farthest[y, x] == 0)
     open_to_view |= (uv[:, :2] < -margin).any(1) | (uv[:, :2] >= side + margin).any(1)
     shown = np.where(open_to_view & (facing > 0), 1.0, 0.0)
-    return Sight(uv, normals, facing.astype(np.float32), shown.astype(np.float32), depth)
+    within = slice(margin, margin + side)
+    below_jaw = np.ascontiguousarray(_below_jaw(depth, on_neck, side)[within, within])
+    return Sight(uv, normals, facing.astype(np.float32), shown.astype(np.float32), depth, below_jaw)
+
+
+def _below_jaw(depth: np.ndarray, on_neck: np.ndarray, side: int) -> np.ndarray:
+    finite = np.where(np.isfinite(depth), depth, FAR).astype(np.float32)
+    outline = on_neck & (finite - cv2.erode(finite, np.ones((3, 3), np.uint8)) > JAW_STEP)
+    if not outline.any():
+        return np.full(depth.shape, np.inf, np.float32)
+    away = cv2.distanceTransform((~outline).astype(np.uint8), cv2.DIST_L2, 5) / side
+    return np.where(on_neck, away, np.where(np.isfinite(depth), -away, np.inf)).astype(np.float32)
+
+
+def overhang(below_jaw: np.ndarray, bare: np.ndarray) -> np.ndarray:
+    """[R, R] 0..1, see Shells: 1 right below the jaw, 0 from OVERHANG on and where a collar follows: only a bare neck
+    can be told from what hangs over it. below_jaw [R, R], see Sight; bare [R, R] 0..1 bare skin."""
+    side = len(bare)
+    away = np.clip(below_jaw, -OVERHANG[1], 2 * OVERHANG[1])
+    down = np.stack(np.gradient(cv2.GaussianBlur(away, (0, 0), 0.02 * side)))[::-1]
+    down /= np.maximum(np.linalg.norm(down, axis=0), 1e-9)
+    step = np.maximum(OVERHANG[1] - away, 0) * side
+    x, y = (np.indices(bare.shape)[::-1] + step * down).astype(np.float32)
+    soft = cv2.GaussianBlur(bare, (0, 0), 0.03 * side)  # more than a fold's or a strand's shadow
+    neck = cv2.remap(soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    share = np.clip((OVERHANG[1] - below_jaw) / (OVERHANG[1] - OVERHANG[0]), 0, 1)
+    share *= np.clip(1 + below_jaw / JAW_EDGE, 0, 1)
+    return (share * share * (3 - 2 * share) * np.clip(3 * neck - 1, 0, 1)).astype(np.float32)
 
 
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:

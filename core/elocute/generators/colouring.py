@@ -35,6 +35,7 @@ CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 BACK_SHADE = 0.8
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
+CHIN_FADE = (0.1, 0.5)  # the same below it, of the way from there up to the chin
 CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 SEAM = (0.05, 0.3)  # cosine to the photo's ray from which the photo begins to be, and is, what is seen of the skin
@@ -53,7 +54,7 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
         grain=np.zeros((count, 3), np.float32),
         solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
         thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
-        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow,
+        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow, overhang=geometry.overhang,
         focal=camera.focal, cx=camera.cx, cy=camera.cy,
     )  # fmt: skip
 
@@ -61,8 +62,7 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
 def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers, model: HeadModel) -> Shells:
     """The field with the photo's layers in its planes: where tuning starts."""
     latent = latent_shells(scene, geometry, appearance, layers)
-    past = np.clip((beyond_photo(geometry.uv, scene.side) - CUT_FADE[0]) / (CUT_FADE[1] - CUT_FADE[0]), 0, 1)
-    past = past * past * (3 - 2 * past)
+    past = _past(geometry, scene.side)
     seen = (1 - past).astype(np.float32)
     solid = latent.solid.copy()
     fill = latent.fill.copy()
@@ -72,7 +72,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     own = sample(layers.planes[SKIN, ..., :3], geometry.uv[:count])
     inside = rim_distance(scene.matte)
     trust = np.where(layer_of == SKIN, geometry.shown[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
-    trust *= sample(inside, geometry.uv[:count])
+    trust *= sample(inside * (1 - geometry.overhang), geometry.uv[:count])
     like = sample(bare_skin(scene.photo, scene.regions["skin"]), geometry.uv[:count])
     trust *= 1 - geometry.members[:count, PARTS.index("skin")] * (1 - like)  # nor the frame of a pair of glasses
     trust *= 1 - geometry.members[:count, PARTS.index("clothes")]  # no collar's colour spreads over a neck
@@ -104,12 +104,27 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer, grain=grain)
 
 
+def _past(geometry: Geometry, side: int) -> np.ndarray:
+    """[V] 0..1: how far a point lies beyond where the photo's mirror image can stand for it. Below the photo that is
+    before the chin shows a second time."""
+    head = geometry.uv[: len(geometry.motion.rest_head)][geometry.motion.weights[: len(geometry.motion.rest_head)] >= 1]
+    chin = np.clip(1 - head[:, 1].max() / side, 0.01, 1)
+    below = _smooth_step(geometry.uv[:, 1] / side - 1, (CHIN_FADE[0] * chin, CHIN_FADE[1] * chin))
+    return np.maximum(below, _smooth_step(beyond_photo(geometry.uv, side), CUT_FADE))
+
+
+def _smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    t = np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
 def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
     """[count] 0..1: how far the photo is what a renderer shows of each head vertex; little of it right at the outline,
-    where its colour is half the background's."""
+    where its colour is half the background's, and none where it may be the jaw's."""
     count = len(geometry.motion.rest_head)
     facing = np.clip((geometry.facing[:count] - SEAM[0]) / (SEAM[1] - SEAM[0]), 0, 1)
-    return geometry.shown[:count] * facing * sample(inside, geometry.uv[:count]) ** 2
+    own = sample(inside, geometry.uv[:count]) ** 2 * (1 - sample(geometry.overhang, geometry.uv[:count]))
+    return geometry.shown[:count] * facing * own
 
 
 def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:

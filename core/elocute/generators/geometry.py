@@ -14,7 +14,7 @@ from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
 from .appearance import PARTS
-from .canonical import LAYER_OF_PART, Sight, beyond_photo, look, part_members
+from .canonical import LAYER_OF_PART, Sight, bare_skin, beyond_photo, look, overhang, part_members, sample
 from .motion import FieldMotion
 from .relief import BEYOND, CELLS, Relief, build_relief
 
@@ -67,6 +67,7 @@ class Geometry:
     uv: np.ndarray  # [V, 2] pixels of the frame
     members: np.ndarray  # [V, PARTS]
     shadow: np.ndarray  # [R, R], see Shells
+    overhang: np.ndarray  # [R, R], see Shells
     mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
 
 
@@ -76,7 +77,8 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     points = to_camera(head.surface(scene.fit.expression), pose)
     head_layer = model_layers(model)[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
-    sight = look(points, vertex_normals(points, model.faces), skin_faces, scene.lens, scene.side, _margin(scene.side))
+    normals, neck = vertex_normals(points, model.faces), model.regions["neck"]
+    sight = look(points, normals, skin_faces, neck, scene.lens, scene.side, _margin(scene.side))
     ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
     relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
     motion = field_motion(scene.fit, head, model, relief)
@@ -101,6 +103,9 @@ def _join(
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
     members = part_members(scene.regions, scene.photo, uv, PARTS)
     _name_members(members[:count], model, shown[:count], beyond[:count] & (sight.shown > 0.5))
+    hangs = overhang(sight.below_jaw, bare_skin(scene.photo, scene.regions["skin"]))
+    below = sample(hangs, uv[:count])[:, None]
+    members[:count] += below * (np.eye(len(PARTS))[PARTS.index("skin")] - members[:count])
     margin = _margin(scene.side)
     depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]
     light = np.concatenate([_mouth_light(model, motion.rest_head[:, 2]), np.ones(extra)])
@@ -114,6 +119,7 @@ def _join(
         uv=uv,
         members=members,
         shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
+        overhang=hangs,
         mouth_light=light.astype(np.float32),
     )
 

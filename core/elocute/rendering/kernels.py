@@ -169,22 +169,29 @@ def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ig
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _grain(hit, detail):  # type: ignore[no-untyped-def]
-    """Give the fill of a located shell its fine detail: bilinear from detail [R, R]."""
-    size = detail.shape[0]
-    u = min(max(hit[_GRAIN] * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1.001))
-    v = min(max(hit[_GRAIN + 1] * size - np.float32(0.5), np.float32(0.0)), np.float32(size - 1.001))
+def _bilinear(image, u, v):  # type: ignore[no-untyped-def]
+    """image [R, R], R > 1, at pixel coordinates (u, v)."""
+    size = image.shape[0]
+    u = min(max(u - np.float32(0.5), np.float32(0.0)), np.float32(size - 1.001))
+    v = min(max(v - np.float32(0.5), np.float32(0.0)), np.float32(size - 1.001))
     x, y = int(u), int(v)
     u, v = np.float32(u - x), np.float32(v - y)
-    above = detail[y, x] + u * (detail[y, x + 1] - detail[y, x])
-    below = detail[y + 1, x] + u * (detail[y + 1, x + 1] - detail[y + 1, x])
-    add = hit[_GRAIN + 2] * (above + v * (below - above))
+    above = image[y, x] + u * (image[y, x + 1] - image[y, x])
+    below = image[y + 1, x] + u * (image[y + 1, x + 1] - image[y + 1, x])
+    return above + v * (below - above)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _grain(hit, detail):  # type: ignore[no-untyped-def]
+    """Give the fill of a located shell its fine detail, from detail [R, R]."""
+    size = np.float32(detail.shape[0])
+    add = hit[_GRAIN + 2] * _bilinear(detail, hit[_GRAIN] * size, hit[_GRAIN + 1] * size)
     for i in range(3):
         hit[_FILL + i] = min(max(hit[_FILL + i] + add, np.float32(0.0)), np.float32(1.0))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _march(kind, hit, planes, shadow, overhang, turned, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """Sample a located shell and composite into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
     for k in range(count):
@@ -202,6 +209,8 @@ def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[n
                 iv = min(max(int(v), 0), shadow.shape[0] - 1)
                 hidden = (sz - shadow[iv, iu] - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
                 trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
+                if turned > np.float32(0.0):
+                    trust *= np.float32(1.0) - turned * _bilinear(overhang, u, v)
             if trust > np.float32(0.0):
                 _lookup(planes[kind], u, v, wx, wy, tap)
                 for i in range(4):
@@ -221,8 +230,8 @@ def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[n
 
 @numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, lens, presence, box, rgba,
-    depth_out,
+    ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, overhang, lens, presence,
+    turned, box, rgba, depth_out,
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1).
 
@@ -268,7 +277,7 @@ def shade(  # type: ignore[no-untyped-def]
                             hit[_SEEN] *= np.float32(presence)
                         if hit[_GRAIN + 2] > np.float32(0.0):
                             _grain(hit, detail)
-                        _march(layer[f], hit, planes, shadow, lens, wx, wy, tap, acc)
+                        _march(layer[f], hit, planes, shadow, overhang, turned, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

@@ -21,7 +21,7 @@ PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of on
 @dataclass(frozen=True)
 class ShellTensors:
     """`Shells` on a device: table [V, 15], faces [F, 3], layer [F], planes [PLANES, R, R, 4], detail [R, R], shadow
-    [R, R], lens (focal, cx, cy)."""
+    and overhang [R, R], lens (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
@@ -29,6 +29,7 @@ class ShellTensors:
     planes: torch.Tensor
     detail: torch.Tensor
     shadow: torch.Tensor
+    overhang: torch.Tensor
     lens: tuple[float, float, float]
     painted: bool = False
 
@@ -38,7 +39,8 @@ class ShellTensors:
         table, planes = put(shells.vertex_table), put(shells.planes)
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
         lens = (shells.focal, shells.cx, shells.cy)
-        return cls(table, faces, layer, planes, put(shells.detail), put(shells.shadow), lens, shells.painted)
+        maps = (put(a) for a in (shells.detail, shells.shadow, shells.overhang))
+        return cls(table, faces, layer, planes, *maps, lens, shells.painted)
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -110,7 +112,7 @@ def _nearest(image: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Ten
 
 def cross(
     shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, face: torch.Tensor,
-    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], presence: float,
+    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], presence: float, turned: float,
     state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
     """March rays through one crossing each and composite it.
@@ -147,7 +149,7 @@ def cross(
     layer = shells.layer[f]
     trust = torch.where(layer == CAVITY, presence * trust, trust)[:, None]
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
-    count = torch.tensor(SAMPLES, device=f.device)[layer]
+    count, wide = torch.tensor(SAMPLES, device=f.device)[layer], shells.overhang.shape[0]
     for k in range(max(SAMPLES)):
         on = (k < count).to(z.dtype)
         q = (k + 0.5) / count
@@ -155,7 +157,8 @@ def cross(
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
         hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
-        shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
+        left = (1 - hidden.clamp(0, 1)) * (1 - turned * bilinear(shells.overhang, torch.stack([u, v], 1) / wide))
+        shown = torch.where(layer > SKIN, 1, left)
         tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1)
@@ -170,7 +173,7 @@ def cross(
 def render_tensors(
     shells: ShellTensors, moved: torch.Tensor, groups: tuple[torch.Tensor, torch.Tensor],
     cam: tuple[float, float, float], height: int, width: int, rays_at_once: int = 1 << 18,
-    presence: float = 1.0,
+    presence: float = 1.0, turned: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Render moved vertices [V, 3] (camera space) to premultiplied rgba [H, W, 4] and depth [H, W].
 
@@ -203,7 +206,7 @@ def render_tensors(
         size = part.stop - part.start
         state = (moved.new_zeros(size, 3), moved.new_ones(size), moved.new_zeros(size))
         for face in (near[part], far[part]):
-            state = cross(shells, points, pull, grown, face, px[part], py[part], cam, presence, state)
+            state = cross(shells, points, pull, grown, face, px[part], py[part], cam, presence, turned, state)
         out.append(torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1))
     full = torch.cat(out).view(height, 2, width, 2, 5).mean((1, 3))
     alpha = full[..., 3]

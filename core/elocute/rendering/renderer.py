@@ -43,6 +43,7 @@ class Renderer:
             self._lens = np.array([shells.focal, shells.cx, shells.cy], np.float32)
             self._detail = np.ascontiguousarray(shells.detail, np.float32)
             self._shadow = np.ascontiguousarray(shells.shadow, np.float32)
+            self._overhang = np.ascontiguousarray(shells.overhang, np.float32)
             self._rest = np.ascontiguousarray(shells.rest, np.float32)
             self._grown = np.empty((2, len(self._rest)), np.float32)
             self._pull = np.empty((len(self._faces), 3, 3), np.float32)
@@ -75,9 +76,11 @@ class Renderer:
                 self._tensors = dataclasses.replace(self._tensors, planes=planes, detail=detail)
 
     def render(
-        self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is.
+        self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0,
+        turned: float = 0.0,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is;
+        turned 0..1: how far the head has left the neck as the photo shows it.
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
         y1) only those pixels are computed, the rest is 0.
@@ -85,8 +88,9 @@ class Renderer:
         if self.device != "cpu":
             points = torch.as_tensor(moved, device=self.device)
             rgba, depth = render_tensors(
-                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays, presence
-            )
+                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays, presence,
+                turned,
+            )  # fmt: skip
             return rgba.cpu().numpy(), depth.cpu().numpy()
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
         points = project(moved, *self.cam)
@@ -103,7 +107,7 @@ class Renderer:
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
             self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer, self._table,
-            self._pull, self._grown[0], self._planes, self._detail, self._shadow, self._lens, presence,
-            np.array([x0, y0, x1, y1]), rgba, out,
+            self._pull, self._grown[0], self._planes, self._detail, self._shadow, self._overhang, self._lens, presence,
+            np.float32(turned), np.array([x0, y0, x1, y1]), rgba, out,
         )  # fmt: skip
         return rgba, out

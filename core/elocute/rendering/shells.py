@@ -9,7 +9,8 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
 * colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
   elsewhere, with the fine grain that the photo has at another, similar place (`grain`). The mouth's inside (CAVITY)
   is what the photo shows only as far as the mouth has the photo's shape: its share is scaled by `presence`, 1 for
-  the portrait's own mouth.
+  the portrait's own mouth. What hangs over the neck in the photo (`overhang`) is not what a turned head uncovers:
+  its share is scaled by 1 - `turned`.
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """
@@ -46,9 +47,10 @@ class Shells:
     grain [V, 3]: where in the photo (x, y in 0..1 of its width) the fill finds its fine detail, and how much of it;
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
-    to which the photo sees (inf where nothing hides anything); focal, cx, cy of that camera in
-    pixels of a plane R wide; extent: how many pictures wide the planes are, with the picture in their middle;
-    painted: the planes are nobody's photo, so their say doesn't fade where they are stretched."""
+    to which the photo sees (inf where nothing hides anything); overhang [R, R] 0..1: how much of what the photo shows
+    of the neck there may belong to jaw and beard in front of it; focal, cx, cy of that camera in pixels of a plane R
+    wide; extent: how many pictures wide the planes are, with the picture in their middle; painted: the planes are
+    nobody's photo, so their say doesn't fade where they are stretched."""
 
     rest: np.ndarray
     faces: np.ndarray
@@ -61,6 +63,7 @@ class Shells:
     normal: np.ndarray
     planes: np.ndarray
     shadow: np.ndarray
+    overhang: np.ndarray
     focal: float
     cx: float
     cy: float
@@ -77,8 +80,9 @@ class Shells:
         size = (side, side)
         planes = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in self.planes])
         shadow = cv2.resize(self.shadow, size, interpolation=cv2.INTER_NEAREST)
+        overhang = cv2.resize(self.overhang, size, interpolation=cv2.INTER_AREA)
         lens = {"focal": self.focal * factor, "cx": self.cx * factor, "cy": self.cy * factor}
-        return replace(self, planes=planes, shadow=shadow, **lens)
+        return replace(self, planes=planes, shadow=shadow, overhang=overhang, **lens)
 
     @property
     def vertex_table(self) -> np.ndarray:
