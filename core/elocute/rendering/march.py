@@ -39,8 +39,8 @@ class ShellTensors:
         table, planes = put(shells.vertex_table), put(shells.planes)
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
         lens = (shells.focal, shells.cx, shells.cy)
-        maps = (put(a) for a in (shells.detail, shells.shadow, shells.overhang))
-        return cls(table, faces, layer, planes, *maps, lens, shells.painted)
+        detail, shadow, overhang = (put(a) for a in (shells.detail, shells.shadow, shells.overhang))
+        return cls(table, faces, layer, planes, detail, shadow, overhang, lens, shells.painted)
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
