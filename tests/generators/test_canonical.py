@@ -18,6 +18,7 @@ from elocute.generators.canonical import (
     beyond_photo,
     completed_colour,
     continued_colour,
+    crowns,
     diffuse,
     look,
     overhang,
@@ -115,6 +116,18 @@ def test_a_beard_hangs_over_a_bare_neck_but_a_collar_is_no_beard() -> None:
     assert over[120 + int(OVERHANG[1] * side) + 1 :].max() == 0
     assert over[: 120 - int(JAW_EDGE * side) - 1].max() == 0
     assert over[:, 3 * side // 4 :].max() == 0
+
+
+@pytest.mark.parametrize("cut", [5, 20, 40])
+def test_a_cut_crown_goes_on_as_the_circle_that_it_is(cut: int) -> None:
+    side, radius = 256, 60
+    rows, columns = np.indices((side, side)) + 0.5
+    ball = (rows + cut - radius) ** 2 + (columns - 120) ** 2 < radius**2
+    corner = (rows < 9) & (columns > 230)  # something else that reaches the corner: no telling how it goes on
+    height = crowns((ball | corner).astype(np.float32))
+    assert height[120] == pytest.approx(cut, abs=2)
+    np.testing.assert_allclose(height[90:150], height[90:150][::-1], atol=1)
+    assert (height[:50] == 0).all() and np.isinf(height[235:]).all()
 
 
 def test_sampling_gives_pixels_at_pixel_centres() -> None:

@@ -29,6 +29,7 @@ RIM = 0.03  # of the side: rim light and matting errors reach so far in from the
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
 FORGETTING = 0.003  # then the pivot's own colour takes over
+CROWN_ROWS = 0.05  # of the side: how far down the outline is looked at to go on with it above the photo
 OVERHANG = (0.025, 0.05)  # of the side, below the jaw: a beard or the chin's own shadow hangs so far over the neck
 JAW_EDGE = 0.012  # of the side, above it: the photo's jaw never ends exactly where the head's does
 JAW_STEP = 0.01  # metres from the jaw's outline back to the neck
@@ -112,6 +113,32 @@ def beyond_photo(uv: np.ndarray, side: int) -> np.ndarray:
     """[N] how far points uv [N, 2+] in pixels lie beyond the top, left or right edge of a photo, in its sides. Below it
     nothing turns."""
     return np.maximum.reduce([-uv[:, 0], uv[:, 0] - side, -uv[:, 1], np.zeros(len(uv))]) / side
+
+
+def crowns(matte: np.ndarray) -> np.ndarray:
+    """[R] pixels above the photo's top edge up to which the person of matte [R, R] goes on in each column: over each
+    stretch that the edge cuts, the circle that its outline begins. inf where a stretch reaches the photo's corners."""
+    side = len(matte)
+    down = int(CROWN_ROWS * side)
+    top, lower = matte[0] > 0.5, matte[down] > 0.5
+    out = np.zeros(side, np.float32)
+    for first, last in _runs(top):
+        if first == 0 or last == side:
+            out[first:last] = np.inf
+            continue
+        middle, half = (first + last) / 2, (last - first) / 2
+        wider = next((run[1] - run[0] for run in _runs(lower) if run[0] <= middle < run[1]), last - first) / 2
+        centre = max((wider**2 - half**2 + down**2) / (2 * down), 0)  # below the edge
+        radius = np.hypot(half, centre)
+        across = np.arange(first, last) + 0.5 - middle
+        out[first:last] = np.sqrt(np.maximum(radius**2 - across**2, 0)) - centre
+    return out
+
+
+def _runs(row: np.ndarray) -> list[tuple[int, int]]:
+    """Stretches of a boolean row: first, past the last."""
+    steps = np.diff(np.concatenate([[0], row.astype(np.int8), [0]]))
+    return list(zip(np.flatnonzero(steps > 0).tolist(), np.flatnonzero(steps < 0).tolist(), strict=True))
 
 
 def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgetting: float = FORGETTING) -> np.ndarray:

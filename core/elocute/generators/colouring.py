@@ -19,6 +19,7 @@ from .canonical import (
     beyond_photo,
     completed_colour,
     continued_colour,
+    crowns,
     rim_distance,
     sample,
 )  # fmt: skip
@@ -35,6 +36,7 @@ CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 BACK_SHADE = 0.8
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
+CROWN_FADE, CROWN_RIM = (0, 0.012), 0.012  # of the side: where the photo ends at a cut crown; how soft its outline is
 CHIN_FADE = (0.1, 0.5)  # the same below it, of the way from there up to the chin
 CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
@@ -99,6 +101,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
     nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
     solid[:count][nape] = 0
+    _close_crown(scene.matte, geometry, seen, solid)
     grain = hidden_grain(scene, geometry)
     grain[lids.at] = lids.grain
     return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer, grain=grain)
@@ -111,6 +114,17 @@ def _past(geometry: Geometry, side: int) -> np.ndarray:
     chin = np.clip(1 - head[:, 1].max() / side, 0.01, 1)
     below = _smooth_step(geometry.uv[:, 1] / side - 1, (CHIN_FADE[0] * chin, CHIN_FADE[1] * chin))
     return np.maximum(below, _smooth_step(beyond_photo(geometry.uv, side), CUT_FADE))
+
+
+def _close_crown(matte: np.ndarray, geometry: Geometry, seen: np.ndarray, solid: np.ndarray) -> None:
+    """Hair that the photo's top edge cuts goes on as round as it begins there; its mirror image would be a tuft."""
+    side, count = len(matte), len(geometry.motion.rest_head)
+    above = count + np.flatnonzero(geometry.uv[count:, 1] < 0)
+    height = crowns(matte)[np.clip(geometry.uv[above, 0].astype(int), 0, side - 1)]
+    above, height = above[np.isfinite(height)], height[np.isfinite(height)]
+    up = -geometry.uv[above, 1]
+    seen[above] *= 1 - _smooth_step(up / side, CROWN_FADE)
+    solid[above] = np.clip(0.5 + (height - up) / (CROWN_RIM * side), 0, 1)
 
 
 def _smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
