@@ -33,16 +33,23 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
         "model_set": shot.model_set,
     }  # fmt: skip
     yield Ask("head", settings)
-    made = _Head(folder)
-    task.at("Building the head")
+    task.at("Building the head")  # in steps of some ten milliseconds: Blender stays at hand
     yield
-    looks = made.looks()
+    made = _Head(folder)
+    yield
+    corners = made.corners()
+    yield
+    colours = made.colours()
+    yield
+    made.texture()
     yield
     scene, shot = _places(ref, stage)
-    head = made.build(f"{shot.name} Head", looks)
+    head = made.build(f"{shot.name} Head")
     scene.collection.objects.link(head)
     head.location = at
     kept = head.name
+    yield
+    made.dress(_still_there(kept), corners, colours)
     for number in range(len(made.about["shape_keys"])):
         task.at("Building the head", number, len(made.about["shape_keys"]))
         yield
@@ -99,15 +106,18 @@ class _Head:
             out.byteswap()
         return out
 
-    def looks(self) -> tuple[array, array]:
-        """For each triangle's corner where the portrait shows it, and for each vertex the colour where it doesn't."""
+    def corners(self) -> array:
+        """Where the portrait shows each triangle's corners."""
         uv = self._array("f", "uv", 2)
-        corners = array("f", (uv[2 * v + i] for v in self.triangles for i in (0, 1)))
-        colours = self._array("f", "colours", 4)
-        return corners, array("f", (c if i % 4 == 3 else linear(c) for i, c in enumerate(colours)))
+        return array("f", (uv[2 * v + i] for v in self.triangles for i in (0, 1)))
 
-    def build(self, name: str, looks: tuple[array, array]) -> bpy.types.Object:
-        """The mesh object, with materials and without shape keys."""
+    def colours(self) -> array:
+        """Each vertex's colour where the portrait doesn't show it."""
+        colours = self._array("f", "colours", 4)
+        return array("f", (c if i % 4 == 3 else linear(c) for i, c in enumerate(colours)))
+
+    def build(self, name: str) -> bpy.types.Object:
+        """The mesh object, without looks and shape keys."""
         mesh = bpy.data.meshes.new(name)
         vertices, faces = len(self.vertices) // 3, len(self.triangles) // 3
         mesh.vertices.add(vertices)
@@ -117,14 +127,18 @@ class _Head:
         mesh.polygons.add(faces)
         mesh.polygons.foreach_set("loop_start", array("i", range(0, 3 * faces, 3)))
         mesh.polygons.foreach_set("use_smooth", array("b", b"\1" * faces))
-        for label in self.about["materials"]["names"]:
-            mesh.materials.append(self._material(name, label))
-        mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
-        mesh.uv_layers.new(name="Portrait").uv.foreach_set("vector", looks[0])
-        mesh.color_attributes.new(FILL, "FLOAT_COLOR", "POINT").data.foreach_set("color", looks[1])
         mesh.update()
         mesh.validate()
         return bpy.data.objects.new(name, mesh)
+
+    def dress(self, head: bpy.types.Object, corners: array, colours: array) -> None:
+        """Give the mesh materials, the portrait and the colours."""
+        mesh = head.data
+        for label in self.about["materials"]["names"]:
+            mesh.materials.append(self._material(head.name, label))
+        mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
+        mesh.uv_layers.new(name="Portrait").uv.foreach_set("vector", corners)
+        mesh.color_attributes.new(FILL, "FLOAT_COLOR", "POINT").data.foreach_set("color", colours)
 
     def add_shape_key(self, head: bpy.types.Object, number: int) -> None:
         """The key of a unit, at rest."""
@@ -150,11 +164,11 @@ class _Head:
         camera.matrix_world = Matrix.Translation(head.location) @ Matrix(rows).inverted()
         data.show_background_images = True
         picture = data.background_images.new()
-        picture.image, picture.display_depth, picture.alpha = self._texture(), "BACK", 1.0
+        picture.image, picture.display_depth, picture.alpha = self.texture(), "BACK", 1.0
         picture.frame_method = "FIT"
         return camera
 
-    def _texture(self) -> bpy.types.Image:
+    def texture(self) -> bpy.types.Image:
         return bpy.data.images.load(str(self.folder / "texture.png"), check_existing=True)
 
     def _material(self, name: str, label: str) -> bpy.types.Material:
@@ -168,7 +182,7 @@ class _Head:
             made[kind] = nodes.new(f"ShaderNode{kind}")
             made[kind].location = ((-250, 0, 300, 500, 700)[i], (0, -250, 0, 0, 0)[i])
         picture, fill, mix = made["TexImage"], made["VertexColor"], made["Mix"]
-        picture.image, picture.extension = self._texture(), "EXTEND"
+        picture.image, picture.extension = self.texture(), "EXTEND"
         fill.layer_name, mix.data_type = FILL, "RGBA"
         socket = {socket.identifier: socket for socket in (*mix.inputs, *mix.outputs)}
         links.new(fill.outputs["Alpha"], socket["Factor_Float"])

@@ -155,7 +155,7 @@ def test_render_is_clicked_and_makes_the_strip(scene: Any) -> None:
 
 def running(session: Any, change: str) -> None:
     """Start rendering something new and wait for its first frames."""
-    session.run(f"shot = bpy.context.scene.elocute.shots[0]\nshot.size = 768\n{change}")  # slow enough to be caught
+    session.run(f"shot = bpy.context.scene.elocute.shots[0]\nshot.size = 1024\n{change}")  # slow enough to be caught
     session.run("with sequencer(): bpy.ops.elocute.render('INVOKE_DEFAULT')")
     session.wait("len(task().frames) > 2")
     assert session.value("task().state") == "running"
@@ -198,6 +198,12 @@ bpy.ops.wm.save_mainfile()
 
 PREFERENCES = (60, 60, 1000, 1250)  # where their window is put
 NOWHERE = (600, 1200)  # nothing of them is there, so no tooltip either
+CLOSE = """
+bpy.context.preferences.system.use_online_access = False
+preferences.source = "EXISTING"
+with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
+    bpy.ops.wm.window_close()
+"""
 
 
 def test_the_preferences(scene: Any) -> None:
@@ -222,12 +228,34 @@ preferences.source = "OWN"
     scene.grab("preferences-checked", PREFERENCES)
     scene.run("preferences.source = 'OWN'")
     assert scene.value("part('addon.setup').latest") is None, "what was found of the other environment"
-    scene.run("""
-bpy.context.preferences.system.use_online_access = False
-preferences.source = "EXISTING"
-with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
-    bpy.ops.wm.window_close()
+    scene.run(CLOSE)
+
+
+def test_set_up_is_clicked_and_cancelled(scene: Any) -> None:
+    scene.run(f"""
+bpy.context.preferences.system.use_online_access = True
+bpy.ops.preferences.addon_show(module=MODULE)
+preferences = bpy.context.preferences.addons[MODULE].preferences
+preferences.source, preferences.base_python = "OWN", {sys.executable!r}  # Debian's own can't make environments
 """)
+    scene.place("Preferences", PREFERENCES)
+    left, top, width, height = PREFERENCES
+    scene.click(*scene.find_button("elocute.setup_engine", (left + 300, top, 600, height // 2)))
+    setup = "part('addon.setup').latest"
+    scene.wait(f"{setup} is not None and {setup}.stage != ''")
+    scene.point(*NOWHERE)
+    scene.grab("preferences-setting-up", PREFERENCES)
+    assert not scene.value(f"{setup}.over"), scene.value(f"{setup}.problem")
+    scene.click(*scene.find_button("elocute.cancel_setup", (left + width - 70, top, 60, height // 2)))
+    began = time.monotonic()
+    scene.wait(f"{setup}.over")
+    assert time.monotonic() - began < 10
+    assert scene.value(f"{setup}.problem") == scene.value("part('addon.setup').STOPPED")
+    scene.point(*NOWHERE)
+    scene.grab("preferences-stopped", PREFERENCES)
+    assert Path(scene.value("str(part('addon.setup').log_path())")).stat().st_size
+    assert scene.value("part('addon.setup').own_python()") is None
+    scene.run(CLOSE)
 
 
 def test_everything_is_readable_at_one_and_a_half_times_the_size(scene: Any) -> None:
