@@ -182,6 +182,13 @@ def _bilinear(image, u, v):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
+def _in_photo(hit, image, lens):  # type: ignore[no-untyped-def]
+    """image [R, R], aligned with the portrait, where a located shell shows in it."""
+    z = hit[2]
+    return _bilinear(image, lens[0] * hit[0] / z + lens[1], lens[0] * hit[1] / z + lens[2])
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _grain(hit, detail):  # type: ignore[no-untyped-def]
     """Give the fill of a located shell its fine detail, from detail [R, R]."""
     size = np.float32(detail.shape[0])
@@ -191,7 +198,7 @@ def _grain(hit, detail):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _march(kind, hit, planes, shadow, overhang, turned, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """Sample a located shell and composite into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
     for k in range(count):
@@ -209,8 +216,6 @@ def _march(kind, hit, planes, shadow, overhang, turned, lens, wx, wy, tap, acc):
                 iv = min(max(int(v), 0), shadow.shape[0] - 1)
                 hidden = (sz - shadow[iv, iu] - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
                 trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
-                if turned > np.float32(0.0):
-                    trust *= np.float32(1.0) - turned * _bilinear(overhang, u, v)
             if trust > np.float32(0.0):
                 _lookup(planes[kind], u, v, wx, wy, tap)
                 for i in range(4):
@@ -275,9 +280,11 @@ def shade(  # type: ignore[no-untyped-def]
                         _locate(f, px, py, cam, points, faces, table, pull, grown, hit)
                         if layer[f] == CAVITY:
                             hit[_SEEN] *= np.float32(presence)
+                        if layer[f] == SKIN and turned > np.float32(0.0):
+                            hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, overhang, lens)
                         if hit[_GRAIN + 2] > np.float32(0.0):
                             _grain(hit, detail)
-                        _march(layer[f], hit, planes, shadow, overhang, turned, lens, wx, wy, tap, acc)
+                        _march(layer[f], hit, planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

@@ -147,9 +147,12 @@ def cross(
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
     layer = shells.layer[f]
-    trust = torch.where(layer == CAVITY, presence * trust, trust)[:, None]
+    place = torch.stack([shells.lens[0] * here[:, i] / here[:, 2] + shells.lens[i + 1] for i in (0, 1)], 1)
+    hanging = bilinear(shells.overhang, place / shells.overhang.shape[0])
+    trust = torch.where(layer == CAVITY, presence * trust, trust)
+    trust = torch.where(layer == SKIN, (1 - turned * hanging) * trust, trust)[:, None]
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
-    count, wide = torch.tensor(SAMPLES, device=f.device)[layer], shells.overhang.shape[0]
+    count = torch.tensor(SAMPLES, device=f.device)[layer]
     for k in range(max(SAMPLES)):
         on = (k < count).to(z.dtype)
         q = (k + 0.5) / count
@@ -157,8 +160,7 @@ def cross(
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
         hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
-        left = (1 - hidden.clamp(0, 1)) * (1 - turned * bilinear(shells.overhang, torch.stack([u, v], 1) / wide))
-        shown = torch.where(layer > SKIN, 1, left)
+        shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
         tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1)
