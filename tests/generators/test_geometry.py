@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from elocute.generators.appearance import PARTS
-from elocute.generators.geometry import _presume_members
+from elocute.generators.geometry import EAR, _presume_ears, _presume_members
+from elocute.head.model import load_head_model
 
 SKIN, HAIR = (np.eye(len(PARTS), dtype=np.float32)[PARTS.index(name)] for name in ("skin", "hair"))
 
@@ -27,3 +28,21 @@ def test_a_hat_that_the_photo_cuts_off_goes_on_above_bare_skin() -> None:
     none = np.zeros(3)
     _presume_members(members, np.array([1, 1, 0]), np.array([False, False, True]), none, none > 0, np.full(3, -1))
     np.testing.assert_array_equal(members, [SKIN, cloth, cloth])
+
+
+def test_an_ear_under_hair_brings_no_skin_out_of_it() -> None:
+    """The photo shows hair at the left ear and nothing of the right one; above them there is bare skin."""
+    model = load_head_model()
+    x, y, _ = model.base.T
+    near = (np.abs(x) > EAR[0][0]) & (y > EAR[1][0]) & (y < EAR[1][1])
+    visible = (x > EAR[0][0] + 0.008) & near
+    members = np.tile(SKIN, (len(x), 1))
+    members[visible] = HAIR
+    bald = members.copy()
+    bald[visible] = SKIN
+    for given in (members, bald):
+        _presume_ears(given, model, visible)
+    hair = members[:, PARTS.index("hair")]
+    assert hair[near & (np.abs(x) > 0.076)].all(), "both ears"
+    assert not hair[(np.abs(x) < 0.05) | (y > 0.05)].any(), "nothing but the ears"
+    np.testing.assert_array_equal(bald, np.tile(SKIN, (len(x), 1)))

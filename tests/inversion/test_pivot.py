@@ -70,6 +70,15 @@ def test_parts_that_nothing_shows_keep_the_mean() -> None:
     np.testing.assert_array_equal(found.albedo[absent], mean_appearance().albedo[absent])
 
 
+def test_in_black_and_white_nothing_has_a_hue() -> None:
+    n, p = normals(2000), parts(2000, ("skin", "hair"))
+    colours = np.repeat(lit(1).colour(p, n).mean(1, keepdims=True), 3, 1)
+    found = fit_appearance(colours, p, n)
+    for name in ("tongue", "lips", "teeth"):
+        inside = np.tile(np.eye(len(PARTS))[PARTS.index(name)], (2000, 1))
+        assert np.ptp(found.colour(inside, n), axis=1).max() < 1e-3
+
+
 def test_order_and_repetition_of_samples_do_not_matter() -> None:
     n, p = normals(1000), parts(1000)
     colours = lit(2).colour(p, n)

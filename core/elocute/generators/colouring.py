@@ -10,7 +10,7 @@ import numpy as np
 from ..head.model import HeadModel
 from ..portrait.fill import push_pull
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
-from .appearance import PARTS, Appearance, harmonics
+from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import (
     HAIR_THICKNESS,
     SKIN_THICKNESS,
@@ -46,7 +46,8 @@ UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin
 
 def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers) -> Shells:
     """The field as its latents alone describe it: no texel of the photo, only the matte's outline."""
-    colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None] ** FLESH
+    fading = as_vivid(FLESH, appearance.albedo[PARTS.index("skin")])
+    colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None] ** fading
     count = len(geometry.uv)
     relief = np.arange(count) >= len(geometry.motion.rest_head)
     camera = scene.fit.camera
@@ -172,7 +173,8 @@ def _fill_teeth(
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
     gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
-    fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** GUMS, 0, 1)
+    fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])
+    fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** fading, 0, 1)
 
 
 def _fill_scalp(scene: Scene, geometry: Geometry, inside: np.ndarray, layers: Layers, fill: np.ndarray) -> None:

@@ -22,6 +22,7 @@ APPEARANCE_OF_PART = {
     "teeth_upper": "teeth", "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "lips",
     "eye_left": "sclera", "eye_right": "sclera",
 }  # fmt: skip
+EAR = ((0.062, 0.1), (-0.04, 0.038), (-0.05, 0.018))  # metres, head space: |x|, y, z of what sticks out beside it
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
 HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
@@ -103,6 +104,7 @@ def _join(
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
     members = part_members(scene.regions, scene.photo, uv, PARTS)
     _name_members(members[:count], model, shown[:count], beyond[:count] & (sight.shown > 0.5))
+    _presume_ears(members[:count], model, (shown[:count] > 0.5) & (sample(scene.matte, uv[:count]) > 0.5))
     hangs = overhang(sight.below_jaw, bare_skin(scene.photo, scene.regions["skin"]))
     below = sample(hangs, uv[:count])[:, None]
     members[:count] += below * (np.eye(len(PARTS))[PARTS.index("skin")] - members[:count])
@@ -160,6 +162,19 @@ def _presume_members(
         members[hidden & beyond_ears & (scalp > 0.5)] = usual
         members[hidden & (other > 0.5)] = hair
         members[cut] += scalp[cut, None] * (usual - members[cut])  # softly: a hairline that nobody saw has no edge
+
+
+def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray) -> None:
+    """An ear that hair covers in the photo is hair in all its folds: a turn must not bring skin out of it. An ear that
+    the photo doesn't show is like the other one. `visible` [V]: the photo shows this point of the person."""
+    at = np.abs(model.base) * [1, 0, 0] + model.base * [0, 1, 1]
+    ears = np.logical_and.reduce([(low < at[:, i]) & (at[:, i] < high) for i, (low, high) in enumerate(EAR)])
+    hair = PARTS.index("hair")
+    for side in (-1, 1):
+        ear = ears & (np.sign(model.base[:, 0]) == side)
+        witness = ear & visible if (ear & visible).any() else ears & visible
+        if witness.any() and members[witness, hair].mean() > HAIRY:
+            members[ear & ~visible] = np.eye(len(PARTS))[hair]
 
 
 def model_layers(model: HeadModel) -> np.ndarray:

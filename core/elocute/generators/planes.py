@@ -14,6 +14,7 @@ import numpy as np
 from ..portrait.fill import push_pull
 from ..portrait.regions import firm, polygon_mask
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
+from .appearance import as_vivid
 
 RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
 LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
@@ -160,7 +161,7 @@ def complete_teeth(
     teeth = visible_teeth(own, mouth, xy)
     if teeth is None:
         hue = (light / light.mean()) ** TOOTH_HUE
-        return own, np.clip(IVORY * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1), False
+        return own, np.clip(as_vivid(IVORY, light) * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1), False
     tooth = np.quantile(own[teeth], 0.6, axis=0)
     return push_pull(own, teeth.astype(np.float32)), tooth.astype(np.float32), True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..generators.appearance import AMBIENT, Appearance, harmonics, mean_appearance
+from ..generators.appearance import AMBIENT, PARTS, Appearance, as_vivid, harmonics, mean_appearance
 
 ROUNDS = 4
 RIDGE = 0.02  # pulls the eight directional coefficients to zero where few normals constrain them
@@ -16,13 +16,17 @@ RIDGE = 0.02  # pulls the eight directional coefficients to zero where few norma
 def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) -> Appearance:
     """colours [N, 3] sRGB of photo samples, parts [N, PARTS] their memberships, normals [N, 3] in camera space.
 
-    Parts that no sample shows keep the mean's albedo; without any sample it is the mean. The scale between albedo and
+    Parts that no sample shows keep the mean's albedo, without its hue in a black and white photo; without any sample
+    it is the mean. The scale between albedo and
     light is fixed by a mean shading of 1 over the samples.
     """
     start = mean_appearance()
     if not len(colours):  # a half-transparent cut-out is nowhere solid enough to be sure of its colour
         return start
-    albedo, light = start.albedo.copy(), start.light.copy()
+    skin = parts[:, PARTS.index("skin")] > 0.5
+    usual = as_vivid(start.albedo, np.median(colours[skin if skin.any() else ...], axis=0))
+    light = start.light.copy()
+    albedo = usual.copy()
     basis = harmonics(normals)
     mass = parts.sum(0)
     present = mass > 1e-3 * len(parts)
@@ -32,7 +36,7 @@ def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) 
         for c in range(3):
             weighted = parts[:, present] * shading[:, c : c + 1]
             gram = weighted.T @ weighted + 1e-3 * mass[present].max() * np.eye(int(present.sum()))
-            pull = 1e-3 * mass[present].max() * start.albedo[present, c]
+            pull = 1e-3 * mass[present].max() * usual[present, c]
             albedo[present, c] = np.linalg.solve(gram, weighted.T @ colours[:, c] + pull)
         albedo = np.clip(albedo, 0.02, 1.2)
         for c in range(3):
