@@ -178,15 +178,18 @@ def test_every_size_is_the_same_picture(stored: Any, own: np.ndarray, full: Any,
     assert np.abs(small[0] - small[1]).mean() < 4
 
 
-def test_presence_reaches_the_renderer(stored: Any, own: np.ndarray) -> None:
-    told = []
+def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) -> None:
+    told: list[tuple[float, float]] = []
     running = shooting(stored)
     render = running.renderer.render
-    running.renderer.render = lambda m, b, p: told.append(p) or render(m, b, p)  # type: ignore[method-assign]
+    running.renderer.render = lambda m, b, p, t: told.append((p, t)) or render(m, b, p, t)  # type: ignore
     expressions = own, changed(own, jawOpen=0.5), np.zeros(52, np.float32)
     for expression in expressions:
         running.frame(expression, np.zeros(3))
-    assert told == [stored.motion.head.sameness(e) for e in expressions]
+    assert told == [(stored.motion.head.sameness(e), 0) for e in expressions]
+    for yaw in (0.05, 0.1, -0.1, 0.3):
+        running.frame(own, np.array([yaw, 0, 0]))
+    assert 0 < told[3][1] < told[4][1] == told[5][1] < told[6][1] == 1
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,18 @@ def test_a_blink_shuts_the_lids_over_the_eyeball(avatar: AvatarHead, side: str, 
     radius = np.linalg.norm(shut[ball[0]] - centre)
     seam = model.seams[f"lids_{side}"]
     assert np.linalg.norm(shut[seam.upper] - centre, axis=1).min() > radius - 3e-4
+
+
+@pytest.mark.parametrize("shut", [0.0, 0.4, 0.75])
+def test_half_shut_eyes_blink_where_they_are(model: HeadModel, avatar: AvatarHead, units: Make, shut: float) -> None:
+    offsets = model.vertices(avatar.fit.identity, units(eyeBlinkBoth=shut), avatar.fit.offsets)
+    offsets -= model.vertices(avatar.fit.identity, None, np.zeros_like(offsets))
+    tired = AvatarHead(model, replace(avatar.fit, offsets=offsets))
+    seam = model.seams["lids_left"]
+    rest, blink = tired.vertices(units()), tired.vertices(units(eyeBlinkBoth=1.0))
+    sunk = (rest - blink)[seam.lower, 1].max()
+    assert widest(tired, "lids_left", blink) < 5e-4
+    assert sunk < 0.0025, "the lower lid stays"
 
 
 def test_zero_keeps_the_photos_eyes_open(avatar: AvatarHead, units: Make) -> None:

@@ -47,12 +47,18 @@ class AvatarHead:
         for side in ("Left", "Right"):
             seam = self.model.seams[f"lids_{side.lower()}"]
             unit = self.units[ARKIT_NAMES.index(f"eyeBlink{side}")]
+            unit *= self._way_to_go(seam, unit)
             unit[seam.touched] += seam.closing(self.neutral + unit)
             brow = self.model.faces[self.model.landmark_faces[list(BROW_LANDMARKS[side])]].ravel()
             unit *= self._rolled(seam, brow)[:, None]
         seam = self.model.seams["lips"]
         jaw, close = (self.units[ARKIT_NAMES.index(name)] for name in ("jawOpen", "mouthClose"))
         close[seam.touched] += seam.closing(self.neutral + jaw + close)
+
+    def _way_to_go(self, seam: Seam, unit: np.ndarray) -> float:
+        """0..1 of a blink: eyes that are half shut in the photo would meet far below where they are."""
+        before, after = (seam.openings(shape)[0][1:-1, 1].mean() for shape in (self.neutral, self.neutral + unit))
+        return float(np.clip(before / max(before - after, 1e-6), 0, 1))
 
     def _rolled(self, seam: Seam, brow: np.ndarray) -> np.ndarray:
         """[V] share of a blink that each vertex takes: a lid takes its lashes and the skin above them along, not the
