@@ -133,7 +133,7 @@ class _Head:
 
     def dress(self, head: bpy.types.Object, corners: array, colours: array) -> None:
         """Give the mesh materials, the portrait and the colours."""
-        mesh = head.data
+        mesh: Any = head.data
         for label in self.about["materials"]["names"]:
             mesh.materials.append(self._material(head.name, label))
         mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
