@@ -33,7 +33,7 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
         "model_set": shot.model_set,
     }  # fmt: skip
     yield Ask("head", settings)
-    task.at("Building the head")  # in steps of some ten milliseconds: Blender stays at hand
+    task.at("Building the head")  # in steps of some ten milliseconds: Blender stays responsive
     yield
     made = _Head(folder)
     yield
@@ -41,7 +41,7 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     yield
     colours = made.colours()
     yield
-    made.texture()
+    made.texture()  # loaded now, found again by what uses it
     yield
     scene, shot = _places(ref, stage)
     head = made.build(f"{shot.name} Head")
@@ -128,7 +128,6 @@ class _Head:
         mesh.polygons.foreach_set("loop_start", array("i", range(0, 3 * faces, 3)))
         mesh.polygons.foreach_set("use_smooth", array("b", b"\1" * faces))
         mesh.update()
-        mesh.validate()
         return bpy.data.objects.new(name, mesh)
 
     def dress(self, head: bpy.types.Object, corners: array, colours: array) -> None:
@@ -139,6 +138,7 @@ class _Head:
         mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
         mesh.uv_layers.new(name="Portrait").uv.foreach_set("vector", corners)
         mesh.color_attributes.new(FILL, "FLOAT_COLOR", "POINT").data.foreach_set("color", colours)
+        mesh.validate()
 
     def add_shape_key(self, head: bpy.types.Object, number: int) -> None:
         """The key of a unit, at rest."""

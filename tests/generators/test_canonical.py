@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 
 from elocute.generators.appearance import PARTS
 from elocute.generators.canonical import (
+    ARCH,
+    ARCH_ROWS,
     JAW_EDGE,
     LAYER_OF_PART,
     OVERHANG,
+    TALLEST_ARCH,
     bare_skin,
     beyond_photo,
     completed_colour,
     continued_colour,
-    crowns,
     diffuse,
+    heights_above,
     look,
     overhang,
     part_members,
@@ -106,6 +109,16 @@ def test_a_neck_begins_below_the_jaw_in_front_of_it() -> None:
     assert (column[rim - 10 : rim] < 0).all() and np.isinf(column[0])
 
 
+@pytest.mark.parametrize("side", [64, 128, 512])
+def test_a_neck_alone_hangs_over_nothing(side: int) -> None:
+    near, far = globe((0, 0.02, 0.9), 0.05), globe((0, 0.06, 1.0), 0.08)  # a neck, and shoulders behind it
+    points, normals = np.concatenate([near[0], far[0]]), np.concatenate([near[1], far[1]])
+    faces = np.concatenate([near[2], far[2] + len(near[0])])
+    lens = tuple(value * side / SIDE for value in LENS)
+    sight = look(points, normals, faces, np.ones(len(points)), lens, side)  # type: ignore[arg-type]
+    assert np.isinf(sight.below_jaw).all()
+
+
 def test_a_beard_hangs_over_a_bare_neck_but_a_collar_is_no_beard() -> None:
     side = 200
     rows, columns = np.indices((side, side))
@@ -124,10 +137,20 @@ def test_a_cut_crown_goes_on_as_the_circle_that_it_is(cut: int) -> None:
     rows, columns = np.indices((side, side)) + 0.5
     ball = (rows + cut - radius) ** 2 + (columns - 120) ** 2 < radius**2
     corner = (rows < 9) & (columns > 230)  # something else that reaches the corner: no telling how it goes on
-    height = crowns((ball | corner).astype(np.float32))
-    assert height[120] == pytest.approx(cut, abs=2)
-    np.testing.assert_allclose(height[90:150], height[90:150][::-1], atol=1)
-    assert (height[:50] == 0).all() and np.isinf(height[235:]).all()
+    height = heights_above((ball | corner).astype(np.float32))
+    assert height[120] == pytest.approx(min(cut, TALLEST_ARCH * side), abs=2)
+    np.testing.assert_allclose(height[100:140], height[100:140][::-1], atol=1)
+    assert (height[:50] == -np.inf).all() and (height[235:] == np.inf).all()
+
+
+@pytest.mark.parametrize("lower", [30, 60, 90])
+def test_what_is_cut_becomes_no_tower(lower: int) -> None:
+    """A stretch of 60 pixels at the top, narrower, as wide or wider below."""
+    rows, columns = np.indices((256, 256))
+    half = 30 + (lower - 60) / 2 * rows / (256 * ARCH_ROWS)
+    height = heights_above((np.abs(columns + 0.5 - 128) < np.maximum(half, 5)).astype(np.float32))
+    assert 5 < height[128] <= min(ARCH * 60, TALLEST_ARCH * 256) + 1e-3
+    assert height[98] < 0.35 * height[128]
 
 
 def test_sampling_gives_pixels_at_pixel_centres() -> None:

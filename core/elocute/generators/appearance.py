@@ -15,7 +15,7 @@ PARTS = ("skin", "lips", "hair", "clothes", "sclera", "iris", "teeth", "tongue")
 MEAN_ALBEDO = np.array(
     [[.72, .55, .47], [.66, .40, .38], [.28, .21, .17], [.35, .36, .40], [.80, .77, .75], [.30, .24, .20],
      [.86, .82, .75], [.60, .33, .33]], np.float32)  # fmt: skip
-VIVID = 0.2  # of a colour's brightest channel, how far the darkest lies below it: skin in colour photos has more
+VIVID = 0.2  # (max - min) / max of the skin's channels from which on a photo has its full colours; less is paler
 AMBIENT = 0.12  # light every normal gets at least; keeps a photo lit from one side from a black other side
 
 
@@ -33,7 +33,8 @@ class Appearance:
 
 
 def as_vivid(colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """Colours [..., 3] as a picture would have them whose skin has the colour `skin` [3]: grey in black and white."""
+    """Colours, or exponents of colours, [..., 3] with as much hue as a photo has whose skin is `skin` [3]: with none
+    in black and white."""
     chroma = float(skin.max() - skin.min()) / max(float(skin.max()), 1e-6)
     grey = colours.mean(-1, keepdims=True)
     return (grey + min(chroma / VIVID, 1.0) * (colours - grey)).astype(np.float32)

@@ -29,20 +29,21 @@ RIM = 0.03  # of the side: rim light and matting errors reach so far in from the
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
 FORGETTING = 0.003  # then the pivot's own colour takes over
-CROWN_ROWS = 0.05  # of the side: how far down the outline is looked at to go on with it above the photo
-OVERHANG = (0.025, 0.05)  # of the side, below the jaw: a beard or the chin's own shadow hangs so far over the neck
-JAW_EDGE = 0.012  # of the side, above it: the photo's jaw never ends exactly where the head's does
-JAW_STEP = 0.01  # metres from the jaw's outline back to the neck
-FAR = 100.0  # metres: as good as nothing there
 SEAM_FORGETTING = 0.05  # the photo's colour goes on for about sqrt(DIFFUSION / SEAM_FORGETTING) = 8 edges
+JAW_STEP = 0.01  # metres at least from the jaw's outline back to the neck
+FAR = 100.0  # metres: as good as nothing there
+OVERHANG = (0.025, 0.05)  # of the side below the jaw: how far what hangs there covers the neck wholly, and at most
+JAW_EDGE = 0.012  # of the side above it: the photo's jaw never ends exactly where the head's does
+ARCH_ROWS = 0.05  # of the side: how far down the outline is looked at to go on with it above the photo
+ARCH, TALLEST_ARCH = 0.35, 0.095  # height of what is added there over its width; of the side: the relief ends there
 
 
 @dataclass(frozen=True)
 class Sight:
     """What the portrait's camera sees of the head: uv [V, 3] image space; normal [V, 3] unit, camera space; facing
     [V] cosine; shown [V] 0 or 1, beyond the picture as a larger one would; depth [R + 2 M, R + 2 M] of the head's own
-    outer surface, with a margin of M pixels around the picture (inf: none); below_jaw [R, R]: how far,
-    in sides, the neck there lies below the jaw's outline, negative: the jaw above it (inf: neither)."""
+    outer surface, with a margin of M pixels around the picture (inf: none); below_jaw [R, R]: how far, in sides, a
+    pixel of the neck lies below the jaw's outline, or, negative, one of the head above it (inf: neither)."""
 
     uv: np.ndarray
     normal: np.ndarray
@@ -77,7 +78,8 @@ def look(
 
 def _below_jaw(depth: np.ndarray, on_neck: np.ndarray, side: int) -> np.ndarray:
     finite = np.where(np.isfinite(depth), depth, FAR).astype(np.float32)
-    outline = on_neck & (finite - cv2.erode(finite, np.ones((3, 3), np.uint8)) > JAW_STEP)
+    head = np.where(on_neck, FAR, finite).astype(np.float32)  # a neck's own folds and shoulders hang over nothing
+    outline = on_neck & (finite - cv2.erode(head, np.ones((3, 3), np.uint8)) > JAW_STEP)
     if not outline.any():
         return np.full(depth.shape, np.inf, np.float32)
     away = cv2.distanceTransform((~outline).astype(np.uint8), cv2.DIST_L2, 5) / side
@@ -110,18 +112,19 @@ def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def beyond_photo(uv: np.ndarray, side: int) -> np.ndarray:
-    """[N] how far points uv [N, 2+] in pixels lie beyond the top, left or right edge of a photo, in its sides. Below it
-    nothing turns."""
+    """[N] how far points uv [N, 2+] in pixels lie beyond the top, left or right edge of a photo, in its sides. Of what
+    lies below it, clothes mostly, the mirror image serves longer."""
     return np.maximum.reduce([-uv[:, 0], uv[:, 0] - side, -uv[:, 1], np.zeros(len(uv))]) / side
 
 
-def crowns(matte: np.ndarray) -> np.ndarray:
+def heights_above(matte: np.ndarray) -> np.ndarray:
     """[R] pixels above the photo's top edge up to which the person of matte [R, R] goes on in each column: over each
-    stretch that the edge cuts, the circle that its outline begins. inf where a stretch reaches the photo's corners."""
+    stretch that the edge cuts, the circle that its outline begins, made flatter where it would be a tower. -inf where
+    nothing is cut, inf where a stretch reaches the photo's corners."""
     side = len(matte)
-    down = int(CROWN_ROWS * side)
+    down = int(ARCH_ROWS * side)
     top, lower = matte[0] > 0.5, matte[down] > 0.5
-    out = np.zeros(side, np.float32)
+    out = np.full(side, -np.inf, np.float32)
     for first, last in _runs(top):
         if first == 0 or last == side:
             out[first:last] = np.inf
@@ -131,7 +134,9 @@ def crowns(matte: np.ndarray) -> np.ndarray:
         centre = max((wider**2 - half**2 + down**2) / (2 * down), 0)  # below the edge
         radius = np.hypot(half, centre)
         across = np.arange(first, last) + 0.5 - middle
-        out[first:last] = np.sqrt(np.maximum(radius**2 - across**2, 0)) - centre
+        arch = np.sqrt(np.maximum(radius**2 - across**2, 0)) - centre
+        tallest = min(ARCH * (last - first), TALLEST_ARCH * side)
+        out[first:last] = arch * min(1, tallest / max(float(arch.max()), 1e-6))
     return out
 
 

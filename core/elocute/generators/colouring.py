@@ -19,7 +19,7 @@ from .canonical import (
     beyond_photo,
     completed_colour,
     continued_colour,
-    crowns,
+    heights_above,
     rim_distance,
     sample,
 )  # fmt: skip
@@ -36,9 +36,10 @@ CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 BACK_SHADE = 0.8
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
-CROWN_FADE, CROWN_RIM = (0, 0.012), 0.012  # of the side: where the photo ends at a cut crown; how soft its outline is
 CHIN_FADE = (0.1, 0.5)  # the same below it, of the way from there up to the chin
 CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
+CROWN_FADE = (0, 0.012)  # of the side, above a cut crown: the photo ends here
+CROWN_RIM = 0.012  # of the side: how soft the outline is that closes it
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 SEAM = (0.05, 0.3)  # cosine to the photo's ray from which the photo begins to be, and is, what is seen of the skin
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
@@ -66,6 +67,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     """The field with the photo's layers in its planes: where tuning starts."""
     latent = latent_shells(scene, geometry, appearance, layers)
     past = _past(geometry, scene.side)
+    geometry = replace(geometry, shown=geometry.shown * (1 - past))
     seen = (1 - past).astype(np.float32)
     solid = latent.solid.copy()
     fill = latent.fill.copy()
@@ -121,8 +123,8 @@ def _close_crown(matte: np.ndarray, geometry: Geometry, seen: np.ndarray, solid:
     """Hair that the photo's top edge cuts goes on as round as it begins there; its mirror image would be a tuft."""
     side, count = len(matte), len(geometry.motion.rest_head)
     above = count + np.flatnonzero(geometry.uv[count:, 1] < 0)
-    height = crowns(matte)[np.clip(geometry.uv[above, 0].astype(int), 0, side - 1)]
-    above, height = above[np.isfinite(height)], height[np.isfinite(height)]
+    height = heights_above(matte)[np.clip(geometry.uv[above, 0].astype(int), 0, side - 1)]
+    above, height = above[height < np.inf], height[height < np.inf]
     up = -geometry.uv[above, 1]
     seen[above] *= 1 - _smooth_step(up / side, CROWN_FADE)
     solid[above] = np.clip(0.5 + (height - up) / (CROWN_RIM * side), 0, 1)

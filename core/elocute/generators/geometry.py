@@ -62,7 +62,7 @@ class Geometry:
     motion: FieldMotion
     faces: np.ndarray  # [F, 3]
     layer: np.ndarray  # [F] layers of rendering.shells
-    shown: np.ndarray  # [V] 0 or 1: by the photo, not beyond its edges
+    shown: np.ndarray  # [V] 0 or 1: by the photo, not beyond its top and sides
     normal: np.ndarray  # [V, 3] outward
     facing: np.ndarray  # [V] cosine between normal and the way to the camera
     uv: np.ndarray  # [V, 2] pixels of the frame

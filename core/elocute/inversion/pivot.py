@@ -17,8 +17,7 @@ def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) 
     """colours [N, 3] sRGB of photo samples, parts [N, PARTS] their memberships, normals [N, 3] in camera space.
 
     Parts that no sample shows keep the mean's albedo, without its hue in a black and white photo; without any sample
-    it is the mean. The scale between albedo and
-    light is fixed by a mean shading of 1 over the samples.
+    it is the mean. The scale between albedo and light is fixed by a mean shading of 1 over the samples.
     """
     start = mean_appearance()
     if not len(colours):  # a half-transparent cut-out is nowhere solid enough to be sure of its colour

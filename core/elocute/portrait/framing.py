@@ -17,7 +17,7 @@ from elocute.values import REGION_NAMES, Face, Portrait
 # Side in face heights: wanted, and what a small photo may shrink it to. The FFHQ convention, which is what face
 # generators show; measured on six photos, a looser frame loses detail of the face at 512 px (1.7: 4 %, 2.3: 22 %).
 LOOSE, TIGHT = 1.7, 1.6
-TIGHTEST = 1.3  # ... and where the photo's edges cut the person, so that nothing could be added believably
+CROWN = 0.6  # face heights from the eyes up to the crown, hair included
 BELOW_CHIN = 0.03  # face heights that have to be seen below the chin
 EYE_LEVEL = 0.46  # of the side from the top
 TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyond it
@@ -127,7 +127,7 @@ def choose_square(portrait: Portrait) -> tuple[int, int, int]:
     cut_side = max(person[:, 0].mean(), person[:, -1].mean()) > TOUCHES
 
     # What has to be in it of the head, as far as the photo shows it.
-    crown = max(eyes - EYE_LEVEL * TIGHTEST * unit, 0)
+    crown = max(eyes - CROWN * unit, 0)
     bottom = min(float(points[:, 1].max()) + BELOW_CHIN * unit, height)
     across = min(float(points[:, 0].max()), width) - max(float(points[:, 0].min()), 0)
     length = min(LOOSE * unit, max(min(width, height), TIGHT * unit))
