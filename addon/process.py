@@ -92,6 +92,8 @@ class Process:
 
     def _write(self) -> None:
         assert self._process.stdin is not None
+        if hasattr(signal, "pthread_sigmask"):  # some builds of Blender would die of a pipe that nobody reads
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
         with suppress(OSError, ValueError), self._process.stdin as stream:  # the child may have ended
             while (line := self._outgoing.get()) is not None:
                 stream.write(f"{line}\n".encode())

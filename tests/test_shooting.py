@@ -101,9 +101,9 @@ def test_little_is_rendered_where_little_moves(stored: Any, own: np.ndarray) -> 
     running, boxes = shooting(stored), []
     render = running.renderer.render
 
-    def watched(moved: np.ndarray, box: Any, presence: float) -> Any:
+    def watched(moved: np.ndarray, box: Any, *more: float) -> Any:
         boxes.append(box)
-        return render(moved, box, presence)
+        return render(moved, box, *more)
 
     running.renderer.render = watched  # type: ignore[method-assign]
     for expression in (own, changed(own, eyeBlinkBoth=1.0), own):

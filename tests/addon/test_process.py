@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,29 @@ def test_requests_reach_it_and_closing_ends_it(start: Callable[[str], Any], load
     assert message.type == "done" and message.job == "fit" and process.running()
     process.close()
     until(lambda: not process.running())
+
+
+def test_a_child_that_no_longer_listens_doesnt_kill_its_parent(load: Any, tmp_path: Path) -> None:
+    """In a Python of its own whose SIGPIPE is the system's, as inside some builds of Blender."""
+    code = f"""
+import os, signal, sys, time, types
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+root = {str(Path(load("process").__file__).parents[1])!r}
+for name, path in (("package", root), ("package.addon", root + "/addon")):  # without Blender's own modules
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [path]
+from package.addon.process import Job, Process
+deaf = "import os, sys, time; os.close(0); print('deaf', file=sys.stderr); time.sleep(60)"
+process = Process([sys.executable, "-c", deaf], os.environ, {str(tmp_path)!r})
+while not process._said:
+    time.sleep(0.01)
+process.send(Job("fit"))
+process._threads[2].join(20)
+process.stop()
+print("alive")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 def test_nothing_waits_for_a_child_that_neither_reads_nor_answers(start: Callable[[str], Any], load: Any) -> None:
