@@ -9,10 +9,11 @@ import numpy as np
 
 from ..head.model import HeadModel
 from ..portrait.fill import push_pull
-from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
+from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells, project
 from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import (
     HAIR_THICKNESS,
+    OVERHANG,
     SKIN_THICKNESS,
     SOLIDITY_BLUR,
     bare_skin,
@@ -36,7 +37,7 @@ CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
 BACK_SHADE = 0.8
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
-CHIN_FADE = (0.1, 0.5)  # the same below it, of the way from there up to the chin
+CHIN_FADE = (0.5, 1.0)  # the same below it, of the way from there up to what hangs below the chin
 CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
 CROWN_FADE = (0, 0.012)  # of the side, above a cut crown: the photo ends here
 CROWN_RIM = 0.012  # of the side: how soft the outline is that closes it
@@ -66,7 +67,7 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
 def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers, model: HeadModel) -> Shells:
     """The field with the photo's layers in its planes: where tuning starts."""
     latent = latent_shells(scene, geometry, appearance, layers)
-    past = _past(geometry, scene.side)
+    past = _past(geometry, scene)
     geometry = replace(geometry, shown=geometry.shown * (1 - past))
     seen = (1 - past).astype(np.float32)
     solid = latent.solid.copy()
@@ -110,12 +111,13 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     return replace(latent, seen=seen, fill=fill, solid=solid, layer=layer, grain=grain)
 
 
-def _past(geometry: Geometry, side: int) -> np.ndarray:
+def _past(geometry: Geometry, scene: Scene) -> np.ndarray:
     """[V] 0..1: how far a point lies beyond where the photo's mirror image can stand for it. Below the photo that is
     before the chin shows a second time."""
-    head = geometry.uv[: len(geometry.motion.rest_head)][geometry.motion.weights[: len(geometry.motion.rest_head)] >= 1]
-    chin = np.clip(1 - head[:, 1].max() / side, 0.01, 1)
-    below = _smooth_step(geometry.uv[:, 1] / side - 1, (CHIN_FADE[0] * chin, CHIN_FADE[1] * chin))
+    side, motion = scene.side, geometry.motion
+    chin = project(to_camera(motion.chin[None], motion.camera_to_world), *scene.lens)[0, 1]
+    gap = max(1 - float(chin) / side - OVERHANG[1], 0.01)
+    below = _smooth_step(geometry.uv[:, 1] / side - 1, (CHIN_FADE[0] * gap, CHIN_FADE[1] * gap))
     return np.maximum(below, _smooth_step(beyond_photo(geometry.uv, side), CUT_FADE))
 
 
