@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from elocute.rendering.kernels import pullback as compiled_pullback
-from elocute.rendering.march import ShellTensors, lookup, pullback, render_tensors
+from elocute.rendering import gradients
+from elocute.rendering.march import ShellTensors, lookup, pullback, render_tensors, stretch
 from elocute.rendering.raster import rasterise, rasterise_tensors
 from elocute.rendering.renderer import Renderer
 from elocute.rendering.shells import PLANES, RELIEF, SKIN, Shells, project
@@ -164,8 +164,38 @@ def test_pullback_inverts_the_deformation(shells: Shells) -> None:
     eye = torch.eye(3).expand(len(there), 3, 3)
     assert torch.allclose(there @ back, eye, atol=1e-3)
     compiled = np.empty((len(shells.faces), 3, 3), np.float32)
-    compiled_pullback(shells.rest, moved, shells.faces, compiled)
-    assert np.abs(compiled - there.numpy()).max() < 1e-3
+    gradients.pullback(shells.rest, moved, shells.faces, compiled)
+    assert np.abs(compiled - there.numpy()).max() < 1e-4
+
+
+def test_a_collapsed_triangle_bends_nothing(shells: Shells) -> None:
+    moved = shells.rest.copy()
+    a, b, c = shells.faces[0]
+    moved[b] = moved[c] = moved[a]
+    compiled = np.empty((len(shells.faces), 3, 3), np.float32)
+    gradients.pullback(shells.rest, moved, shells.faces, compiled)
+    assert np.array_equal(compiled[0], np.eye(3)) and np.isfinite(compiled).all()
+    there = pullback(torch.tensor(shells.rest), torch.tensor(moved), torch.tensor(shells.faces).long())
+    assert torch.equal(there[0], torch.eye(3))
+
+
+def test_growth_is_of_area(shells: Shells) -> None:
+    moved = shells.rest * np.array([2, 1.5, 1], np.float32)
+    moved[:, 2] = shells.rest[:, 2]
+    moved[: len(moved) // 2] = shells.rest[: len(moved) // 2]
+    grown = np.empty((2, len(moved)), np.float32)
+    gradients.stretch(shells.rest, moved, shells.faces, *grown)
+    wanted = stretch(torch.tensor(shells.rest), torch.tensor(moved), torch.tensor(shells.faces).long())
+    assert np.abs(grown[0] - wanted.numpy()).max() < 1e-4 and grown[0].min() == 1 and grown[0].max() > 2
+
+
+def test_nothing_shines_through_what_is_opaque(shells: Shells) -> None:
+    planes = shells.planes.copy()
+    planes[..., 3] = 1
+    opaque = replace(shells, planes=planes)
+    middle = slice(SIDE // 3, 2 * SIDE // 3)
+    for rgba in (Renderer(opaque, SIDE).render(turned(shells.rest, 0.3))[0], render_by_tensors(opaque, shells.rest)):
+        assert np.all(rgba[middle, middle, 3] == 1)
 
 
 def test_lookup_returns_texels_at_texel_centres() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, STRETCH, Shells
+from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, SPENT, STRETCH, Shells
 
 PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of one marched ray
 
@@ -44,7 +44,7 @@ class ShellTensors:
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-    """[F, 3, 3] maps directions of moved space to canonical space; see `kernels.pullback`."""
+    """[F, 3, 3] maps directions of moved space to canonical space; see `gradients.pullback`."""
 
     def frame(points: torch.Tensor) -> torch.Tensor:
         a, b, c = points[faces].unbind(1)
@@ -60,7 +60,7 @@ def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> to
 
 
 def stretch(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
-    """[V] growth of the surface's area around each vertex, at least 1; see `kernels.stretch`."""
+    """[V] growth of the surface's area around each vertex, at least 1; see `gradients.stretch`."""
 
     def area(points: torch.Tensor) -> torch.Tensor:
         a, b, c = points[faces].unbind(1)
@@ -166,6 +166,7 @@ def cross(
         alpha = tap[:, 3].clamp(0, 1)
         od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * slant
         gain = t_now * (1 - torch.exp(-od * kernel)) * on
+        gain = torch.where(t_now - gain < SPENT, t_now, gain)
         light = light + gain[:, None] * tap[:, :3]
         t_now = t_now - gain
         d_now = d_now + gain * (z + q * stride)

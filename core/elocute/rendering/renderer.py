@@ -8,7 +8,7 @@ import math
 import numpy as np
 import torch
 
-from . import kernels
+from . import gradients, kernels
 from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
 from .shells import RELIEF, Shells, project, smoothed
@@ -98,11 +98,11 @@ class Renderer:
         for g, faces in enumerate(self._group_faces):
             rasterise_into(doubled, faces, self.groups[g], self._ids[g], self._depths[g], (2 * y0, 2 * y1))
         moved = np.ascontiguousarray(moved, np.float32)
-        kernels.pullback(self._rest, moved, self._faces, self._pull)
+        gradients.pullback(self._rest, moved, self._faces, self._pull)
         if self.shells.painted:
             self._grown[0] = 1
         else:
-            kernels.stretch(self._rest, moved, self._faces, *self._grown)
+            gradients.stretch(self._rest, moved, self._faces, *self._grown)
         rgba = np.zeros((self.side, self.side, 4), np.float32)
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(

@@ -27,6 +27,7 @@ RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers, each with a feature plan
 PLANES = 5
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
+SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
 # A photo pixel is magnified by turning its surface towards the viewer and, cubed (it also shows folds, lashes and
 # shadows that a stretched skin has not), by stretching it. Between these two magnifications the photo's say fades and
