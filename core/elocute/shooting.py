@@ -8,6 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from .finishing.compositing import over, straight
 from .generators.bust import build_bust
 from .generators.headfield import HeadField
 from .rendering.renderer import Renderer
@@ -96,14 +97,10 @@ class Shooting:
 
     def _finish(self, rgba: np.ndarray, box: Box | None = None) -> np.ndarray:
         """Premultiplied float [h, w, 4] over the backdrop, or straight alpha, as uint8."""
-        alpha = np.clip(rgba[..., 3:], 0, 1)
-        colour = np.clip(rgba[..., :3], 0, alpha)  # cubic look-ups overshoot, and no light exceeds its coverage
         if self._backdrop is None:
-            out = np.concatenate([colour / np.maximum(alpha, 1e-4), alpha], 2)
-            return np.round(out * 255).astype(np.uint8)
+            return straight(rgba)
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
-        mixed = colour + (1 - alpha) * self._backdrop[y0:y1, x0:x1]
-        return (mixed * 255 + 0.5).astype(np.uint8)
+        return over(rgba, self._backdrop[y0:y1, x0:x1])
 
 
 class _Outside:
