@@ -76,14 +76,14 @@ class FieldMotion:
 
 def turn_about(points: np.ndarray, weights: np.ndarray, joint: np.ndarray, rotation: np.ndarray) -> None:
     """Turn points [V, 3] in place by their share `weights` [V] 0..1 of a rotation [3, 3] about `joint`."""
-    whole, partial = weights >= 1, np.flatnonzero((weights > 0) & (weights < 1))
     turn = Rotation.from_matrix(rotation).as_rotvec()  # sound at half a turn too, where the skew part vanishes
-    angle = np.linalg.norm(turn)
+    angle = float(np.linalg.norm(turn))
     if angle < 1e-9:
         return
-    axis = turn / angle
-    points[whole] = (points[whole] - joint) @ rotation.T.astype(np.float32) + joint
-    p, w = points[partial] - joint, (weights[partial] * angle)[:, None]
-    cross = np.cross(np.broadcast_to(axis, p.shape), p)
-    along = axis * (p @ axis)[:, None]
-    points[partial] = p * np.cos(w) + cross * np.sin(w) + along * (1 - np.cos(w)) + joint
+    axis, joint = (turn / angle).astype(points.dtype), joint.astype(points.dtype)
+    turned = np.flatnonzero(weights)
+    p, w = points[turned] - joint, (weights[turned, None] * angle).astype(points.dtype)
+    cos, sin = np.cos(w), np.sin(w)
+    x, y, z = p.T
+    cross = np.stack([axis[1] * z - axis[2] * y, axis[2] * x - axis[0] * z, axis[0] * y - axis[1] * x], 1)
+    points[turned] = p * cos + cross * sin + axis * (p @ axis)[:, None] * (1 - cos) + joint  # Rodrigues' formula

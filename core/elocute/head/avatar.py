@@ -118,7 +118,8 @@ class AvatarHead:
         """float32 [V, 3] for 52 absolute ARKit values. `seal` 0..1 draws the lips together by that share of what the
         units leave open (1 for the closure of p, b, m); None takes it from mouthPress."""
         units = np.asarray(expression, np.float32)
-        shape = self.neutral + (units @ self._flat).reshape(-1, 3)
+        active = np.flatnonzero(units)  # einsum: BLAS threads would wait for the renderer's, and these for them
+        shape = self.neutral + np.einsum("u,uv->v", units[active], self._flat[active]).reshape(-1, 3)
         if self._photo is not None:
             shape += self.presence(units) * self._photo
         for ball, angles in zip(self.model.eyeballs, look_angles(units), strict=True):
