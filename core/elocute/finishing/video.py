@@ -21,7 +21,7 @@ SUFFIXES = (".mp4", ".mov", ".mkv")
 # does not move pulsed by up to 10 grey levels every 250 frames; with QP it stays exactly still, at the same file size.
 QP = 15  # with the rest: luma PSNR 43 to 44 dB, 99 % of a face's sharpness; a speaking 512 px head takes 1 to 4 Mbit/s
 PRESET = "veryfast"  # 9 ms of one core for a frame of a still head, 14 of a turning one; medium takes 17 and 32
-# The slower one's trellis keeps pores that veryfast's rounding drops, 4 to 9 % of the sharpness. Narrower dead zones keep
+# The slower one's trellis keeps pores that veryfast's rounding drops, 4 to 9 % of the sharpness. Narrow dead zones keep
 # them too, for a fifth to a third more bytes.
 _KEEP_DETAIL = "deadzone-inter=6:deadzone-intra=6"
 SOUND_RATE = 48000  # what every player and editor takes without resampling
