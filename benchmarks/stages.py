@@ -1,6 +1,6 @@
 """How long each stage takes on this machine, and how that compares with what the machine can do at all.
 
-    python benchmarks/stages.py [--portrait FILE] [--voice FILE] [--size 512] [--frames 50] [--device auto] [--json]
+    python benchmarks/stages.py [--portrait FILE] [--voice FILE] [--size 512] [--frames 100] [--device auto] [--json]
 
 Seconds differ from machine to machine; ratios to a floor measured in the same run differ less:
 
@@ -24,6 +24,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "core"))  # the sources beside this file, installed or not
 SAMPLES = 32
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--portrait", default=str(ROOT / "examples" / "portrait.jpg"))
     parser.add_argument("--voice", type=Path, default=ROOT / "examples" / "voice.wav")
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--frames", type=int, default=50)
+    parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
-_FAST = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy", "parallel": True}
+_FAST: dict[str, Any] = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy", "parallel": True}
 _CLEAR = np.float32(1e-4)  # alpha under which a colour can't be told
 
 
