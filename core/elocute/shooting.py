@@ -83,12 +83,11 @@ class Shooting:
     def _changed(self, moved: np.ndarray) -> Box | None:
         """The pixels that triangles with a moved corner cover now or covered in the base frame."""
         faces = self._now.shells.faces
-        touched = (moved != self._base_moved).any(1)
+        touched = _any_of_three(moved != self._base_moved)
         if not touched.any():
             return None
         for _ in range(2):  # the moved triangles' corners, then their neighbours': a corner's stretch is its ring's
-            ring = faces[touched[faces].any(1)]
-            touched[ring] = True
+            touched[faces[_any_of_three(touched[faces])]] = True
         both = np.concatenate([moved[touched], self._base_moved[touched]])
         xy = project(both, *self._now.cam)[:, :2]
         low = np.clip(np.floor(xy.min(0)).astype(int) - MARGIN, 0, self.side)
@@ -122,6 +121,11 @@ class _Outside:
         """Premultiplied float [side, side, 4]."""
         self._renderer.aim(view.zoom, view.shift, size)
         return self._renderer.render(self.bust.moved(viewer_rotation(*angles), view.move))[0]
+
+
+def _any_of_three(marked: np.ndarray) -> np.ndarray:
+    """`marked.any(1)` of bool [N, 3], ten times faster."""
+    return np.asarray(marked[:, 0] | marked[:, 1] | marked[:, 2])
 
 
 def _backdrop(setting: str, own: np.ndarray, side: int) -> np.ndarray | None:
