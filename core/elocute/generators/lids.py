@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
-from ..rendering.shells import project
+from ..rendering.gradients import stretch
+from ..rendering.shells import SKIN, project
 from ..values import ARKIT_NAMES
 from .appearance import Appearance, harmonics
 from .canonical import sample
@@ -20,9 +22,12 @@ from .planes import Layers
 REGIONS = ("lid_upper_l", "lid_upper_r")
 BLINKS = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SHADING = (0.85, 1.12)  # light on the closed lid's own curve, of that on the flat skin whose colour it takes
-LASHES = (0.0010, 0.0028)  # metres from the rim that are lashes wholly, and not at all
-FOLD = (0.0012, 0.0036)  # metres from the rim over which the lid goes into its fold's shadow
-FOLD_SHADE = 0.96
+LASHES = (0.0003, 0.0014)  # metres from the shut lid's rim that are lashes wholly, and not at all
+FOLD_SHADE = 0.65  # of the lid's light: what is darker around an open eye are lashes or paint
+FOLD_BLUR = 0.006  # of the side
+# Times a blink has stretched skin that looks as in the photo yet, and that is all lid. What the photo shows itself ends
+# in between (`shells.STRETCH` is of its cube), so that no edge is left around the lid.
+UNROLLED = (1.4, 4.0)
 # The cheek lends the lid its pores: so far below the eye, and away from the fold beside the nose, in distances between
 # the outer eye corners.
 GRAIN_BELOW, GRAIN_BESIDE, GRAIN = 0.38, 0.1, 0.8
@@ -39,7 +44,8 @@ class Lids:
 
 
 def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers) -> Lids:
-    """The upper lids as they look when shut: the socket's skin, lit as the closed lid's curve is, lashes at its rim."""
+    """The upper lids as they look when shut: the skin around the eye, lit as the closed lid's curve is, that goes over
+    into what the photo shows of the fold, and lashes at the rim."""
     shut = scene.fit.expression.copy()
     shut[BLINKS] = 1
     points = to_camera(geometry.motion.head.surface(shut), scene.fit.camera.camera_to_world)
@@ -48,13 +54,25 @@ def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model:
     uv = project(points[at], *scene.lens)[:, :2]
     light = harmonics(vertex_normals(points, model.faces)[at]) @ appearance.light.mean(1, keepdims=True)
     shading = np.clip(light / np.median(light, axis=0), *SHADING)
-    fill = np.clip(sample(layers.lid, uv) * shading, 0, 1)
-    rims = geometry.motion.rest[np.concatenate([model.seams[f"lids_{side}"].upper for side in ("left", "right")])]
-    away = cKDTree(rims).query(geometry.motion.rest[at])[0]
-    fill *= 1 - (1 - FOLD_SHADE) * np.clip((away - FOLD[0]) / (FOLD[1] - FOLD[0]), 0, 1)[:, None]
+    skin = np.clip(sample(layers.lid, uv) * shading, 0, 1)
+    grown = np.empty((2, len(points)), np.float32)
+    stretch(geometry.motion.rest_head, points, model.faces, *grown)
+    unrolled = np.clip((grown[0][at, None] - UNROLLED[0]) / (UNROLLED[1] - UNROLLED[0]), 0, 1)
+    fold = _fold(layers.planes[SKIN, ..., :3], geometry.uv[at], skin)
+    fill = fold + unrolled * (skin - fold)
+    rims = points[np.concatenate([model.seams[f"lids_{side}"].upper for side in ("left", "right")])]
+    away = cKDTree(rims).query(points[at])[0]
     lash = np.clip((LASHES[1] - away) / (LASHES[1] - LASHES[0]), 0, 1)[:, None]
     fill += lash * (np.minimum(layers.lash, fill) - fill)
     return Lids(at, fill, weight[at], np.concatenate([_cheeks(scene, uv), GRAIN * (1 - lash)], 1).astype(np.float32))
+
+
+def _fold(photo: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """[N, 3] of what photo [R, R, 3] shows at image points uv [N, 2] around the open eye, no darker than a fold in
+    the lid's skin [N, 3] is."""
+    own = sample(cv2.GaussianBlur(photo, (0, 0), FOLD_BLUR * photo.shape[0]), uv)
+    level, lit = (colour.mean(1, keepdims=True) for colour in (own, skin))
+    return own + np.clip((FOLD_SHADE * lit - level) / np.maximum(lit - level, 1e-3), 0, 1) * (skin - own)
 
 
 def _cheeks(scene: Scene, uv: np.ndarray) -> np.ndarray:

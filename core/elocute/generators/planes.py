@@ -25,7 +25,7 @@ IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LE
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
-LID_LIGHT = 0.5  # a shut lid catches more light than the socket of an open eye
+LID_LIGHT = 0.92  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
@@ -83,7 +83,7 @@ def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.nd
 def lid_skin(
     own: np.ndarray, skin: np.ndarray, eyes: list[np.ndarray], landmarks: np.ndarray, lash: float
 ) -> np.ndarray:
-    """What a closed lid shows, [R, R, 3]: the socket's own shade, lit a little by the bare skin around it."""
+    """What a closed lid shows, [R, R, 3]: the bare skin around it, darkened a little where the socket is."""
     side = own.shape[0]
     level = own.mean(2)
     lashes = (_dilate(np.maximum(*eyes), lash) > 0.01).astype(np.float32)
@@ -95,7 +95,8 @@ def lid_skin(
             lit |= around & (level >= np.quantile(level[around], 0.5))
     light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
-    return cv2.GaussianBlur(shade + LID_LIGHT * (light - shade), (0, 0), 0.01 * side)
+    darker = shade.mean(2, keepdims=True) / np.maximum(light.mean(2, keepdims=True), 1e-3)
+    return cv2.GaussianBlur(light * np.clip(darker, LID_LIGHT, 1), (0, 0), 0.01 * side)
 
 
 def lash_colour(own: np.ndarray, eyes: list[np.ndarray], lash: float) -> np.ndarray:
