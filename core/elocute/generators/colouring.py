@@ -9,6 +9,7 @@ import numpy as np
 
 from ..head.model import HeadModel
 from ..portrait.fill import push_pull
+from ..portrait.regions import polygon_mask
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells, project
 from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import (
@@ -35,6 +36,9 @@ TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.12, 0.22  # of the model's rows; a gap's ha
 GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
 NECK_SHADE = 0.92
+JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
+JAW_BAND = 0.2  # of the way to the nose
+BARE_NECK = 0.01  # of the picture: less than so much may be an ear's or a cheek's below a full beard
 BACK_SHADE = 0.8
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
 CHIN_FADE = (0.5, 1.0)  # the same below it, of the way from there up to what hangs below the chin
@@ -194,16 +198,26 @@ def _fill_scalp(scene: Scene, geometry: Geometry, inside: np.ndarray, layers: La
 
 
 def _fill_neck(scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
-    """The neck behind the chin is the visible neck continued, in the chin's shade."""
+    """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade."""
     count = len(model.vertex_part)
     weight = model.regions["neck"] * (1 - geometry.shown[:count])
-    neck = scene.regions["neck_shoulders"] > 0.8
-    like = bare_skin(scene.photo, scene.regions["skin"]) > 0.7
-    if (neck & like).sum() < 4e-4 * scene.side**2:
+    like = bare_skin(scene.photo, scene.regions["skin"])
+    source = (scene.regions["neck_shoulders"] > 0.8) & (like > 0.7)
+    jaw = _jaw(scene)
+    if source.mean() < BARE_NECK and jaw.any() and np.median(like[jaw]) < 0.5:
+        source = jaw
+    if source.mean() < 4e-4:
         return
-    continued = push_pull(layers.planes[SKIN, ..., :3], (neck & like).astype(np.float32))
+    continued = push_pull(layers.planes[SKIN, ..., :3], source.astype(np.float32))
     at = np.flatnonzero(weight > 0)
     fill[at] += weight[at, None] * (NECK_SHADE * sample(continued, geometry.uv[at]) - fill[at])
+
+
+def _jaw(scene: Scene) -> np.ndarray:
+    """Pixels [R, R] of the person along the jaw's lower edge, inside the face."""
+    edge, nose = scene.landmarks[list(JAW), :2], scene.landmarks[1, :2]
+    band = np.concatenate([edge, (edge + JAW_BAND * (nose - edge))[::-1]])
+    return (polygon_mask(band, scene.side, scene.side) > 0.5) & (scene.matte > 0.9)
 
 
 def _solidity(scene: Scene, uv: np.ndarray) -> np.ndarray:
