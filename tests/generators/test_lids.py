@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 
 from elocute.generators.appearance import Appearance, mean_appearance
+from elocute.generators.canonical import sample
 from elocute.generators.colouring import hidden_grain
 from elocute.generators.geometry import Geometry, Scene, build_geometry
 from elocute.generators.identity import random_scene
-from elocute.generators.lids import Lids, closed_lids
+from elocute.generators.lids import BLINKS, Lids, closed_lids
+from elocute.generators.motion import to_camera
 from elocute.generators.planes import Layers, split_layers
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
+from elocute.rendering.gradients import stretch
+from elocute.rendering.shells import SKIN
 
 SIDE = 256
 
@@ -68,8 +72,22 @@ def test_light_from_the_side_shades_the_lids(
     light[3] = 0.5  # brighter for normals to the viewer's right
     lit = closed_lids(scene, geometry, Appearance(mean_appearance().albedo, light), model, layers)
     brighter = (lit.fill - lids.fill).mean(1)
-    right = geometry.normal[lids.at, 0]
-    assert np.corrcoef(brighter, right)[0, 1] > 0.3
+    lid = (lids.weight > 0.9) & (np.abs(brighter) > 1e-3)  # not lashes nor the fold, which look as in the photo
+    assert lid.sum() > 50 and np.corrcoef(brighter[lid], geometry.normal[lids.at, 0][lid])[0, 1] > 0.3
+
+
+def test_what_a_blink_does_not_stretch_looks_as_in_the_photo(
+    scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, lids: Lids
+) -> None:
+    shut = scene.fit.expression.copy()
+    shut[BLINKS] = 1
+    points = to_camera(geometry.motion.head.surface(shut), scene.fit.camera.camera_to_world)
+    grown = np.empty((2, len(points)), np.float32)
+    stretch(geometry.motion.rest_head, points, model.faces, *grown)
+    still = (grown[0][lids.at] < 1.2) & (lids.grain[:, 2] > 0.5)
+    own = sample(layers.planes[SKIN, ..., :3], geometry.uv[lids.at])
+    bright = still & (own.mean(1) > 0.7 * lids.fill.mean(1))
+    assert bright.sum() > 20 and np.abs(lids.fill - own)[bright].max(1).mean() < 0.05
 
 
 def test_hidden_hair_finds_strands_inside_the_outline(scene: Scene, geometry: Geometry) -> None:
