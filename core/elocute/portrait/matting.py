@@ -34,14 +34,16 @@ OVAL = (
 )  # fmt: skip  # the landmarks around the face, clockwise for the viewer
 
 
-def matte(rgb: np.ndarray, face: Face, alpha: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The person in `rgb` uint8 [H, W, 3] who has the `face`.
+def matte(rgb: np.ndarray, face: Face | None, alpha: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The person in `rgb` uint8 [H, W, 3] who has the `face`; with None whoever the network sees.
 
     `alpha` float32 [H, W] is the picture's own transparency; when it has any, it wins over the network's.
     Returns alpha float32 [H, W] in 0..1 and foreground uint8 [H, W, 3]: the person's colour, free of the old
     background where alpha is between 0 and 1, and carried outward where it is 0.
     """
-    if alpha is None:
+    if alpha is None and face is None:
+        alpha = _without_haze(_look(rgb, HEAD_SIDES))
+    elif alpha is None:
         x0, y0, x1, y1 = square = _head_square(face, rgb.shape[1], rgb.shape[0])
         near = _look(np.ascontiguousarray(rgb[y0:y1, x0:x1]), HEAD_SIDES)
         if max(x1 - x0, y1 - y0) * LARGER < max(rgb.shape[:2]):
@@ -139,7 +141,7 @@ def _feather(square: tuple[int, int, int, int], width: int, height: int) -> np.n
 
 def _clean(alpha: np.ndarray, face: Face) -> np.ndarray:
     """Only what hangs together with the face, without pinholes, the face itself solid; soft edges stay."""
-    alpha = np.clip((alpha - 0.03) / 0.94, 0, 1)
+    alpha = _without_haze(alpha)
     oval = np.zeros(alpha.shape, np.uint8)
     cv2.fillPoly(oval, [np.round(face.landmarks[list(OVAL), :2]).astype(np.int32)], 255)
     size = face_height(face)
@@ -151,6 +153,10 @@ def _clean(alpha: np.ndarray, face: Face) -> np.ndarray:
     near = cv2.dilate(np.isin(labels, own[own > 0]).astype(np.uint8), np.ones((5, 5), np.uint8))
     alpha = np.where(near > 0, alpha, 0)
     return _without_pinholes(alpha, (0.12 * size) ** 2)
+
+
+def _without_haze(alpha: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip((alpha - 0.03) / 0.94, 0, 1))
 
 
 def _without_pinholes(alpha: np.ndarray, largest: float) -> np.ndarray:

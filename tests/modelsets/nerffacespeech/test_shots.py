@@ -26,6 +26,7 @@ from elocute.models.store import verify
 from elocute.modelsets import model_set
 from elocute.modelsets.nerffacespeech import drive
 from elocute.modelsets.nerffacespeech.cameras import placement_of
+from elocute.modelsets.nerffacespeech.cutout import before
 from elocute.modelsets.nerffacespeech.weights import Networks
 from elocute.settings import FitSettings, Shot
 from elocute.values import AS_IN_PORTRAIT, BASEL_NAMES, View
@@ -242,9 +243,34 @@ def test_the_reference_takes_only_a_picture_of_its_own_size(second: Path, tmp_pa
     assert problem.value.code == "portrait_not_square"
 
 
+def test_another_background_is_what_a_compositor_makes_of_transparent_frames(second: Path, tmp_path: Path) -> None:
+    for background in ("transparent", "#20c040"):
+        speak(shot(tmp_path / background, voice=second, frames=(1, 1), background=background))
+    (clear,), (plain,) = (frames(tmp_path / background) for background in ("transparent", "#20c040"))
+    assert clear.shape == (128, 128, 4) and plain.shape == (128, 128, 3)
+    alpha = clear[..., 3:] / 255
+    assert np.abs(alpha * clear[..., :3] + (1 - alpha) * np.array([0x20, 0xC0, 0x40]) - plain).max() <= 2
+
+
+def test_the_person_of_a_frame_is_cut_out() -> None:
+    from elocute.portrait.image import load_image
+
+    photo = load_image(PORTRAIT).rgb
+    clear = before(photo, "transparent")
+    assert clear.shape == (*photo.shape[:2], 4)
+    face = clear[photo.shape[0] // 2, photo.shape[1] // 2, 3]
+    assert face == 255 and clear[:9, :9, 3].max() < 9
+    assert before(photo, "keep") is photo
+
+
+def test_a_picture_without_a_face_is_cut_out_all_the_same() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    assert before(noise, "transparent").shape == (64, 64, 4)
+
+
 def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path) -> None:
     for more, code in (
-        ({"background": "#000000"}, "background_kept"),
+        ({"background": "#000000", "reference": True}, "background_kept"),
         ({"model_set": "embedded", "reference": True}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_memory_mb": 800}, "option_of_other_set"),

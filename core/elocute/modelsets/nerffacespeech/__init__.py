@@ -19,7 +19,7 @@ from ...models.official import need_imported
 from ...rendering.device import pick_device
 from ...settings import CurvesSettings, FitSettings, Shot
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
-from ..base import Report, check_cache
+from ..base import Report, check_cache, need
 
 if TYPE_CHECKING:
     from ...driving.follow import Followed, Tick
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .performance import OfficialPerformance
 
 ALWAYS = ("generator", "face_model")
+CUTOUT_ROLES = ("face", "matting")  # of the embedded models
 
 
 class NerfFaceSpeech:
@@ -34,9 +35,11 @@ class NerfFaceSpeech:
 
     def check(self, shot: Shot) -> None:
         if shot.background != "keep":
-            raise BadInput(
-                "background_kept", "the model set nerffacespeech shows the portrait's own background. Use keep."
-            )
+            if shot.reference:
+                raise BadInput(
+                    "background_kept", "--reference shows the generator's own background. Use keep, or no --reference."
+                )
+            need(CUTOUT_ROLES)
         roles = [*ALWAYS]
         if portrait_seed(shot.portrait) is None or shot.poses_from or shot.drive:
             roles.append("face_regressor")

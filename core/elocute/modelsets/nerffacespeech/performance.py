@@ -27,6 +27,7 @@ from ...portrait import parsing
 from ...settings import Shot
 from ...warm import Latest, file_state
 from .cameras import cameras_of, placement_of
+from .cutout import before
 from .deformation import SpatialDeformation
 from .drive import build_official_drive
 from .field import PersonField
@@ -61,7 +62,7 @@ class OfficialPerformance:
 
     def __init__(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> None:
         self.networks, self.field, arrays = loaded(avatar, device)
-        self.reference, self.size = shot.reference, shot.size
+        self.reference, self.size, self._background = shot.reference, shot.size, shot.background
         # The published program's blocks of 128 pixels and more compute in half precision; a CPU would take forever.
         self._precision = "mixed" if shot.reference and device.startswith("cuda") else "full"
         self._memory_mb = shot.memory_mb
@@ -77,7 +78,8 @@ class OfficialPerformance:
         )
         found = [imported_if_any(role) for role in ("mouth", "segmentation", "face_model")]
         models = [each.sha256 if each else "" for each in found]
-        self._base = f"nerffacespeech {RENDERER}|{avatar.key}|{shot.size}|{shot.reference}|{device}|{models}".encode()
+        what = f"{shot.size}|{shot.reference}|{shot.background}|{device}|{models}"
+        self._base = f"nerffacespeech {RENDERER}|{avatar.key}|{what}".encode()
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._mouths: OrderedDict[int, Volume] = OrderedDict()
         self._masks: OrderedDict[int, Tensor] = OrderedDict()
@@ -96,10 +98,10 @@ class OfficialPerformance:
         mouth = FeatureMix(self._mouth(at).features, self._mask(at)) if self._paints else None
         image = self.field.picture(self._volume(at), mouth, self._precision, memory_mb=self._memory_mb)
         pixels = to_pixels(image)[0].cpu().numpy()
-        if pixels.shape[0] == self.size:
-            return pixels
-        way = cv2.INTER_AREA if pixels.shape[0] > self.size else cv2.INTER_CUBIC
-        return cv2.resize(pixels, (self.size, self.size), interpolation=way)
+        if pixels.shape[0] != self.size:
+            way = cv2.INTER_AREA if pixels.shape[0] > self.size else cv2.INTER_CUBIC
+            pixels = cv2.resize(pixels, (self.size, self.size), interpolation=way)
+        return before(pixels, self._background)
 
     # What a frame is made of ------------------------------------------------------------------------------------------
     def _volume(self, at: int) -> Volume:
