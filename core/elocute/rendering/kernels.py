@@ -22,7 +22,7 @@ from .shells import (
     STRETCH,
 )
 
-# No branch for a division by zero, and every helper in its caller's loop: together half of the time.
+# No branch for a division by zero, and what every ray and sample does in the caller's own loop: half of the time.
 FAST = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
 _SAMPLES = np.array(SAMPLES, np.int64)
 _WEIGHTS = np.zeros((PLANES, max(SAMPLES)), np.float32)  # of a shell's optical depth, for each of its samples
@@ -112,7 +112,7 @@ def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ig
     hit[_SLANT] = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
 
 
-@numba.njit(**FAST, inline="always")
+@numba.njit(**FAST)
 def _bilinear(image, u, v):  # type: ignore[no-untyped-def]
     """image [R, R], R > 1, at pixel coordinates (u, v)."""
     size = image.shape[0]
@@ -125,14 +125,14 @@ def _bilinear(image, u, v):  # type: ignore[no-untyped-def]
     return above + v * (below - above)
 
 
-@numba.njit(**FAST, inline="always")
+@numba.njit(**FAST)
 def _in_photo(hit, image, lens):  # type: ignore[no-untyped-def]
     """image [R, R], aligned with the portrait, where a located shell shows in it."""
     z = hit[2]
     return _bilinear(image, lens[0] * hit[0] / z + lens[1], lens[0] * hit[1] / z + lens[2])
 
 
-@numba.njit(**FAST, inline="always")
+@numba.njit(**FAST)
 def _grain(hit, detail):  # type: ignore[no-untyped-def]
     """Give the fill of a located shell its fine detail, from detail [R, R]."""
     size = np.float32(detail.shape[0])
