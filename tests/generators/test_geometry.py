@@ -11,13 +11,30 @@ from elocute.head.model import load_head_model
 SKIN, HAIR = (np.eye(len(PARTS), dtype=np.float32)[PARTS.index(name)] for name in ("skin", "hair"))
 
 
+def strip(count: int) -> np.ndarray:
+    """Triangles that hang `count` vertices together in a row."""
+    return np.array([[k, k + 1, k + 2] for k in range(count - 2)])
+
+
+def test_a_fringe_goes_on_around_a_bald_head() -> None:
+    """Two strips over the scalp, bald and hairy where the photo shows them: the back of each is what its front is."""
+    count = 60
+    shown = np.tile(np.arange(count) < 20, 2).astype(float)
+    members = np.concatenate([np.tile(SKIN, (count, 1)), np.tile(SKIN, (count, 1))])
+    members[count : count + 20] = HAIR
+    faces = np.concatenate([strip(count), strip(count) + count])
+    everywhere = np.ones(2 * count)
+    _presume_members(members, shown, everywhere < 0, everywhere, everywhere > 0, np.full(2 * count, -1), faces)
+    np.testing.assert_allclose(members, np.repeat([SKIN, HAIR], count, axis=0), atol=1e-6)
+
+
 def test_what_the_photo_cuts_off_turns_softly_into_the_scalp() -> None:
     """From the forehead over the crown: shown skin, cut off by the edge, unseen; beside it hair that is shown."""
     scalp = np.array([0, 0, 0.2, 0.6, 1, 1, 1, 1])
     shown = np.array([1, 0, 0, 0, 0, 0, 1, 1])
     cut = np.array([False, True, True, True, True, False, False, False])
     members = np.stack([SKIN] * 6 + [HAIR] * 2)
-    _presume_members(members, shown, cut, scalp, np.ones(8, bool), np.full(8, -1))
+    _presume_members(members, shown, cut, scalp, np.ones(8, bool), np.full(8, -1), strip(8))
     np.testing.assert_allclose(members[:, PARTS.index("hair")], [0, 0, 0.2, 0.6, 1, 1, 1, 1], atol=1e-6)
     np.testing.assert_allclose(members.sum(1), 1, atol=1e-6)
 
@@ -25,8 +42,8 @@ def test_what_the_photo_cuts_off_turns_softly_into_the_scalp() -> None:
 def test_a_hat_that_the_photo_cuts_off_goes_on_above_bare_skin() -> None:
     cloth = np.eye(len(PARTS), dtype=np.float32)[PARTS.index("clothes")]
     members = np.stack([SKIN, cloth, cloth])
-    none = np.zeros(3)
-    _presume_members(members, np.array([1, 1, 0]), np.array([False, False, True]), none, none > 0, np.full(3, -1))
+    none, cut = np.zeros(3), np.array([False, False, True])
+    _presume_members(members, np.array([1, 1, 0]), cut, none, none > 0, np.full(3, -1), strip(3))
     np.testing.assert_array_equal(members, [SKIN, cloth, cloth])
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from elocute.generators.features import curve
-from elocute.generators.geometry import Scene
 from elocute.generators.hairdo import hairline
 from elocute.generators.identity import known_fit, random_scene
 from elocute.generators.person import STYLES, random_person
+from elocute.generators.scene import Scene
 from elocute.generators.strokes import draw_lines
 from elocute.generators.studio import refine_surface
 from elocute.head.avatar import AvatarHead

@@ -8,11 +8,12 @@ import pytest
 from elocute.generators.appearance import Appearance, mean_appearance
 from elocute.generators.canonical import sample
 from elocute.generators.colouring import hidden_grain
-from elocute.generators.geometry import Geometry, Scene, build_geometry
+from elocute.generators.geometry import Geometry, build_geometry
 from elocute.generators.identity import random_scene
 from elocute.generators.lids import BLINKS, Lids, closed_lids
 from elocute.generators.motion import to_camera
 from elocute.generators.planes import Layers, split_layers
+from elocute.generators.scene import Scene
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
 from elocute.rendering.gradients import stretch

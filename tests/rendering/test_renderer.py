@@ -46,9 +46,9 @@ def shells() -> Shells:
     full = np.ones(count, np.float32)
     grain = np.concatenate([rng.random((count, 2)), full[:, None]], 1).astype(np.float32)
     return Shells(
-        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, thickness, normal,
-        np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32), np.zeros((SIDE, SIDE), np.float32),
-        FOCAL, SIDE / 2, SIDE / 2,
+        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, 0 * full, thickness,
+        normal, np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32),
+        np.zeros((SIDE, SIDE), np.float32), FOCAL, SIDE / 2, SIDE / 2,
     )  # fmt: skip
 
 
@@ -114,12 +114,24 @@ def test_soft_layer_keeps_its_opacity(shells: Shells) -> None:
 def test_what_hangs_over_the_neck_is_lost_as_the_head_turns(shells: Shells) -> None:
     over = np.zeros((SIDE, SIDE), np.float32)
     over[:, SIDE // 2 :] = 1
-    shells = replace(shells, overhang=over)
+    shells = replace(shells, foreign=over)
     whole, half, none = (Renderer(shells, SIDE).render(shells.rest, turned=t)[0] for t in (0, 0.5, 1))
     inner, left = np.s_[SIDE // 2 - 12 : SIDE // 2 + 12, SIDE // 2 + 2 : SIDE // 2 + 12], np.s_[:, : SIDE // 2 - 2]
     np.testing.assert_array_equal(whole[left], none[left])
     assert np.abs(none[inner][..., :3] - 0.5).mean() < 0.5 * np.abs(whole[inner][..., :3] - 0.5).mean()  # fill, grain
     assert np.abs(half[inner] - (whole[inner] + none[inner]) / 2).max() < 0.02
+    for t, picture in ((0.5, half), (1, none)):
+        assert np.abs(picture - render_by_tensors(shells, shells.rest, turned=t)).mean() < 2e-3
+
+
+def test_the_outlines_rim_goes_as_the_head_turns(shells: Shells) -> None:
+    """Right of the middle the soft sheet is nothing but rim."""
+    shells = replace(shells, rim=(shells.rest[:, 0] > 0.02).astype(np.float32) * (shells.rest[:, 2] > 1.06))
+    whole, half, none = (Renderer(shells, SIDE).render(shells.rest, turned=t)[0] for t in (0, 0.5, 1))
+    right, left = np.s_[8:16, SIDE // 2 + 16 : -8], np.s_[:, : SIDE // 2 - 2]
+    np.testing.assert_array_equal(whole[left], none[left])
+    assert none[right].max() < 1e-6 and whole[right][..., 3].mean() > 0.2
+    assert np.abs(half[right] - whole[right] / 2).max() < 0.05
     for t, picture in ((0.5, half), (1, none)):
         assert np.abs(picture - render_by_tensors(shells, shells.rest, turned=t)).mean() < 2e-3
 

@@ -66,11 +66,11 @@ def build_bust(shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.
     there = _sample(plane, uv[:, 0] + side, uv[:, 1] + side).reshape(-1, 4)
     out = Shells(
         rest=rest, faces=faces, layer=np.full(len(faces), RELIEF, np.uint8), seen=np.ones(len(rest), np.float32),
-        grain=np.zeros((len(rest), 3), np.float32),
+        grain=np.zeros((len(rest), 3), np.float32), rim=np.zeros(len(rest), np.float32),
         fill=there[:, :3], solid=there[:, 3],
         thickness=np.full(len(rest), HAIR_THICKNESS, np.float32),
         normal=-rest / np.linalg.norm(rest, axis=1, keepdims=True), planes=plane[None],
-        shadow=np.full((1, 1), np.inf, np.float32), overhang=np.zeros((2, 2), np.float32), focal=lens[0],
+        shadow=np.full((1, 1), np.inf, np.float32), foreign=np.zeros((2, 2), np.float32), focal=lens[0],
         cx=lens[1] + side, cy=lens[2] + side, extent=EXTENT, painted=True,
     )  # fmt: skip
     weights = turn_weights(to_head(rest, motion.camera_to_world), motion.chin)

@@ -25,10 +25,11 @@ from .canonical import (
     rim_distance,
     sample,
 )  # fmt: skip
-from .geometry import Geometry, Scene, model_layers
+from .geometry import Geometry, model_layers
 from .lids import closed_lids
 from .motion import to_camera
 from .planes import Layers
+from .scene import Scene
 
 FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
 GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
@@ -40,6 +41,9 @@ JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landm
 JAW_BAND = 0.2  # of the way to the nose
 BARE_NECK = 0.01  # of the picture: less than so much may be an ear's or a cheek's below a full beard
 BACK_SHADE = 0.8
+FEWEST = 4e-4  # of the picture: less hair or neck than so much tells no colour
+BALD = 0.15  # of what passes for hair: with less that isn't like skin it is fair hair, not a bald head's
+HAIR_BLUR = 0.006  # of the side
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
 CHIN_FADE = (0.5, 1.0)  # the same below it, of the way from there up to what hangs below the chin
 CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
@@ -60,10 +64,10 @@ def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, laye
     return Shells(
         rest=geometry.motion.rest, faces=geometry.faces, layer=geometry.layer,
         seen=np.zeros(count, np.float32), fill=colour.astype(np.float32),
-        grain=np.zeros((count, 3), np.float32),
+        grain=np.zeros((count, 3), np.float32), rim=geometry.rim,
         solid=np.where(relief, sample(scene.matte, geometry.uv), _solidity(scene, geometry.uv)).astype(np.float32),
         thickness=np.where(relief, HAIR_THICKNESS, SKIN_THICKNESS).astype(np.float32),
-        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow, overhang=geometry.overhang,
+        normal=geometry.normal, planes=layers.planes, shadow=geometry.shadow, foreign=geometry.foreign,
         focal=camera.focal, cx=camera.cx, cy=camera.cy,
     )  # fmt: skip
 
@@ -82,18 +86,23 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     own = sample(layers.planes[SKIN, ..., :3], geometry.uv[:count])
     inside = rim_distance(scene.matte)
     trust = np.where(layer_of == SKIN, geometry.shown[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
-    trust *= sample(inside * (1 - geometry.overhang), geometry.uv[:count])
+    trust *= sample(inside * (1 - geometry.foreign), geometry.uv[:count])
     like = sample(bare_skin(scene.photo, scene.regions["skin"]), geometry.uv[:count])
     trust *= 1 - geometry.members[:count, PARTS.index("skin")] * (1 - like)  # nor the frame of a pair of glasses
     trust *= 1 - geometry.members[:count, PARTS.index("clothes")]  # no collar's colour spreads over a neck
     fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
     fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
-    _fill_scalp(scene, geometry, inside, layers, fill[:count])
-    _fill_neck(scene, geometry, model, layers, fill)
-    fill[skin] = continued_colour(own, _shown(geometry, inside), fill[:count], model.faces)[skin]
+    shown = _shown(geometry, inside)
+    hair = _hair_colours(scene, inside, layers)
+    _fill_scalp(geometry, shown, hair, fill[:count])
+    _fill_neck(scene, geometry, model, layers, shown, fill)
+    fill[skin] = continued_colour(own, shown, fill[:count], model.faces)[skin]
     lids = closed_lids(scene, geometry, appearance, model, layers)
     fill[lids.at] += lids.weight[:, None] * (lids.fill - fill[lids.at])
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
+    if hair is not None:
+        strands = cv2.GaussianBlur(scene.beyond_outline().regions["hair"], (0, 0), HAIR_BLUR * scene.side)
+        smooth += strands[..., None] * (hair - smooth)
     soft = cv2.GaussianBlur(smooth, (0, 0), CUT_BLUR * scene.side, borderType=cv2.BORDER_REPLICATE)
     fill[count:] = sample(smooth, geometry.uv[count:])
     fill[count:] += past[count:, None] * (sample(soft, geometry.uv[count:]) - fill[count:])
@@ -146,7 +155,7 @@ def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
     where its colour is half the background's, and none where it may be the jaw's."""
     count = len(geometry.motion.rest_head)
     facing = np.clip((geometry.facing[:count] - SEAM[0]) / (SEAM[1] - SEAM[0]), 0, 1)
-    own = sample(inside, geometry.uv[:count]) ** 2 * (1 - sample(geometry.overhang, geometry.uv[:count]))
+    own = sample(inside, geometry.uv[:count]) ** 2 * (1 - sample(geometry.foreign, geometry.uv[:count]))
     return geometry.shown[:count] * facing * own
 
 
@@ -185,28 +194,36 @@ def _fill_teeth(
     fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** fading, 0, 1)
 
 
-def _fill_scalp(scene: Scene, geometry: Geometry, inside: np.ndarray, layers: Layers, fill: np.ndarray) -> None:
-    """The back of a head with hair is hair, a little darker than what the light in front shows."""
+def _hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray | None:
+    """[R, R, 3]: the photo's hair continued everywhere, without the bald skin between it; None when there is none."""
     hair = scene.regions["hair"] * inside > 0.8
-    if hair.sum() < 4e-4 * scene.side**2:
+    strands = hair & (bare_skin(scene.photo, scene.regions["skin"]) < 0.3)
+    hair = strands if strands.sum() > BALD * hair.sum() else hair
+    if hair.mean() < FEWEST:
+        return None
+    return push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
+
+
+def _fill_scalp(geometry: Geometry, shown: np.ndarray, hair: np.ndarray | None, fill: np.ndarray) -> None:
+    """The back of a head with hair is hair, a little darker than what the light in front shows."""
+    if hair is None:
         return
-    around = push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
-    count = len(fill)
-    weight = geometry.members[:count, PARTS.index("hair")] * (1 - geometry.shown[:count])
+    weight = geometry.members[: len(fill), PARTS.index("hair")] * (1 - shown)
     at = np.flatnonzero(weight > 0)
-    fill[at] += weight[at, None] * (BACK_SHADE * sample(around, geometry.uv[at]) - fill[at])
+    fill[at] += weight[at, None] * (BACK_SHADE * sample(hair, geometry.uv[at]) - fill[at])
 
 
-def _fill_neck(scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+def _fill_neck(
+    scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, shown: np.ndarray, fill: np.ndarray
+) -> None:
     """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade."""
-    count = len(model.vertex_part)
-    weight = model.regions["neck"] * (1 - geometry.shown[:count])
+    weight = model.regions["neck"] * (1 - shown)
     like = bare_skin(scene.photo, scene.regions["skin"])
     source = (scene.regions["neck_shoulders"] > 0.8) & (like > 0.7)
     jaw = _jaw(scene)
     if source.mean() < BARE_NECK and jaw.any() and np.median(like[jaw]) < 0.5:
         source = jaw
-    if source.mean() < 4e-4:
+    if source.mean() < FEWEST:
         return
     continued = push_pull(layers.planes[SKIN, ..., :3], source.astype(np.float32))
     at = np.flatnonzero(weight > 0)

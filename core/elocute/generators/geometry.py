@@ -14,44 +14,36 @@ from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
 from .appearance import PARTS
-from .canonical import LAYER_OF_PART, Sight, bare_skin, beyond_photo, look, overhang, part_members, sample
+from .canonical import (
+    LAYER_OF_PART,
+    Sight,
+    bare_skin,
+    beyond_photo,
+    diffuse,
+    look,
+    overhang,
+    part_members,
+    sample,
+)  # fmt: skip
 from .motion import FieldMotion
 from .relief import BEYOND, CELLS, Relief, build_relief
+from .rims import foreign_light, outline_rim
+from .scene import Scene
 
 APPEARANCE_OF_PART = {
     "teeth_upper": "teeth", "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "lips",
     "eye_left": "sclera", "eye_right": "sclera",
 }  # fmt: skip
 EAR = ((0.062, 0.1), (-0.04, 0.038), (-0.05, 0.018))  # metres, head space: |x|, y, z of what sticks out beside it
+EAR_SEEN, EAR_COVERED = 0.15, 0.5  # of an ear shown, to judge it by itself; of that hair, to call it covered
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
+SCALP_FORGETTING = 1e-5  # see `diffuse`: a fringe goes on all the way around the head
 HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.2
 CHIN_LANDMARK = 152
 LIP_LANDMARK = 13
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The framed portrait, float32 sRGB 0..1: photo and background [R, R, 3], matte [R, R], regions of
-    values.REGION_NAMES [R, R], landmarks [478, 3] in pixels of the frame, camera of the frame inside `fit`."""
-
-    photo: np.ndarray
-    background: np.ndarray
-    matte: np.ndarray
-    regions: dict[str, np.ndarray]
-    landmarks: np.ndarray
-    fit: HeadFit
-
-    @property
-    def side(self) -> int:
-        return self.photo.shape[0]
-
-    @property
-    def lens(self) -> tuple[float, float, float]:
-        camera = self.fit.camera
-        return camera.focal, camera.cx, camera.cy
 
 
 @dataclass(frozen=True)
@@ -68,7 +60,8 @@ class Geometry:
     uv: np.ndarray  # [V, 2] pixels of the frame
     members: np.ndarray  # [V, PARTS]
     shadow: np.ndarray  # [R, R], see Shells
-    overhang: np.ndarray  # [R, R], see Shells
+    foreign: np.ndarray  # [R, R], see Shells
+    rim: np.ndarray  # [V], see Shells
     mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
 
 
@@ -102,7 +95,8 @@ def _join(
     uv = np.concatenate([sight.uv[:, :2], relief_uv])
     beyond = beyond_photo(uv, scene.side) > 0
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
-    members = part_members(scene.regions, scene.photo, uv, PARTS)
+    whole = scene.beyond_outline()
+    members = part_members(whole.regions, whole.photo, uv, PARTS)
     _name_members(members[:count], model, shown[:count], beyond[:count] & (sight.shown > 0.5))
     _presume_ears(members[:count], model, (shown[:count] > 0.5) & (sample(scene.matte, uv[:count]) > 0.5))
     hangs = overhang(sight.below_jaw, bare_skin(scene.photo, scene.regions["skin"]))
@@ -110,6 +104,7 @@ def _join(
     members[:count] += below * (np.eye(len(PARTS))[PARTS.index("skin")] - members[:count])
     margin = _margin(scene.side)
     depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]
+    rim = outline_rim(scene, whole, depth, sight.below_jaw, relief_uv)
     light = np.concatenate([_mouth_light(model, motion.rest_head[:, 2]), np.ones(extra)])
     return Geometry(
         motion=motion,
@@ -121,7 +116,8 @@ def _join(
         uv=uv,
         members=members,
         shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
-        overhang=hangs,
+        foreign=np.maximum(hangs, foreign_light(scene, whole)),
+        rim=np.concatenate([np.zeros(count, np.float32), rim]),
         mouth_light=light.astype(np.float32),
     )
 
@@ -140,18 +136,19 @@ def _name_members(members: np.ndarray, model: HeadModel, shown: np.ndarray, cut:
     larger photo would show."""
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
     temples = model.base[:, 1] > TEMPLES
-    _presume_members(members, shown, cut, model.regions["scalp"], beyond_ears, np.where(temples, model.mirror, -1))
+    twin = np.where(temples, model.mirror, -1)
+    _presume_members(members, shown, cut, model.regions["scalp"], beyond_ears, twin, model.faces)
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = np.eye(len(PARTS))[PARTS.index(name)]
 
 
 def _presume_members(
     members: np.ndarray, shown: np.ndarray, cut: np.ndarray, scalp: np.ndarray, beyond_ears: np.ndarray,
-    twin: np.ndarray,
+    twin: np.ndarray, faces: np.ndarray,
 ) -> None:  # fmt: skip
-    """Unseen head surface is skin, or what the seen scalp mostly is, or hair where its twin on the other side
-    (-1: none) has it; never what happens to lie in front of it. What the photo's edges cut off is what the edge shows,
-    up to the scalp."""
+    """Unseen head surface is skin, or on the scalp what the seen scalp nearest to it is, or hair where its twin on the
+    other side (-1: none) has it; never what happens to lie in front of it. What the photo's edges cut off is what the
+    edge shows, up to the scalp, which is then what it mostly is."""
     skin, hair = (np.eye(len(PARTS))[PARTS.index(name)] for name in ("skin", "hair"))
     hidden = (shown < 0.5) & ~cut
     visible = (shown > 0.5) & (scalp > 0.5)
@@ -159,9 +156,18 @@ def _presume_members(
     members[hidden] = skin
     if visible.any():
         usual = hair if members[visible, PARTS.index("hair")].mean() > HAIRY else skin
-        members[hidden & beyond_ears & (scalp > 0.5)] = usual
+        back = hidden & beyond_ears & (scalp > 0.5)
+        share = _continued(members[:, PARTS.index("hair")], visible, faces)[back, None]
+        members[back] = skin + np.clip(2 * share - 0.5, 0, 1) * (hair - skin)
         members[hidden & (other > 0.5)] = hair
         members[cut] += scalp[cut, None] * (usual - members[cut])  # softly: a hairline that nobody saw has no edge
+
+
+def _continued(values: np.ndarray, known: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Values [V] of the `known` vertices, continued over all that hang together with them; 0 elsewhere."""
+    weight = known.astype(float)
+    total, share = diffuse(np.stack([values * weight, weight], 1), weight, faces, SCALP_FORGETTING).T
+    return np.where(share > 1e-9, total / np.maximum(share, 1e-9), 0)
 
 
 def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray) -> None:
@@ -172,8 +178,9 @@ def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray) ->
     hair = PARTS.index("hair")
     for side in (-1, 1):
         ear = ears & (np.sign(model.base[:, 0]) == side)
-        witness = ear & visible if (ear & visible).any() else ears & visible
-        if witness.any() and members[witness, hair].mean() > HAIRY:
+        seen = ear & visible
+        witness = seen if seen.sum() > EAR_SEEN * ear.sum() else ears & visible
+        if witness.any() and members[witness, hair].mean() > EAR_COVERED:
             members[ear & ~visible] = np.eye(len(PARTS))[hair]
 
 

@@ -20,7 +20,7 @@ from .geometry import field_motion
 from .motion import FieldMotion
 from .relief import Relief
 
-STORED = ("seen", "fill", "solid", "grain", "normal", "shadow", "overhang", "layer")
+STORED = ("seen", "fill", "solid", "grain", "rim", "normal", "shadow", "foreign", "layer")
 FIT_ARRAYS = ("identity", "expression", "offsets", "expression_offsets")
 
 

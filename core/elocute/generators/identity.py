@@ -12,10 +12,10 @@ from ..head.projection import camera_at, pose_angles, pose_rotation, project
 from ..portrait.regions import INNER_LIPS, OUTER_LIPS, polygon_mask
 from ..values import ARKIT_NAMES, REGION_NAMES, Camera, HeadFit
 from .features import curve, eye_axes, noise, smooth_step
-from .geometry import Scene
 from .hairdo import draw_hair
 from .painting import Body, paint_body
 from .person import Person, random_person, stream
+from .scene import Scene
 from .studio import studio_lamps, to_linear, to_srgb
 
 DISTANCE = 2.0  # metres from the camera to the head's centre

@@ -15,9 +15,10 @@ from ..rendering.shells import SKIN, project
 from ..values import ARKIT_NAMES
 from .appearance import Appearance, harmonics
 from .canonical import sample
-from .geometry import Geometry, Scene
+from .geometry import Geometry
 from .motion import to_camera
 from .planes import Layers
+from .scene import Scene
 
 REGIONS = ("lid_upper_l", "lid_upper_r")
 BLINKS = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]

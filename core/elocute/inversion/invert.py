@@ -11,9 +11,10 @@ import numpy as np
 from ..generators.appearance import PARTS, Appearance, mean_appearance
 from ..generators.canonical import sample
 from ..generators.colouring import latent_shells, photo_shells
-from ..generators.geometry import Scene, build_geometry
+from ..generators.geometry import build_geometry
 from ..generators.headfield import HeadField
 from ..generators.planes import split_layers
+from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
 from ..head.model import load_head_model
 from ..rendering.renderer import Renderer

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..generators.canonical import diffuse
-from ..generators.geometry import Scene
+from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..rendering.shells import project

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..generators.geometry import Scene
 from ..generators.planes import INNER_LIPS, unmix, visible_teeth
+from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..portrait.regions import polygon_mask

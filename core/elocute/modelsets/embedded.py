@@ -19,11 +19,11 @@ from ..warm import Latest, file_state
 from .base import Report, check_cache, identity, need
 
 if TYPE_CHECKING:
-    from ..generators.geometry import Scene
     from ..generators.headfield import HeadField
+    from ..generators.scene import Scene
     from ..shooting import Shooting
 
-RENDERER = 4  # raise it whenever the same inputs would make another picture
+RENDERER = 5  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
@@ -137,7 +137,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     seed = portrait_seed(portrait)
     if seed is not None:
         return _random(portrait, seed, side, device)
-    from ..generators.geometry import Scene
+    from ..generators.scene import Scene
     from ..head.fit import fit_head
     from ..head.model import load_head_model
     from ..portrait.analyse import analyse

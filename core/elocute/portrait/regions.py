@@ -93,7 +93,7 @@ def _body_shares(rgb: np.ndarray, matte: np.ndarray, face: Face) -> np.ndarray:
 def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Log-likelihoods [3, H, W] of skin, hair, clothes: colour and place together."""
     height, width = matte.shape
-    down = _along_face(points, height, width)
+    down = along_face(points, height, width)
     brow, mouth = (float(_along(points, points[list(pair)]).mean()) for pair in (BROWS, MOUTH_CORNERS))
     unit = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
     oval = polygon_mask(points[list(OVAL)], height, width) > 0.5
@@ -102,6 +102,8 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
 
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
     skin_colour = _colour_logits(lab, lab[oval & (down > brow + 0.12) & (down < 0.95)])
+    # A forehead that nothing covers has more of the skin's colours: it shines, or is paler or darker than a cheek.
+    skin_colour = _colour_logits(lab, lab[oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))])
     # Around the upper face is hair, except what looks like skin: a high forehead, a bald head, ears.
     around = solid & (outside > 0.06) & (outside < 0.6) & (down < brow) & (skin_colour < -4)
     worn = solid & (down > 1.35) | solid & (down > 1.05) & (outside > 0.35)
@@ -123,7 +125,7 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     return logits
 
 
-def _along_face(points: np.ndarray, height: int, width: int) -> np.ndarray:
+def along_face(points: np.ndarray, height: int, width: int) -> np.ndarray:
     """[H, W]: 0 at the top of the forehead, 1 at the chin, measured along the face, for every pixel."""
     y, x = np.mgrid[0:height, 0:width] + 0.5
     return _along(points, np.stack([x, y], axis=-1))

@@ -29,9 +29,9 @@ _WEIGHTS = np.zeros((PLANES, max(SAMPLES)), np.float32)  # of a shell's optical 
 for _layer, _count in enumerate(SAMPLES):
     _offsets = (np.arange(_count) + 0.5) / _count
     _WEIGHTS[_layer, :_count] = (2 * np.sin(np.pi * _offsets) ** 2 if _count > 1 else 1) / _count
-# Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal, grain) and, in a ray's hit, what follows.
-_SEEN, _FILL, _THICK, _NORMAL, _GRAIN = 3, 4, 8, 9, 12
-_RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 15, 18, 19, 20, 21
+# Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal, grain, rim), then what a ray's hit adds.
+_SEEN, _FILL, _THICK, _NORMAL, _GRAIN, _RIM = 3, 4, 8, 9, 12, 15
+_RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 16, 19, 20, 21, 22
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
 
 
@@ -102,7 +102,8 @@ def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ig
         hit[_SEEN] = np.float32(0.0)
     else:
         bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
-        magnified = bigger * bigger * bigger * cosine / in_photo
+        turn = cosine / in_photo
+        magnified = bigger * bigger * bigger * turn * np.sqrt(turn)
         s = (np.float32(STRETCH[1]) - magnified) / np.float32(STRETCH[1] - STRETCH[0])
         s = min(max(s, np.float32(0.0)), np.float32(1.0))
         hit[_SEEN] *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
@@ -142,8 +143,8 @@ def _grain(hit, detail):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
-    """Sample a located shell and composite into acc = (r, g, b, transmittance, depth sum)."""
+def _march(kind, hit, left, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+    """Sample a located shell, of which so much is `left`, into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
     for k in range(count):
         q = (np.float32(k) + np.float32(0.5)) / np.float32(count)
@@ -164,7 +165,7 @@ def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[n
                 _lookup(planes, kind, u, v, wx, wy, tap)
                 for i in range(4):
                     tap[i] = hit[_FILL + i] + trust * (tap[i] - hit[_FILL + i])
-        alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0))
+        alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0)) * left
         od = -np.log(max(np.float32(1.0) - alpha, np.float32(CLEAREST))) * hit[_SLANT]
         gain = acc[3] * (np.float32(1.0) - np.exp(-od * _WEIGHTS[kind, k]))
         if acc[3] - gain < np.float32(SPENT):
@@ -179,7 +180,7 @@ def _march(kind, hit, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[n
 
 @numba.njit(**FAST, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, overhang, lens, presence,
+    ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, foreign, lens, presence,
     turned, box, rgba, depth_out,
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1).
@@ -225,10 +226,11 @@ def shade(  # type: ignore[no-untyped-def]
                         if layer[f] == CAVITY:
                             hit[_SEEN] *= np.float32(presence)
                         if layer[f] == SKIN and turned > np.float32(0.0):
-                            hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, overhang, lens)
+                            hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, foreign, lens)
                         if hit[_GRAIN + 2] > np.float32(0.0):
                             _grain(hit, detail)
-                        _march(layer[f], hit, planes, shadow, lens, wx, wy, tap, acc)
+                        left = np.float32(1.0) - turned * hit[_RIM]
+                        _march(layer[f], hit, left, planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

@@ -20,8 +20,8 @@ PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of on
 
 @dataclass(frozen=True)
 class ShellTensors:
-    """`Shells` on a device: table [V, 15], faces [F, 3], layer [F], planes [PLANES, R, R, 4], detail [R, R], shadow
-    and overhang [R, R], lens (focal, cx, cy)."""
+    """`Shells` on a device: table [V, 16], faces [F, 3], layer [F], planes [PLANES, R, R, 4], detail [R, R], shadow
+    and foreign [R, R], lens (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
@@ -29,7 +29,7 @@ class ShellTensors:
     planes: torch.Tensor
     detail: torch.Tensor
     shadow: torch.Tensor
-    overhang: torch.Tensor
+    foreign: torch.Tensor
     lens: tuple[float, float, float]
     painted: bool = False
 
@@ -39,8 +39,8 @@ class ShellTensors:
         table, planes = put(shells.vertex_table), put(shells.planes)
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
         lens = (shells.focal, shells.cx, shells.cy)
-        detail, shadow, overhang = (put(a) for a in (shells.detail, shells.shadow, shells.overhang))
-        return cls(table, faces, layer, planes, detail, shadow, overhang, lens, shells.painted)
+        detail, shadow, foreign = (put(a) for a in (shells.detail, shells.shadow, shells.foreign))
+        return cls(table, faces, layer, planes, detail, shadow, foreign, lens, shells.painted)
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -132,8 +132,8 @@ def cross(
     w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
     w = torch.stack([1 - w1 - w2, w1, w2], 1) / p[:, :, 2]
     z = 1 / w.sum(1)
-    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 15]
-    here, seen, fill, solid, thick, normal, grain = at.split([3, 1, 3, 1, 1, 3, 3], 1)
+    at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 16]
+    here, seen, fill, solid, thick, normal, grain, rim = at.split([3, 1, 3, 1, 1, 3, 3, 1], 1)
     fill = (fill + grain[:, 2:] * bilinear(shells.detail, grain[:, :2])[:, None]).clamp(0, 1)
     ray = torch.stack([(px - cam[1]) / cam[0], (py - cam[2]) / cam[0], torch.ones_like(px)], 1)
     bent = torch.einsum("nij,nj->ni", pull[f], ray)
@@ -141,16 +141,17 @@ def cross(
     cosine = (normal * bent).sum(1).abs() / (across * length)
     in_photo = (-(normal * here).sum(1) / (across * here.norm(dim=1))).clamp_min(0)
     bigger = (w * z[:, None] * grown[corners]).sum(1)
-    fade = ((STRETCH[1] - bigger**3 * cosine / in_photo.clamp_min(GRAZING)) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
+    magnified = bigger**3 * (cosine / in_photo.clamp_min(GRAZING)) ** 1.5
+    fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     trust = torch.where(in_photo < GRAZING, 0, seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
     layer = shells.layer[f]
     place = torch.stack([shells.lens[0] * here[:, i] / here[:, 2] + shells.lens[i + 1] for i in (0, 1)], 1)
-    hanging = bilinear(shells.overhang, place / shells.overhang.shape[0])
+    not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
     trust = torch.where(layer == CAVITY, presence * trust, trust)
-    trust = torch.where(layer == SKIN, (1 - turned * hanging) * trust, trust)[:, None]
+    trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
     count = torch.tensor(SAMPLES, device=f.device)[layer]
     for k in range(max(SAMPLES)):
@@ -163,7 +164,7 @@ def cross(
         shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
         tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
-        alpha = tap[:, 3].clamp(0, 1)
+        alpha = tap[:, 3].clamp(0, 1) * (1 - turned * rim[:, 0])
         od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * slant
         gain = t_now * (1 - torch.exp(-od * kernel)) * on
         gain = torch.where(t_now - gain < SPENT, t_now, gain)

@@ -43,7 +43,7 @@ class Renderer:
             self._lens = np.array([shells.focal, shells.cx, shells.cy], np.float32)
             self._detail = np.ascontiguousarray(shells.detail, np.float32)
             self._shadow = np.ascontiguousarray(shells.shadow, np.float32)
-            self._overhang = np.ascontiguousarray(shells.overhang, np.float32)
+            self._foreign = np.ascontiguousarray(shells.foreign, np.float32)
             self._rest = np.ascontiguousarray(shells.rest, np.float32)
             self._grown = np.empty((2, len(self._rest)), np.float32)
             self._pull = np.empty((len(self._faces), 3, 3), np.float32)
@@ -107,7 +107,7 @@ class Renderer:
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
             self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer, self._table,
-            self._pull, self._grown[0], self._planes, self._detail, self._shadow, self._overhang, self._lens, presence,
+            self._pull, self._grown[0], self._planes, self._detail, self._shadow, self._foreign, self._lens, presence,
             np.float32(turned), np.array([x0, y0, x1, y1]), rgba, out,
         )  # fmt: skip
         return rgba, out

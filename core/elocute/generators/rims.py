@@ -1,0 +1,71 @@
+"""What only the view from the front puts into a photo: a head that turns leaves it behind.
+
+The photo is trusted wherever it shows a surface. At the person's outline it shows less than that: pixels that are
+partly the background's, light from behind, and a strip of cheek, ear or neck that the fitted surface, a little smaller
+there, leaves to the relief. From the front they are the portrait; from the side they would be lines across the face.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from ..portrait.regions import along_face, firm
+from .canonical import bare_skin, rim_distance, sample
+from .scene import Scene
+
+SOFT = (0.65, 0.95)  # matte from which on a pixel is partly, and not at all, the background's
+GLARE = (1.15, 1.35)  # of the face's median light: light from behind at the outline begins, and is all there is
+SPREAD = 0.003  # of the side: how softly these go over into the skin beside them
+REACH = 0.02  # of the side: how far beyond the head's surface its own rim goes; ears twice as far
+EARS, CHIN = (0.3, 0.4), (0.9, 1.0)  # down the face: from where ears, and up to where cheeks and jaw are at its sides
+NECK = 0.05  # of the side below the jaw: farther down are shoulders
+REGION_BLUR = 0.008  # of the side
+
+
+def foreign_light(scene: Scene, whole: Scene) -> np.ndarray:
+    """[R, R] 0..1: how much of what skin shows at the outline is the background's or light from behind; `whole` is the
+    scene beyond its outline."""
+    skin = np.clip(2 * _skin(whole), 0, 1)
+    soft = 1 - _ramp(scene.matte, SOFT)
+    face = np.median(scene.photo[firm(scene.regions["skin"])], axis=0).sum()
+    down = _down(scene)
+    glare = _ramp(scene.photo.sum(2) / face, GLARE) * (1 - rim_distance(scene.matte))
+    glare *= (1 - whole.regions["hair"]) * (1 - _ramp(down, CHIN))
+    wide = cv2.dilate(np.maximum(soft * skin, glare).astype(np.float32), np.ones((3, 3)))
+    return np.clip(1.5 * cv2.GaussianBlur(wide, (0, 0), SPREAD * scene.side), 0, 1)
+
+
+def outline_rim(scene: Scene, whole: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """[N] 0..1 of relief points uv [N, 2] in pixels: how far they are but the rim of the head's own surface, as skin
+    is and whatever is thin beside cheek and jaw. Hair above, clothes, and what is farther away are not. depth [R, R]
+    of the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
+    side, down = scene.side, _down(scene)
+    shoulders = np.isfinite(below_jaw) & (below_jaw > NECK)
+    surface = np.isfinite(depth) & ~shoulders
+    if not surface.any():
+        return np.zeros(len(uv), np.float32)
+    away = ndimage.distance_transform_edt(~surface) / side
+    reach = REACH * (1 + _ramp(down, EARS) * (1 - _ramp(down, CHIN)))
+    inside = ndimage.distance_transform_edt(scene.matte > 0.5) / side * (away > 0)
+    thickness = cv2.dilate(inside.astype(np.float32), np.ones((9, 9)))
+    thin = np.clip(2 - thickness / REACH, 0, 1) * _ramp(down, EARS) * (1 - _ramp(down, CHIN))
+    skin = cv2.GaussianBlur(_skin(whole), (0, 0), REGION_BLUR * side)
+    rim = np.maximum(np.clip(4 * skin - 2, 0, 1), thin) * np.clip(2 - away / reach, 0, 1)
+    return sample(rim.astype(np.float32), uv)
+
+
+def _skin(scene: Scene) -> np.ndarray:
+    """[R, R] 0..1 of bare skin, face and neck."""
+    bare = bare_skin(scene.photo, scene.regions["skin"])
+    return (scene.regions["skin"] + scene.regions["neck_shoulders"] * bare).astype(np.float32)
+
+
+def _down(scene: Scene) -> np.ndarray:
+    """[R, R]: 0 at the top of the forehead, 1 at the chin, along the face."""
+    return along_face(scene.landmarks[:, :2], scene.side, scene.side)
+
+
+def _ramp(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    return np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)
