@@ -4,6 +4,7 @@
 |---|---|---|---|
 | bpy45 | Blender 4.5 LTS without a window | wheel `bpy`, in an environment of its own | Python 3.11 |
 | bpy52 | Blender 5.2 LTS without a window | wheel `bpy`, in an environment of its own | Python 3.13 |
+| bpy42, bpy44, bpy50, bpy51 | the releases between, only when named | the same | Python 3.11, 5.1: 3.13 |
 | blender43 | Blender 4.3 with a window | Debian 13 in a folder, entered by chroot | Debian or Ubuntu, root |
 | blender52 | Blender 5.2 with a window | Debian unstable, the same way; it moves, so only when named | the same |
 
@@ -165,6 +166,13 @@ class Blender:
 BLENDERS = {
     "bpy45": Blender("4.5.15", "bin/python", partial(wheel, "4.5.15", "3.11")),
     "bpy52": Blender("5.2.3", "bin/python", partial(wheel, "5.2.3", "3.13")),
+    **{
+        name: Blender(release, "bin/python", partial(wheel, release, python), by_default=False)
+        for name, release, python in (
+            ("bpy42", "4.2.23", "3.11"), ("bpy44", "4.4.0", "3.11"), ("bpy50", "5.0.1", "3.11"),
+            ("bpy51", "5.1.2", "3.13"),
+        )
+    },  # fmt: skip
     "blender43": Blender("4.3", "blender", partial(root, "trixie", [])),
     "blender52": Blender("5.2", "blender", partial(root, "sid", UNSTABLE_PACKAGES), by_default=False),
 }

@@ -21,7 +21,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("ELOCUTE_BLENDERS") or ROOT / "build" / "blenders").absolute()
 PROGRAMS = {"bpy45": "bin/python", "bpy52": "bin/python", "blender43": "blender"}
-EXTRA = {"blender52": "blender"}  # tested with where it is, missed by nobody: get_blender.py gets it when named
+# Tested with where they are, missed by nobody: get_blender.py gets them when named.
+EXTRA = {"blender52": "blender", **dict.fromkeys(("bpy42", "bpy44", "bpy50", "bpy51"), "bin/python")}
 PYTEST = ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "py")  # plain Python, for every version
 SECONDS = 1800.0  # no test process takes longer; a Blender that hangs must not take the whole run along
 collect_ignore = ["inside", "window"]
@@ -46,10 +47,14 @@ class Blender:
         return [*words, *map(str, arguments)]
 
 
+def there(name: str) -> bool:
+    return (FOLDER / name / (PROGRAMS | EXTRA)[name]).exists()
+
+
 def find(name: str) -> Blender:
     """Skips, or fails where all are demanded, when it isn't there."""
     program = FOLDER / name / (PROGRAMS | EXTRA)[name]
-    if not program.exists():
+    if not there(name):
         note = FOLDER / f"{name}.missing"
         reason = note.read_text().strip() if note.is_file() else "run scripts/get_blender.py"
         words = f"no {name}: {reason}"
@@ -58,7 +63,7 @@ def find(name: str) -> Blender:
     return Blender(name, program)
 
 
-@pytest.fixture(params=list(PROGRAMS))
+@pytest.fixture(params=[*PROGRAMS, *(name for name in EXTRA if name.startswith("bpy") and there(name))])
 def blender(request: pytest.FixtureRequest) -> Blender:
     return find(request.param)
 
@@ -71,7 +76,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def package(shared: Path) -> Path:
     """The extension's zip, built once by Blender's own tool."""
-    if not any((FOLDER / name / program).exists() for name, program in PROGRAMS.items()):
+    if not any(map(there, PROGRAMS)):
         find(next(iter(PROGRAMS)))
     environment = {**os.environ, "ELOCUTE_BLENDERS": str(FOLDER)}
     command = [sys.executable, str(ROOT / "scripts" / "build_extension.py"), "--into", str(shared / "dist")]

@@ -45,8 +45,9 @@ def shells() -> Shells:
     normal = np.tile(np.array([0, 0, -1], np.float32), (count, 1))
     full = np.ones(count, np.float32)
     grain = np.concatenate([rng.random((count, 2)), full[:, None]], 1).astype(np.float32)
+    rim = rng.random(count).astype(np.float32)
     return Shells(
-        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, 0 * full, thickness,
+        rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, rim, thickness,
         normal, np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32),
         np.zeros((SIDE, SIDE), np.float32), FOCAL, SIDE / 2, SIDE / 2,
     )  # fmt: skip
@@ -114,7 +115,7 @@ def test_soft_layer_keeps_its_opacity(shells: Shells) -> None:
 def test_what_hangs_over_the_neck_is_lost_as_the_head_turns(shells: Shells) -> None:
     over = np.zeros((SIDE, SIDE), np.float32)
     over[:, SIDE // 2 :] = 1
-    shells = replace(shells, foreign=over)
+    shells = replace(shells, foreign=over, rim=0 * shells.rim)
     whole, half, none = (Renderer(shells, SIDE).render(shells.rest, turned=t)[0] for t in (0, 0.5, 1))
     inner, left = np.s_[SIDE // 2 - 12 : SIDE // 2 + 12, SIDE // 2 + 2 : SIDE // 2 + 12], np.s_[:, : SIDE // 2 - 2]
     np.testing.assert_array_equal(whole[left], none[left])

@@ -27,7 +27,7 @@ from .canonical import (
 )  # fmt: skip
 from .motion import FieldMotion
 from .relief import BEYOND, CELLS, Relief, build_relief
-from .rims import foreign_light, outline_rim
+from .rims import foreign_light, outline_rim, sides_of
 from .scene import Scene
 
 APPEARANCE_OF_PART = {
@@ -117,7 +117,7 @@ def _join(
         members=members,
         shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
         foreign=np.maximum(hangs, foreign_light(scene, whole)),
-        rim=np.concatenate([np.zeros(count, np.float32), rim]),
+        rim=np.concatenate([sides_of(model), rim]),
         mouth_light=light.astype(np.float32),
     )
 
@@ -158,7 +158,7 @@ def _presume_members(
         usual = hair if members[visible, PARTS.index("hair")].mean() > HAIRY else skin
         back = hidden & beyond_ears & (scalp > 0.5)
         share = _continued(members[:, PARTS.index("hair")], visible, faces)[back, None]
-        members[back] = skin + np.clip(2 * share - 0.5, 0, 1) * (hair - skin)
+        members[back] = skin + np.clip(4 * share - 0.4, 0, 1) * (hair - skin)  # hairlines lie in front, not behind
         members[hidden & (other > 0.5)] = hair
         members[cut] += scalp[cut, None] * (usual - members[cut])  # softly: a hairline that nobody saw has no edge
 

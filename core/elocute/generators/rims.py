@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from ..head.model import HeadModel
 from ..portrait.regions import along_face, firm
 from .canonical import bare_skin, rim_distance, sample
 from .scene import Scene
@@ -18,8 +19,10 @@ from .scene import Scene
 SOFT = (0.65, 0.95)  # matte from which on a pixel is partly, and not at all, the background's
 GLARE = (1.15, 1.35)  # of the face's median light: light from behind at the outline begins, and is all there is
 SPREAD = 0.003  # of the side: how softly these go over into the skin beside them
+THIN = 0.012  # of the side: no more than so much of whatever is beside the cheek goes with the outline
 REACH = 0.02  # of the side: how far beyond the head's surface its own rim goes; ears twice as far
-EARS, CHIN = (0.3, 0.4), (0.9, 1.0)  # down the face: from where ears, and up to where cheeks and jaw are at its sides
+EARS, LOBES, CHIN = (0.3, 0.4), (0.6, 0.7), (0.9, 1.0)  # down the face: where ears begin and end, and the jaw
+SIDES = (0.045, 0.06)  # metres from the middle, head space: beside the eyes' outer corners
 NECK = 0.05  # of the side below the jaw: farther down are shoulders
 REGION_BLUR = 0.008  # of the side
 
@@ -47,13 +50,18 @@ def outline_rim(scene: Scene, whole: Scene, depth: np.ndarray, below_jaw: np.nda
     if not surface.any():
         return np.zeros(len(uv), np.float32)
     away = ndimage.distance_transform_edt(~surface) / side
-    reach = REACH * (1 + _ramp(down, EARS) * (1 - _ramp(down, CHIN)))
+    reach = REACH * (1 + _ramp(down, EARS) * (1 - _ramp(down, LOBES)))
     inside = ndimage.distance_transform_edt(scene.matte > 0.5) / side * (away > 0)
     thickness = cv2.dilate(inside.astype(np.float32), np.ones((9, 9)))
-    thin = np.clip(2 - thickness / REACH, 0, 1) * _ramp(down, EARS) * (1 - _ramp(down, CHIN))
+    thin = np.clip(2 - thickness / THIN, 0, 1) * _ramp(down, EARS) * (1 - _ramp(down, CHIN))
     skin = cv2.GaussianBlur(_skin(whole), (0, 0), REGION_BLUR * side)
     rim = np.maximum(np.clip(4 * skin - 2, 0, 1), thin) * np.clip(2 - away / reach, 0, 1)
     return sample(rim.astype(np.float32), uv)
+
+
+def sides_of(model: HeadModel) -> np.ndarray:
+    """[V] 0..1: how far each of the head's vertices lies at its sides, which a photo from the front shows edge on."""
+    return _ramp(np.abs(model.base[:, 0]), SIDES).astype(np.float32)
 
 
 def _skin(scene: Scene) -> np.ndarray:

@@ -15,6 +15,7 @@ from .shells import (
     GRAZING,
     MIN_FACING,
     PLANES,
+    RELIEF,
     SAMPLES,
     SHADOW,
     SKIN,
@@ -103,7 +104,8 @@ def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ig
     else:
         bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
         turn = cosine / in_photo
-        magnified = bigger * bigger * bigger * turn * np.sqrt(turn)
+        turn *= np.float32(1.0) + hit[_RIM] * (np.sqrt(turn) - np.float32(1.0))
+        magnified = bigger * bigger * bigger * turn
         s = (np.float32(STRETCH[1]) - magnified) / np.float32(STRETCH[1] - STRETCH[0])
         s = min(max(s, np.float32(0.0)), np.float32(1.0))
         hit[_SEEN] *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
@@ -229,7 +231,9 @@ def shade(  # type: ignore[no-untyped-def]
                             hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, foreign, lens)
                         if hit[_GRAIN + 2] > np.float32(0.0):
                             _grain(hit, detail)
-                        left = np.float32(1.0) - turned * hit[_RIM]
+                        left = np.float32(1.0)
+                        if layer[f] == RELIEF:
+                            left -= turned * hit[_RIM]
                         _march(layer[f], hit, left, planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]

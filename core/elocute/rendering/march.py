@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SKIN, SPENT, STRETCH, Shells
+from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, RELIEF, SAMPLES, SHADOW, SKIN, SPENT, STRETCH, Shells
 
 PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of one marched ray
 
@@ -141,7 +141,8 @@ def cross(
     cosine = (normal * bent).sum(1).abs() / (across * length)
     in_photo = (-(normal * here).sum(1) / (across * here.norm(dim=1))).clamp_min(0)
     bigger = (w * z[:, None] * grown[corners]).sum(1)
-    magnified = bigger**3 * (cosine / in_photo.clamp_min(GRAZING)) ** 1.5
+    turn = cosine / in_photo.clamp_min(GRAZING)
+    magnified = bigger**3 * turn * (1 + rim[:, 0] * (turn.sqrt() - 1))
     fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     trust = torch.where(in_photo < GRAZING, 0, seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
@@ -152,6 +153,7 @@ def cross(
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
     trust = torch.where(layer == CAVITY, presence * trust, trust)
     trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
+    left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0], 1)
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
     count = torch.tensor(SAMPLES, device=f.device)[layer]
     for k in range(max(SAMPLES)):
@@ -164,7 +166,7 @@ def cross(
         shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
         tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
-        alpha = tap[:, 3].clamp(0, 1) * (1 - turned * rim[:, 0])
+        alpha = tap[:, 3].clamp(0, 1) * left
         od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * slant
         gain = t_now * (1 - torch.exp(-od * kernel)) * on
         gain = torch.where(t_now - gain < SPENT, t_now, gain)

@@ -11,7 +11,7 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
   is what the photo shows only as far as the mouth has the photo's shape: its share is scaled by `presence`, 1 for
   the portrait's own mouth. What only the view from the front puts into the photo, a head that turns leaves behind:
   the share of skin that is jaw over neck, background or light from behind there (`foreign`) is scaled by 1 - `turned`,
-  and so is alpha in the outline's strip beside the surface it belongs to (`rim`).
+  and so is the relief's alpha in the outline's strip beside the surface it belongs to (`rim`).
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """
@@ -30,10 +30,10 @@ SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, tee
 CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
 SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
-# A photo pixel is magnified by turning its surface towards the viewer, which counts to the power 1.5 (it becomes a
-# streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching it. Between
-# these two magnifications the photo's say fades and the completed colour takes over (view-dependent colour, c(x, d) in
-# NeRF).
+# A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the outline (`rim`: there it
+# becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
+# it. Between these two magnifications the photo's say fades and the completed colour takes over (view-dependent colour,
+# c(x, d) in NeRF).
 STRETCH = (2.5, 10.0)
 # Metres a sample may lie behind the first surface of the photo and still be what the photo shows: wholly, not at all.
 SHADOW = (0.003, 0.009)
@@ -48,13 +48,13 @@ class Shells:
     """rest [V, 3] canonical points; faces [F, 3] counter-clockwise from outside; layer [F] uint8 (constants above);
     seen [V] 0..1: how much the photo shows of this point; fill [V, 3] sRGB 0..1; solid [V] 0..1 alpha where unseen;
     grain [V, 3]: where in the photo (x, y in 0..1 of its width) the fill finds its fine detail, and how much of it;
-    rim [V] 0..1: how much of the point is only the strip along the photo's outline; thickness [V] metres; normal
-    [V, 3] outward unit normals at rest;
+    rim [V] 0..1: how far the point belongs to the photo's outline, where a turn ends the relief and counts more against
+    the photo on skin; thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
     to which the photo sees (inf where nothing hides anything); foreign [R, R] 0..1: how much of what the photo shows
-    of skin there may be something else: jaw and beard before a neck, background, light from behind; focal, cx,
-    cy of that camera in pixels of a plane R wide; extent: how many pictures wide the planes are, with the picture in
-    their middle; painted: the planes are nobody's photo, so their say doesn't fade where they are stretched."""
+    of skin there may be something else: jaw and beard before a neck, background, light from behind; focal, cx, cy of
+    that camera in pixels of a plane R wide; extent: how many pictures wide the planes are, with the picture in their
+    middle; painted: the planes are nobody's photo, so their say doesn't fade where they are stretched."""
 
     rest: np.ndarray
     faces: np.ndarray
