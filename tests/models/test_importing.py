@@ -18,8 +18,8 @@ from elocute import doctor, jobs
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.models import layouts, matlab, recognise
 from elocute.models.importing import import_files
+from elocute.models.inert import Tensor
 from elocute.models.official import OFFICIAL, imported, missing_roles, official_folder
-from elocute.models.pickles import Tensor
 from elocute.models.torch_files import read_legacy, read_tar, read_zip
 
 

@@ -19,9 +19,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elocute.errors import BadInput
-from elocute.models.pickles import CALLS, Record, Unreadable, read_pickle
+from elocute.models.inert import CALLS, Record
+from elocute.models.pickles import read_pickle
 from elocute.models.recognise import plain, read_file
 from elocute.models.torch_files import read_legacy, read_snapshot, read_zip
+from elocute.models.unreadable import Unreadable
 
 CANARY = "ran"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from elocute.models.pickles import Unreadable, damaged, too_large
+from elocute.models.unreadable import Unreadable, damaged, too_large
 
 MAX_INFLATED = 2**30  # bytes of one compressed variable; the largest of the Basel model has 255 MB
 MAX_VARIABLES = 64

@@ -15,8 +15,9 @@ import numpy as np
 
 from elocute.errors import BadInput
 from elocute.models import layouts, matlab
-from elocute.models.pickles import Record, Tensor, Unreadable, damaged, too_large
+from elocute.models.inert import Record, Tensor
 from elocute.models.torch_files import LEGACY_START, read_legacy, read_snapshot, read_tar, read_zip
+from elocute.models.unreadable import Unreadable, damaged, too_large
 
 MAX_BYTES = 4 * 2**30  # of one file; the largest official one has 0.7 GB
 COUNTER = "num_batches_tracked"  # of a batch normalisation: nothing reads it

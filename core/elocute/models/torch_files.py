@@ -11,19 +11,9 @@ import tarfile
 import zipfile
 from typing import Any
 
-from elocute.models.pickles import (
-    CALLS,
-    DTYPES,
-    STORAGE_NAMES,
-    Storage,
-    Tensor,
-    Unreadable,
-    damaged,
-    name_of,
-    read_pickle,
-    storage_of,
-    too_large,
-)
+from elocute.models.inert import CALLS, DTYPES, STORAGE_NAMES, Storage, Tensor, name_of, storage_of
+from elocute.models.pickles import read_pickle
+from elocute.models.unreadable import Unreadable, damaged, too_large
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of torch's files before 1.6
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # that pickle, the same in every file
