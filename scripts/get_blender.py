@@ -92,12 +92,17 @@ def find_python(version: str) -> Path:
     raise Missing(f"needs Python {version} with its venv module")
 
 
-def wheel(release: str, python: str, folder: Path, log: Path) -> Path:
+def wheel(release: str, python: str, folder: Path, log: Path, *also: str) -> Path:
     """An environment with the wheel of a Blender release."""
     program = folder / "bin" / "python"
     run(find_python(python), "-m", "venv", "--clear", folder, log=log)
-    run(program, "-m", "pip", "--disable-pip-version-check", "-q", "install", f"bpy=={release}", log=log)
+    run(program, "-m", "pip", "--disable-pip-version-check", "-q", "install", f"bpy=={release}", *also, log=log)
     return program
+
+
+def wheel_with_old_numpy(release: str, python: str, folder: Path, log: Path) -> Path:
+    """The same for a wheel that needs a NumPy before 2 and doesn't say so."""
+    return wheel(release, python, folder, log, "numpy<2")
 
 
 def root(suite: str, extra: list[str], folder: Path, log: Path) -> Path:
@@ -166,13 +171,10 @@ class Blender:
 BLENDERS = {
     "bpy45": Blender("4.5.15", "bin/python", partial(wheel, "4.5.15", "3.11")),
     "bpy52": Blender("5.2.3", "bin/python", partial(wheel, "5.2.3", "3.13")),
-    **{
-        name: Blender(release, "bin/python", partial(wheel, release, python), by_default=False)
-        for name, release, python in (
-            ("bpy42", "4.2.23", "3.11"), ("bpy44", "4.4.0", "3.11"), ("bpy50", "5.0.1", "3.11"),
-            ("bpy51", "5.1.2", "3.13"),
-        )
-    },  # fmt: skip
+    "bpy42": Blender("4.2.23", "bin/python", partial(wheel_with_old_numpy, "4.2.23", "3.11"), by_default=False),
+    "bpy44": Blender("4.4.0", "bin/python", partial(wheel_with_old_numpy, "4.4.0", "3.11"), by_default=False),
+    "bpy50": Blender("5.0.1", "bin/python", partial(wheel, "5.0.1", "3.11"), by_default=False),
+    "bpy51": Blender("5.1.2", "bin/python", partial(wheel, "5.1.2", "3.13"), by_default=False),
     "blender43": Blender("4.3", "blender", partial(root, "trixie", [])),
     "blender52": Blender("5.2", "blender", partial(root, "sid", UNSTABLE_PACKAGES), by_default=False),
 }

@@ -62,6 +62,8 @@ def shot(blender: Any, package: Path, environment: dict[str, str], tmp_path: Pat
         blender.command(Path(__file__).parent / "inside" / "make_shot.py", package, tmp_path, voice),
         capture_output=True, text=True, timeout=600, env=environment,
     )  # fmt: skip
+    if "without Audaspace" in done.stderr:
+        pytest.skip("this Blender is built without sound")
     assert done.returncode == 0, done.stdout + done.stderr
     return tmp_path / "shot.blend"
 
