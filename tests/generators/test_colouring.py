@@ -44,7 +44,10 @@ def neck_of(scene: Scene, geometry: Geometry, model: HeadModel) -> np.ndarray:
     count = len(model.vertex_part)
     fill = np.full((count, 3), 0.5, np.float32)
     _fill_neck(scene, geometry, model, layers_of(scene), np.zeros(count), fill)
-    return np.median(fill[model.regions["neck"] > 0.9], axis=0)
+    cloth = geometry.members[:count, PARTS.index("clothes")]
+    collar, skin = (model.regions["neck"] > 0.9) & (cloth > 0.99), (model.regions["neck"] > 0.9) & (cloth < 0.01)
+    assert collar.any() and (fill[collar] == 0.5).all()  # no skin on it
+    return np.median(fill[skin], axis=0)
 
 
 def test_a_neck_behind_a_full_beard_is_beard(scene: Scene, geometry: Geometry, model: HeadModel) -> None:

@@ -217,7 +217,8 @@ def _fill_neck(
     scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, shown: np.ndarray, fill: np.ndarray
 ) -> None:
     """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade."""
-    weight = model.regions["neck"] * (1 - shown)
+    bare = 1 - geometry.members[: len(shown), PARTS.index("clothes")]
+    weight = model.regions["neck"] * bare * (1 - shown)
     like = bare_skin(scene.photo, scene.regions["skin"])
     source = (scene.regions["neck_shoulders"] > 0.8) & (like > 0.7)
     jaw = _jaw(scene)

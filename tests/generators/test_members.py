@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elocute.generators.appearance import PARTS
-from elocute.generators.geometry import EAR, _presume_ears, _presume_members
+from elocute.generators.members import EAR, _presume_ears, _presume_members
 from elocute.head.model import load_head_model
 
 SKIN, HAIR = (np.eye(len(PARTS), dtype=np.float32)[PARTS.index(name)] for name in ("skin", "hair"))
