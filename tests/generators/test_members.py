@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from elocute.generators.appearance import PARTS
-from elocute.generators.members import EAR, _presume_ears, _presume_members
+from elocute.generators.members import EAR, _presume_ears, _presume_members, head_members, named
 from elocute.head.model import load_head_model
 
-SKIN, HAIR = (np.eye(len(PARTS), dtype=np.float32)[PARTS.index(name)] for name in ("skin", "hair"))
+SKIN, HAIR = named("skin"), named("hair")
 
 
 def strip(count: int) -> np.ndarray:
@@ -40,7 +40,7 @@ def test_what_the_photo_cuts_off_turns_softly_into_the_scalp() -> None:
 
 
 def test_a_hat_that_the_photo_cuts_off_goes_on_above_bare_skin() -> None:
-    cloth = np.eye(len(PARTS), dtype=np.float32)[PARTS.index("clothes")]
+    cloth = named("clothes")
     members = np.stack([SKIN, cloth, cloth])
     none, cut = np.zeros(3), np.array([False, False, True])
     _presume_members(members, np.array([1, 1, 0]), cut, none, none > 0, np.full(3, -1), strip(3))
@@ -63,3 +63,17 @@ def test_an_ear_under_hair_brings_no_skin_out_of_it() -> None:
     assert hair[near & (np.abs(x) > 0.076)].all(), "both ears"
     assert not hair[(np.abs(x) < 0.05) | (y > 0.05)].any(), "nothing but the ears"
     np.testing.assert_array_equal(bald, np.tile(SKIN, (len(x), 1)))
+
+
+def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -> None:
+    model = load_head_model()
+    count = len(model.base)
+    in_photo = np.tile(SKIN, (count, 1))
+    low = model.base[:, 1] < np.median(model.base[model.regions["neck"] > 0.9, 1])
+    in_photo[low] = named("clothes")
+    none = np.zeros(count)
+    members = head_members(in_photo, model, none, none > 0, none + 1)
+    neck = (model.regions["neck"] > 0.9) & (model.vertex_part == model.parts.index("skin"))
+    np.testing.assert_array_equal(members[neck & low], np.tile(named("clothes"), (int((neck & low).sum()), 1)))
+    np.testing.assert_array_equal(members[neck & ~low], np.tile(SKIN, (int((neck & ~low).sum()), 1)))
+    assert (members[model.part("teeth_upper"), PARTS.index("teeth")] == 1).all(), "whatever the photo shows there"
