@@ -32,6 +32,7 @@ from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.2
+TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a tongue is lit; then it darkens faster
 CHIN_LANDMARK = 152
 LIP_LANDMARK = 13
 
@@ -117,7 +118,10 @@ def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
     inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
     inside[model.part("eye_socket")] = True
     lip = depth[model.faces[model.landmark_faces[LIP_LANDMARK]][0]]
-    return np.where(inside, np.clip(1 - (depth - lip) / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
+    behind = depth - lip
+    tongue = model.part("tongue")
+    behind[tongue] = (behind[tongue] - TONGUE_TIP) * TONGUE_FALL
+    return np.where(inside, np.clip(1 - behind / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
 
 
 def model_layers(model: HeadModel) -> np.ndarray:
