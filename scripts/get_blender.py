@@ -4,7 +4,7 @@
 |---|---|---|---|
 | bpy45 | Blender 4.5 LTS without a window | wheel `bpy`, in an environment of its own | Python 3.11 |
 | bpy52 | Blender 5.2 LTS without a window | wheel `bpy`, in an environment of its own | Python 3.13 |
-| bpy42, bpy44, bpy50, bpy51 | the releases between, only when named | the same | Python 3.11, 5.1: 3.13 |
+| bpy42, bpy44, bpy50, bpy51 | 4.2, 4.4, 5.0, 5.1, only when named | the same | Python 3.11, 5.1: 3.13 |
 | blender43 | Blender 4.3 with a window | Debian 13 in a folder, entered by chroot | Debian or Ubuntu, root |
 | blender52 | Blender 5.2 with a window | Debian unstable, the same way; it moves, so only when named | the same |
 

@@ -76,7 +76,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def package(shared: Path) -> Path:
     """The extension's zip, built once by Blender's own tool."""
-    if not any(map(there, PROGRAMS)):
+    if not any(map(there, PROGRAMS | EXTRA)):
         find(next(iter(PROGRAMS)))
     environment = {**os.environ, "ELOCUTE_BLENDERS": str(FOLDER)}
     command = [sys.executable, str(ROOT / "scripts" / "build_extension.py"), "--into", str(shared / "dist")]

@@ -85,7 +85,9 @@ def test_a_grey_fringe_is_grey_all_around_a_bald_head(scene: Scene, geometry: Ge
     hairy = geometry.members[:count, PARTS.index("hair")] > 0.99
     np.testing.assert_allclose(fill[hairy], np.broadcast_to(BACK_SHADE * GREY, fill[hairy].shape), atol=0.05)
     assert hairy.sum() > 50 and fill[geometry.members[:count, PARTS.index("hair")] == 0].max() == 0
-    _fill_scalp(geometry, shown, None, fill)  # nothing to paint with, nothing painted
+    before = fill.copy()
+    _fill_scalp(geometry, shown, None, fill)
+    np.testing.assert_array_equal(fill, before)  # nothing to paint with, nothing painted
 
 
 def test_without_hair_there_are_no_hair_colours(scene: Scene) -> None:

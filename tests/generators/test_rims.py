@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from elocute.generators.rims import foreign_light, outline_rim
+from elocute.generators.rims import foreign_light, outline_rim, sides_of
 from elocute.generators.scene import Scene
+from elocute.head.model import load_head_model
 
 SIDE = 200
 SKIN = np.array([0.7, 0.5, 0.42], np.float32)
@@ -35,19 +37,22 @@ def scene() -> Scene:
 
 
 def test_beyond_the_outline_is_what_is_nearest_inside(scene: Scene) -> None:
-    whole = scene.beyond_outline()
-    np.testing.assert_allclose(whole.photo, np.broadcast_to(SKIN, whole.photo.shape))
-    assert whole.regions["skin"].min() >= 0.9
-    np.testing.assert_array_equal(whole.photo[100, 100], scene.photo[100, 100])
+    np.testing.assert_allclose(scene.outward(scene.photo), np.broadcast_to(SKIN, scene.photo.shape))
+    assert scene.outward(scene.regions["skin"]).min() >= 0.9
+    soft = Scene(scene.photo, scene.photo, 0.5 * scene.matte, scene.regions, scene.landmarks, scene.fit)
+    np.testing.assert_array_equal(soft.outward(scene.photo)[100, 100], SKIN)  # nowhere wholly there, and itself yet
+    np.testing.assert_array_equal(
+        soft.outward(np.arange(SIDE)[:, None] + np.zeros((1, SIDE)))[95:105, 100], range(95, 105)
+    )
 
 
 def test_soft_outline_and_light_from_behind_are_foreign_and_the_face_is_not(scene: Scene) -> None:
-    own = foreign_light(scene, scene.beyond_outline())
+    own = foreign_light(scene)
     assert own[100, 44:156].max() < 0.05, "the face"
     assert own[100, 40] > 0.9 and own[100, 159] > 0.9, "where the matte is half"
     lit = scene.photo.copy()
     lit[:, 145:] *= 1.5  # from the right, up to 15 pixels in
-    glare = foreign_light(Scene(lit, lit, scene.matte, scene.regions, scene.landmarks, scene.fit), scene)
+    glare = foreign_light(Scene(lit, lit, scene.matte, scene.regions, scene.landmarks, scene.fit))
     assert glare[100, 154:158].min() > 0.5 and glare[100, 44:140].max() < 0.05
 
 
@@ -55,11 +60,10 @@ def test_only_a_narrow_strip_of_skin_is_rim(scene: Scene) -> None:
     """The head's surface ends 3 pixels inside the outline; or 30, and then what is beyond it is shape."""
     points = np.array([[42.0, 100], [158, 100], [100, 42.5]])
     below = np.full((SIDE, SIDE), np.inf, np.float32)
-    whole = scene.beyond_outline()
     for radius, expected in ((57, 1), (30, 0)):
         depth = np.where(disc(radius) > 0.5, 1.0, np.inf)
-        np.testing.assert_allclose(outline_rim(scene, whole, depth, below, points), expected, atol=0.02)
-    nowhere = outline_rim(scene, whole, np.full_like(below, np.inf), below, points)
+        np.testing.assert_allclose(outline_rim(scene, depth, below, points), expected, atol=0.02)
+    nowhere = outline_rim(scene, np.full_like(below, np.inf), below, points)
     np.testing.assert_array_equal(nowhere, 0)
 
 
@@ -70,5 +74,32 @@ def test_thin_hair_beside_the_cheek_is_rim_and_hair_above_is_not(scene: Scene) -
     depth = np.where(disc(57) > 0.5, 1.0, np.inf)
     below = np.full((SIDE, SIDE), np.inf, np.float32)
     at = np.array([[41.5, 105], [158.5, 105], [100, 41.5]])
-    got = outline_rim(hairy, hairy.beyond_outline(), depth, below, at)
+    got = outline_rim(hairy, depth, below, at)
     assert got[:2].min() > 0.6 and got[2] < 0.1
+
+
+def test_the_rim_is_the_same_at_every_size(scene: Scene) -> None:
+    """Four times the pixels, a quarter of a picture each."""
+    ring = cv2.GaussianBlur(disc(60) - disc(55), (0, 0), 0.5)
+    regions = scene.regions | {"skin": scene.matte - ring, "hair": ring}
+    depth, below = np.where(disc(57) > 0.5, 1.0, np.inf), np.full((SIDE, SIDE), np.inf, np.float32)
+    at = np.stack(np.meshgrid(np.arange(30, 171, 2.0), np.arange(30, 171, 2.0)), -1).reshape(-1, 2)
+    small = outline_rim(replace(scene, regions=regions), depth, below, at)
+
+    def larger(values: np.ndarray) -> np.ndarray:
+        return np.repeat(np.repeat(values, 2, 0), 2, 1)
+
+    twice = replace(
+        scene, photo=larger(scene.photo), background=larger(scene.photo), matte=larger(scene.matte),
+        regions={name: larger(mask) for name, mask in regions.items()}, landmarks=2 * scene.landmarks,
+    )  # fmt: skip
+    large = outline_rim(twice, larger(depth), larger(below), 2 * at)
+    assert small.max() > 0.9 and np.abs(large - small).mean() < 0.01 and np.quantile(np.abs(large - small), 0.98) < 0.15
+
+
+def test_the_sides_are_ears_and_temples_and_not_the_face() -> None:
+    model = load_head_model()
+    sides, aside = sides_of(model), np.abs(model.base[:, 0])
+    assert sides[aside > 0.06].min() == 1 and sides[aside < 0.045].max() == 0
+    face = model.landmarks(model.base)[[33, 263, 61, 291, 1, 152]]
+    assert (np.abs(face[:, 0]) < 0.05).all(), "eyes, mouth, nose and chin lie inside"

@@ -112,7 +112,7 @@ def test_soft_layer_keeps_its_opacity(shells: Shells) -> None:
     assert np.abs(rgba[..., 3][ring] - np.minimum(shells.planes[RELIEF, ..., 3], 1)[ring]).max() < 0.02
 
 
-def test_what_hangs_over_the_neck_is_lost_as_the_head_turns(shells: Shells) -> None:
+def test_what_is_not_skin_is_lost_as_the_head_turns(shells: Shells) -> None:
     over = np.zeros((SIDE, SIDE), np.float32)
     over[:, SIDE // 2 :] = 1
     shells = replace(shells, foreign=over, rim=0 * shells.rim)
@@ -135,6 +135,35 @@ def test_the_outlines_rim_goes_as_the_head_turns(shells: Shells) -> None:
     assert np.abs(half[right] - whole[right] / 2).max() < 0.05
     for t, picture in ((0.5, half), (1, none)):
         assert np.abs(picture - render_by_tensors(shells, shells.rest, turned=t)).mean() < 2e-3
+
+
+@pytest.mark.parametrize("rim", [0, 1])
+def test_a_turn_counts_more_against_the_photo_at_the_sides(shells: Shells, rim: float) -> None:
+    """A wall that the photo shows at a cosine of 0.3, turned by 40 degrees: its pixels get twice and a half as wide,
+    which is where the photo's say begins to end, and more than that at the sides."""
+    slope = np.sqrt(1 / 0.3**2 - 1)
+    rest, faces, layer = sheet(16, 0.05, lambda x, y: 1.1 + slope * x, SKIN)
+    count = len(rest)
+    across = np.array([slope, 0, -1]) / np.hypot(slope, 1)
+    wall = replace(
+        shells, rest=rest.astype(np.float32), faces=faces.astype(np.int32), layer=layer.astype(np.uint8),
+        seen=np.ones(count, np.float32), fill=np.zeros((count, 3), np.float32), solid=np.ones(count, np.float32),
+        grain=np.zeros((count, 3), np.float32), rim=np.full(count, rim, np.float32),
+        thickness=np.full(count, 1e-3, np.float32), normal=np.tile(across, (count, 1)).astype(np.float32),
+        planes=np.ones_like(shells.planes),
+    )  # fmt: skip
+    moved = max((turned(wall.rest, a) for a in (0.7, -0.7)), key=lambda p: np.ptp(p[:, 0]))
+    picture = Renderer(wall, SIDE).render(moved)[0]
+    share = picture[..., 0].sum() / picture[..., 3].sum()
+    assert share == pytest.approx(0.7 if rim else 1, abs=0.15)
+    assert np.abs(picture - render_by_tensors(wall, moved)).mean() < 2e-3
+
+
+def test_no_rim_lets_more_through_than_there_is(shells: Shells) -> None:
+    """A ray through a pixel's middle may leave its triangle by a little."""
+    for angle in (0.8, 1.1):
+        picture = Renderer(shells, SIDE).render(turned(shells.rest, angle), turned=1.0)[0]
+        assert picture[..., 3].min() >= 0 and picture[..., 3].max() <= 1
 
 
 def test_turning_there_and_back_is_the_same_picture(shells: Shells) -> None:

@@ -87,8 +87,9 @@ def _below_jaw(depth: np.ndarray, on_neck: np.ndarray, side: int) -> np.ndarray:
 
 
 def overhang(below_jaw: np.ndarray, bare: np.ndarray) -> np.ndarray:
-    """[R, R] 0..1, see Shells: 1 right below the jaw, 0 from OVERHANG on and where a collar follows: only a bare neck
-    can be told from what hangs over it. below_jaw [R, R], see Sight; bare [R, R] 0..1 bare skin."""
+    """[R, R] 0..1: how much of the neck there may be jaw and beard before it. 1 right below the jaw, 0 from OVERHANG on
+    and where a collar follows: only a bare neck can be told from what hangs over it. below_jaw [R, R], see Sight; bare
+    [R, R] 0..1 bare skin."""
     side = len(bare)
     away = np.clip(below_jaw, -OVERHANG[1], 2 * OVERHANG[1])
     down = np.stack(np.gradient(cv2.GaussianBlur(away, (0, 0), 0.02 * side)))[::-1]
@@ -162,23 +163,27 @@ def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgettin
 
 def bare_skin(photo: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: pixels of the face's own hue, lighter or darker; tells a bare neck from a collar."""
+    like, light = skin_likeness(photo, skin)
+    return (like * np.clip(4 * light - 0.8, 0, 1) * np.clip(4 - 3 * light, 0, 1)).astype(np.float32)
+
+
+def skin_likeness(photo: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[R, R] 0..1: how much a pixel has the face's hue, and [R, R]: its light over the face's median."""
     face = np.median(photo[firm(skin)], axis=0)
     total = photo.sum(2)
-    light = total / face.sum()
     hue = np.abs(photo / (total[..., None] + 0.05) - face / (face.sum() + 0.05)).max(2)
-    like = np.clip(2 - hue / SKIN_HUE, 0, 1) * np.clip(4 * light - 0.8, 0, 1) * np.clip(4 - 3 * light, 0, 1)
-    return like.astype(np.float32)
+    return np.clip(2 - hue / SKIN_HUE, 0, 1), total / face.sum()
 
 
 def part_members(
-    regions: dict[str, np.ndarray], photo: np.ndarray, uv: np.ndarray, names: tuple[str, ...]
+    regions: dict[str, np.ndarray], bare: np.ndarray, uv: np.ndarray, names: tuple[str, ...]
 ) -> np.ndarray:
     """Membership of photo points uv [N, 2+] in the appearance parts `names`, rows sum to 1, [N, len(names)].
 
-    `neck_shoulders` holds both bare neck and clothes: what has the face's skin colour counts as skin.
+    `neck_shoulders` holds both bare neck and clothes: what is `bare` [R, R] 0..1 counts as skin.
     """
     value = {name: sample(mask, uv) for name, mask in regions.items()}
-    bare = sample(bare_skin(photo, regions["skin"]), uv)
+    bare = sample(bare, uv)
     out = np.zeros((len(uv), len(names)), np.float32)
     out[:, names.index("lips")] = value["lips"]
     out[:, names.index("hair")] = value["hair"]

@@ -24,6 +24,7 @@ from .canonical import (
     heights_above,
     rim_distance,
     sample,
+    skin_likeness,
 )  # fmt: skip
 from .geometry import Geometry, model_layers
 from .lids import closed_lids
@@ -42,7 +43,9 @@ JAW_BAND = 0.2  # of the way to the nose
 BARE_NECK = 0.01  # of the picture: less than so much may be an ear's or a cheek's below a full beard
 BACK_SHADE = 0.8
 FEWEST = 4e-4  # of the picture: less hair or neck than so much tells no colour
-BALD = 0.15  # of what passes for hair: with less that isn't like skin it is fair hair, not a bald head's
+# Of what passes for hair: with less that isn't like skin, it is fair hair and not a bald head's. Of the face's light:
+# what bald skin has at least, and in the middle; what is darker is hair in the skin's hue.
+BALD, BALD_LIGHT = 0.15, (0.6, 0.9)
 HAIR_BLUR = 0.006  # of the side
 CUT_FADE = (0.02, 0.06)  # of the side, beyond the photo's edge: its mirror image fades between these
 CHIN_FADE = (0.5, 1.0)  # the same below it, of the way from there up to what hangs below the chin
@@ -101,7 +104,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[lids.at] += lids.weight[:, None] * (lids.fill - fill[lids.at])
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
     if hair is not None:
-        strands = cv2.GaussianBlur(scene.beyond_outline().regions["hair"], (0, 0), HAIR_BLUR * scene.side)
+        strands = cv2.GaussianBlur(scene.outward(scene.regions["hair"]), (0, 0), HAIR_BLUR * scene.side)
         smooth += strands[..., None] * (hair - smooth)
     soft = cv2.GaussianBlur(smooth, (0, 0), CUT_BLUR * scene.side, borderType=cv2.BORDER_REPLICATE)
     fill[count:] = sample(smooth, geometry.uv[count:])
@@ -152,7 +155,7 @@ def _smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
 
 def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
     """[count] 0..1: how far the photo is what a renderer shows of each head vertex; little of it right at the outline,
-    where its colour is half the background's, and none where it may be the jaw's."""
+    where its colour is half the background's, and none where it may be the jaw's or light from behind."""
     count = len(geometry.motion.rest_head)
     facing = np.clip((geometry.facing[:count] - SEAM[0]) / (SEAM[1] - SEAM[0]), 0, 1)
     own = sample(inside, geometry.uv[:count]) ** 2 * (1 - sample(geometry.foreign, geometry.uv[:count]))
@@ -197,10 +200,13 @@ def _fill_teeth(
 def _hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray | None:
     """[R, R, 3]: the photo's hair continued everywhere, without the bald skin between it; None when there is none."""
     hair = scene.regions["hair"] * inside > 0.8
-    strands = hair & (bare_skin(scene.photo, scene.regions["skin"]) < 0.3)
-    hair = strands if strands.sum() > BALD * hair.sum() else hair
     if hair.mean() < FEWEST:
         return None
+    like, light = skin_likeness(scene.photo, scene.regions["skin"])
+    bald = hair & (like > 0.3) & (light > BALD_LIGHT[0])
+    strands = hair & ~bald
+    if strands.sum() > BALD * hair.sum() and bald.any() and np.median(light[bald]) > BALD_LIGHT[1]:
+        hair = strands
     return push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
 
 

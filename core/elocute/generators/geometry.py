@@ -86,15 +86,16 @@ def _join(
     uv = np.concatenate([sight.uv[:, :2], relief_uv])
     beyond = beyond_photo(uv, scene.side) > 0
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
-    whole = scene.beyond_outline()
-    hangs = overhang(sight.below_jaw, bare_skin(scene.photo, scene.regions["skin"]))
+    bare = bare_skin(scene.photo, scene.regions["skin"])
+    hangs = overhang(sight.below_jaw, bare)
     cut = beyond[:count] & (sight.shown > 0.5)
-    members = part_members(whole.regions, whole.photo, uv, PARTS)
+    regions = {name: scene.outward(mask) for name, mask in scene.regions.items()}
+    members = part_members(regions, scene.outward(bare), uv, PARTS)
     members[:count] = head_members(members[:count], model, shown[:count], cut, sample(scene.matte, uv[:count]))
     members[:count] += sample(hangs, uv[:count])[:, None] * (named("skin") - members[:count])
     margin = _margin(scene.side)
     depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]
-    rim = outline_rim(scene, whole, depth, sight.below_jaw, relief_uv)
+    rim = outline_rim(scene, depth, sight.below_jaw, relief_uv)
     light = np.concatenate([_mouth_light(model, motion.rest_head[:, 2]), np.ones(extra)])
     return Geometry(
         motion=motion,
@@ -106,7 +107,7 @@ def _join(
         uv=uv,
         members=members,
         shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
-        foreign=np.maximum(hangs, foreign_light(scene, whole)),
+        foreign=np.maximum(hangs, foreign_light(scene)),
         rim=np.concatenate([sides_of(model), rim]),
         mouth_light=light.astype(np.float32),
     )

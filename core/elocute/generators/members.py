@@ -17,7 +17,8 @@ EAR_SEEN, EAR_COVERED = 0.15, 0.5  # of an ear shown, to judge it by itself; of 
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
 SCALP_FORGETTING = 1e-5  # see `diffuse`: a fringe goes on all the way around the head
-HAIRY = 0.25  # of the seen scalp: more hair than this, and the unseen rest has hair
+HAIRY = 0.25  # of the seen scalp: more hair than this, and what the photo's edges cut off is hair
+FRINGE = (0.1, 0.35)  # of the nearest seen scalp: hair from which the unseen one begins to be, and is, hair
 
 
 def named(part: str) -> np.ndarray:
@@ -59,7 +60,8 @@ def _presume_members(
         usual = hair if members[visible, PARTS.index("hair")].mean() > HAIRY else skin
         back = hidden & beyond_ears & (scalp > 0.5)
         share = _continued(members[:, PARTS.index("hair")], visible, faces)[back, None]
-        members[back] = skin + np.clip(4 * share - 0.4, 0, 1) * (hair - skin)  # hairlines lie in front, not behind
+        share = np.clip((share - FRINGE[0]) / (FRINGE[1] - FRINGE[0]), 0, 1)  # hairlines lie in front, not behind
+        members[back] = skin + share * (hair - skin)
         members[hidden & (other > 0.5)] = hair
         members[cut] += scalp[cut, None] * (usual - members[cut])  # softly: a hairline that nobody saw has no edge
 

@@ -19,7 +19,9 @@ from .scene import Scene
 SOFT = (0.65, 0.95)  # matte from which on a pixel is partly, and not at all, the background's
 GLARE = (1.15, 1.35)  # of the face's median light: light from behind at the outline begins, and is all there is
 SPREAD = 0.003  # of the side: how softly these go over into the skin beside them
-THIN = 0.012  # of the side: no more than so much of whatever is beside the cheek goes with the outline
+THIN = (0.012, 0.024)  # of the side: a strip beside the cheek goes with the outline up to so much, and from it not
+CLOSE_BY = 0.008  # of the side: a strip is as thick as it is somewhere in this square around
+PIXEL = 0.002  # of the side: what is resampled at the outline reaches so much further in
 REACH = 0.02  # of the side: how far beyond the head's surface its own rim goes; ears twice as far
 EARS, LOBES, CHIN = (0.3, 0.4), (0.6, 0.7), (0.9, 1.0)  # down the face: where ears begin and end, and the jaw
 SIDES = (0.045, 0.06)  # metres from the middle, head space: beside the eyes' outer corners
@@ -27,23 +29,22 @@ NECK = 0.05  # of the side below the jaw: farther down are shoulders
 REGION_BLUR = 0.008  # of the side
 
 
-def foreign_light(scene: Scene, whole: Scene) -> np.ndarray:
-    """[R, R] 0..1: how much of what skin shows at the outline is the background's or light from behind; `whole` is the
-    scene beyond its outline."""
-    skin = np.clip(2 * _skin(whole), 0, 1)
+def foreign_light(scene: Scene) -> np.ndarray:
+    """[R, R] 0..1: how much of what skin shows at the outline is the background's or light from behind."""
+    skin = np.clip(2 * _skin(scene), 0, 1)
     soft = 1 - _ramp(scene.matte, SOFT)
     face = np.median(scene.photo[firm(scene.regions["skin"])], axis=0).sum()
     down = _down(scene)
     glare = _ramp(scene.photo.sum(2) / face, GLARE) * (1 - rim_distance(scene.matte))
-    glare *= (1 - whole.regions["hair"]) * (1 - _ramp(down, CHIN))
-    wide = cv2.dilate(np.maximum(soft * skin, glare).astype(np.float32), np.ones((3, 3)))
+    glare *= (1 - scene.outward(scene.regions["hair"])) * (1 - _ramp(down, CHIN))
+    wide = _grown(np.maximum(soft * skin, glare), PIXEL * scene.side)
     return np.clip(1.5 * cv2.GaussianBlur(wide, (0, 0), SPREAD * scene.side), 0, 1)
 
 
-def outline_rim(scene: Scene, whole: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
+def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """[N] 0..1 of relief points uv [N, 2] in pixels: how far they are but the rim of the head's own surface, as skin
-    is and whatever is thin beside cheek and jaw. Hair above, clothes, and what is farther away are not. depth [R, R]
-    of the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
+    is and any thin strip beside cheek and jaw. Hair above, clothes, and what is farther away are not. depth [R, R] of
+    the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
     side, down = scene.side, _down(scene)
     shoulders = np.isfinite(below_jaw) & (below_jaw > NECK)
     surface = np.isfinite(depth) & ~shoulders
@@ -51,12 +52,23 @@ def outline_rim(scene: Scene, whole: Scene, depth: np.ndarray, below_jaw: np.nda
         return np.zeros(len(uv), np.float32)
     away = ndimage.distance_transform_edt(~surface) / side
     reach = REACH * (1 + _ramp(down, EARS) * (1 - _ramp(down, LOBES)))
-    inside = ndimage.distance_transform_edt(scene.matte > 0.5) / side * (away > 0)
-    thickness = cv2.dilate(inside.astype(np.float32), np.ones((9, 9)))
-    thin = np.clip(2 - thickness / THIN, 0, 1) * _ramp(down, EARS) * (1 - _ramp(down, CHIN))
-    skin = cv2.GaussianBlur(_skin(whole), (0, 0), REGION_BLUR * side)
+    skin = cv2.GaussianBlur(_skin(scene), (0, 0), REGION_BLUR * side)
+    thin = (1 - _ramp(_thickness(scene.matte, away > 0), THIN)) * _ramp(down, EARS) * (1 - _ramp(down, CHIN))
     rim = np.maximum(np.clip(4 * skin - 2, 0, 1), thin) * np.clip(2 - away / reach, 0, 1)
     return sample(rim.astype(np.float32), uv)
+
+
+def _thickness(matte: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """[R, R] of the side: how far in from the outline the part of the person `beside` the head goes, there and close
+    by."""
+    person = matte > 0.5
+    inside = np.full(matte.shape, 1.0) if person.all() else ndimage.distance_transform_edt(person) / len(matte)
+    return _grown(inside * beside, CLOSE_BY * len(matte))
+
+
+def _grown(values: np.ndarray, radius: float) -> np.ndarray:
+    reach = 2 * max(1, round(radius)) + 1
+    return cv2.dilate(values.astype(np.float32), np.ones((reach, reach), np.uint8))
 
 
 def sides_of(model: HeadModel) -> np.ndarray:
@@ -65,9 +77,9 @@ def sides_of(model: HeadModel) -> np.ndarray:
 
 
 def _skin(scene: Scene) -> np.ndarray:
-    """[R, R] 0..1 of bare skin, face and neck."""
+    """[R, R] 0..1 of bare skin, face and neck, going on beyond the outline."""
     bare = bare_skin(scene.photo, scene.regions["skin"])
-    return (scene.regions["skin"] + scene.regions["neck_shoulders"] * bare).astype(np.float32)
+    return scene.outward(scene.regions["skin"] + scene.regions["neck_shoulders"] * bare).astype(np.float32)
 
 
 def _down(scene: Scene) -> np.ndarray:

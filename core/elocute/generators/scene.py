@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -28,11 +29,15 @@ class Scene:
     def side(self) -> int:
         return self.photo.shape[0]
 
-    def beyond_outline(self) -> Scene:
-        """Photo and regions as if the person had no outline: outside is what is nearest inside."""
-        _, (row, column) = ndimage.distance_transform_edt(self.matte < WHOLLY, return_indices=True)
-        regions = {name: mask[row, column] for name, mask in self.regions.items()}
-        return replace(self, photo=self.photo[row, column], regions=regions)
+    def outward(self, values: np.ndarray) -> np.ndarray:
+        """values [R, R] or [R, R, C] as if the person had no outline: outside is what is nearest inside."""
+        row, column = self._nearest_inside
+        return values[row, column]
+
+    @cached_property
+    def _nearest_inside(self) -> np.ndarray:
+        outside = self.matte < min(WHOLLY, float(self.matte.max()))
+        return ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
 
     @property
     def lens(self) -> tuple[float, float, float]:

@@ -233,7 +233,7 @@ def shade(  # type: ignore[no-untyped-def]
                             _grain(hit, detail)
                         left = np.float32(1.0)
                         if layer[f] == RELIEF:
-                            left -= turned * hit[_RIM]
+                            left -= turned * min(max(hit[_RIM], np.float32(0.0)), np.float32(1.0))
                         _march(layer[f], hit, left, planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]

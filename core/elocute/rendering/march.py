@@ -153,7 +153,7 @@ def cross(
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
     trust = torch.where(layer == CAVITY, presence * trust, trust)
     trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
-    left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0], 1)
+    left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0].clamp(0, 1), 1)
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
     count = torch.tensor(SAMPLES, device=f.device)[layer]
     for k in range(max(SAMPLES)):

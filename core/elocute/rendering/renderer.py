@@ -80,7 +80,7 @@ class Renderer:
         turned: float = 0.0,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is;
-        turned 0..1: how far the head has left the neck as the photo shows it.
+        turned 0..1: how far the head has left the pose that the photo shows.
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
         y1) only those pixels are computed, the rest is 0.

@@ -30,7 +30,7 @@ SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, tee
 CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
 SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
-# A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the outline (`rim`: there it
+# A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the sides (`rim`: there it
 # becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
 # it. Between these two magnifications the photo's say fades and the completed colour takes over (view-dependent colour,
 # c(x, d) in NeRF).
@@ -48,8 +48,9 @@ class Shells:
     """rest [V, 3] canonical points; faces [F, 3] counter-clockwise from outside; layer [F] uint8 (constants above);
     seen [V] 0..1: how much the photo shows of this point; fill [V, 3] sRGB 0..1; solid [V] 0..1 alpha where unseen;
     grain [V, 3]: where in the photo (x, y in 0..1 of its width) the fill finds its fine detail, and how much of it;
-    rim [V] 0..1: how far the point belongs to the photo's outline, where a turn ends the relief and counts more against
-    the photo on skin; thickness [V] metres; normal [V, 3] outward unit normals at rest;
+    rim [V] 0..1: of the relief, how far it is only the photo's outline beside the head, which goes with a turn; of
+    skin, how far it lies at the head's sides, where a turn counts more against the photo;
+    thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
     to which the photo sees (inf where nothing hides anything); foreign [R, R] 0..1: how much of what the photo shows
     of skin there may be something else: jaw and beard before a neck, background, light from behind; focal, cx, cy of
