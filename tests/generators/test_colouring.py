@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from elocute.generators.appearance import PARTS
-from elocute.generators.colouring import BACK_SHADE, NECK_SHADE, _fill_neck, _fill_scalp, _hair_colours, _jaw
+from elocute.generators.colouring import (
+    BACK_SHADE,
+    NECK_SHADE,
+    _fill_neck,
+    _fill_scalp,
+    _hair_colours,
+    _jaw,
+    room_below,
+)
 from elocute.generators.geometry import Geometry, build_geometry
 from elocute.generators.identity import random_scene
 from elocute.generators.planes import Layers, split_layers
@@ -48,6 +56,15 @@ def neck_of(scene: Scene, geometry: Geometry, model: HeadModel) -> np.ndarray:
     collar, skin = (model.regions["neck"] > 0.9) & (cloth > 0.99), (model.regions["neck"] > 0.9) & (cloth < 0.01)
     assert collar.any() and np.abs(fill[collar] - 0.5).max() < 0.01, "no skin on it"
     return np.median(fill[skin], axis=0)
+
+
+def test_beside_the_chin_the_photo_goes_on_below_for_longer(scene: Scene) -> None:
+    room = room_below(scene)
+    chin, cheeks = scene.landmarks[152], scene.landmarks[[234, 454]]
+    assert room[int(chin[0])] < 1 - chin[1] / SIDE, "its mirror image ends before the chin's"
+    apart = np.r_[: int(cheeks[:, 0].min() - 0.06 * SIDE), int(cheeks[:, 0].max() + 0.06 * SIDE) : SIDE]
+    assert room[apart].min() > 0.9
+    assert (np.diff(room[int(chin[0]) : int(cheeks[:, 0].max())]) > -0.01).all(), "more of it farther from the chin"
 
 
 def test_a_neck_behind_a_full_beard_is_beard(scene: Scene, geometry: Geometry, model: HeadModel) -> None:

@@ -72,8 +72,10 @@ def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -
     low = model.base[:, 1] < np.median(model.base[model.regions["neck"] > 0.9, 1])
     in_photo[low] = named("clothes")
     none = np.zeros(count)
-    members = head_members(in_photo, model, none, none > 0, none + 1)
+    members = head_members(in_photo, model, none, none > 0, none > 0, none + 1)
     neck = (model.regions["neck"] > 0.9) & (model.vertex_part == model.parts.index("skin"))
     np.testing.assert_array_equal(members[neck & low], np.tile(named("clothes"), (int((neck & low).sum()), 1)))
     np.testing.assert_array_equal(members[neck & ~low], np.tile(SKIN, (int((neck & ~low).sum()), 1)))
+    below = head_members(in_photo, model, none, none > 0, low, none + 1)
+    np.testing.assert_array_equal(below[neck], np.tile(SKIN, (int(neck.sum()), 1)))  # where nothing is known of it
     assert (members[model.part("teeth_upper"), PARTS.index("teeth")] == 1).all(), "whatever the photo shows there"

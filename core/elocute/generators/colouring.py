@@ -9,8 +9,9 @@ import numpy as np
 
 from ..head.model import HeadModel
 from ..portrait.fill import push_pull
+from ..portrait.matting import OVAL
 from ..portrait.regions import polygon_mask
-from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells, project
+from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
 from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import (
     HAIR_THICKNESS,
@@ -129,12 +130,23 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
 
 def _past(geometry: Geometry, scene: Scene) -> np.ndarray:
     """[V] 0..1: how far a point lies beyond where the photo's mirror image can stand for it. Below the photo that is
-    before the chin shows a second time."""
-    side, motion = scene.side, geometry.motion
-    chin = project(to_camera(motion.chin[None], motion.camera_to_world), *scene.lens)[0, 1]
-    gap = max(1 - float(chin) / side - OVERHANG[1], 0.01)
-    below = _smooth_step(geometry.uv[:, 1] / side - 1, (CHIN_FADE[0] * gap, CHIN_FADE[1] * gap))
+    before face and chin show a second time."""
+    side = scene.side
+    room = room_below(scene)[np.clip(geometry.uv[:, 0].astype(int), 0, side - 1)]
+    below = _smooth_step((geometry.uv[:, 1] / side - 1) / room, CHIN_FADE)
     return np.maximum(below, _smooth_step(beyond_photo(geometry.uv, side), CUT_FADE))
+
+
+def room_below(scene: Scene) -> np.ndarray:
+    """[R] of the side: how far the photo's mirror image below its lower edge goes in each column before it comes to
+    the face, or to what hangs from it; at least a hundredth."""
+    side = scene.side
+    face = polygon_mask(scene.landmarks[list(OVAL), :2], side, side) > 0.5
+    lowest = np.where(face.any(0), side - face[::-1].argmax(0), 0) / side
+    reach = 2 * round(OVERHANG[0] * side) + 1
+    lowest = cv2.dilate(lowest[None].astype(np.float32), np.ones((1, reach), np.uint8))
+    lowest = cv2.GaussianBlur(lowest, (0, 0), OVERHANG[0] * side / 2, borderType=cv2.BORDER_REPLICATE)[0]
+    return np.maximum(1 - lowest - OVERHANG[1], 0.01)
 
 
 def _close_crown(matte: np.ndarray, geometry: Geometry, seen: np.ndarray, solid: np.ndarray) -> None:

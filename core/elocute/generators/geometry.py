@@ -91,7 +91,9 @@ def _join(
     cut = beyond[:count] & (sight.shown > 0.5)
     regions = {name: scene.outward(mask) for name, mask in scene.regions.items()}
     members = part_members(regions, scene.outward(bare), uv, PARTS)
-    members[:count] = head_members(members[:count], model, shown[:count], cut, sample(scene.matte, uv[:count]))
+    members[:count] = head_members(
+        members[:count], model, shown[:count], cut, uv[:count, 1] > scene.side, sample(scene.matte, uv[:count])
+    )
     members[:count] += sample(hangs, uv[:count])[:, None] * (named("skin") - members[:count])
     margin = _margin(scene.side)
     depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]

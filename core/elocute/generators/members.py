@@ -18,6 +18,7 @@ EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these 
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
 SCALP_FORGETTING = 1e-5  # see `diffuse`: a fringe goes on all the way around the head
 HAIRY = 0.25  # of the seen scalp: more hair than this, and what the photo's edges cut off is hair
+DRESSED = 0.8  # share of clothes from which on a neck is surely covered: shaded skin looks like cloth by half
 FRINGE = (0.1, 0.35)  # of the nearest seen scalp: hair from which the unseen one begins to be, and is, hair
 
 
@@ -27,17 +28,19 @@ def named(part: str) -> np.ndarray:
 
 
 def head_members(
-    in_photo: np.ndarray, model: HeadModel, shown: np.ndarray, cut: np.ndarray, matte: np.ndarray
+    in_photo: np.ndarray, model: HeadModel, shown: np.ndarray, cut: np.ndarray, below: np.ndarray, matte: np.ndarray
 ) -> np.ndarray:
     """Membership [V, PARTS] of every vertex of the head. in_photo [V, PARTS]: what the photo shows at its place;
-    shown [V] 0 or 1: whether that is the vertex; cut [V]: what a larger photo would show; matte [V] at its place."""
+    shown [V] 0 or 1: whether that is the vertex; cut [V]: what a larger photo would show; below [V]:
+    what lies below the photo; matte [V] at its place."""
     members = in_photo.copy()
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
     temples = model.base[:, 1] > TEMPLES
     twin = np.where(temples, model.mirror, -1)
     _presume_members(members, shown, cut, model.regions["scalp"], beyond_ears, twin, model.faces)
-    collar = (shown < 0.5) & (model.regions["neck"] > 0.5) & (in_photo[:, PARTS.index("clothes")] > 0.5)
-    members[collar] = named("clothes")  # behind a collar no skin stands out beside it
+    neck, cloth = model.regions["neck"] > 0.5, in_photo[:, PARTS.index("clothes")] > DRESSED
+    members[neck & cloth & (shown < 0.5)] = named("clothes")  # behind a collar no skin stands out beside it
+    members[neck & below] = named("skin")  # and below the photo, where clothes lie before it, a neck goes on as one
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = named(name)
     _presume_ears(members, model, (shown > 0.5) & (matte > 0.5))
