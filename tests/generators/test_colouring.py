@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from elocute.generators.appearance import PARTS
 from elocute.generators.colouring import (
@@ -17,30 +16,13 @@ from elocute.generators.colouring import (
     _jaw,
     room_below,
 )
-from elocute.generators.geometry import Geometry, build_geometry
-from elocute.generators.identity import random_scene
+from elocute.generators.geometry import Geometry
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
-from elocute.head.avatar import AvatarHead
-from elocute.head.model import HeadModel, load_head_model
+from elocute.head.model import HeadModel
 
-SIDE = 256
+SEED, SIDE = 7, 256
 BEARD, CLOTH, GREY = (np.array(c, np.float32) for c in ([0.2, 0.12, 0.05], [0.1, 0.2, 0.6], [0.6, 0.63, 0.66]))
-
-
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    return random_scene(7, SIDE, "cpu")
-
-
-@pytest.fixture(scope="module")
-def model() -> HeadModel:
-    return load_head_model()
-
-
-@pytest.fixture(scope="module")
-def geometry(scene: Scene, model: HeadModel) -> Geometry:
-    return build_geometry(scene, AvatarHead(model, scene.fit), model)
 
 
 def layers_of(scene: Scene) -> Layers:

@@ -8,33 +8,16 @@ import pytest
 from elocute.generators.appearance import Appearance, mean_appearance
 from elocute.generators.canonical import sample
 from elocute.generators.colouring import hidden_grain
-from elocute.generators.geometry import Geometry, build_geometry
-from elocute.generators.identity import random_scene
+from elocute.generators.geometry import Geometry
 from elocute.generators.lids import BLINKS, Lids, closed_lids
 from elocute.generators.motion import to_camera
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
-from elocute.head.avatar import AvatarHead
-from elocute.head.model import HeadModel, load_head_model
+from elocute.head.model import HeadModel
 from elocute.rendering.gradients import stretch
 from elocute.rendering.shells import SKIN
 
-SIDE = 256
-
-
-@pytest.fixture(scope="module")
-def scene() -> Scene:
-    return random_scene(3, SIDE, "cpu")
-
-
-@pytest.fixture(scope="module")
-def model() -> HeadModel:
-    return load_head_model()
-
-
-@pytest.fixture(scope="module")
-def geometry(scene: Scene, model: HeadModel) -> Geometry:
-    return build_geometry(scene, AvatarHead(model, scene.fit), model)
+SEED, SIDE = 3, 256
 
 
 @pytest.fixture(scope="module")

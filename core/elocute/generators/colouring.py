@@ -18,7 +18,6 @@ from .canonical import (
     OVERHANG,
     SKIN_THICKNESS,
     SOLIDITY_BLUR,
-    bare_skin,
     beyond_photo,
     completed_colour,
     continued_colour,
@@ -91,7 +90,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     inside = rim_distance(scene.matte)
     trust = np.where(layer_of == SKIN, geometry.shown[:count], 0) * np.clip(geometry.facing[:count], 0, 1) ** 2
     trust *= sample(inside * (1 - geometry.foreign), geometry.uv[:count])
-    like = sample(bare_skin(scene.photo, scene.regions["skin"]), geometry.uv[:count])
+    like = sample(scene.bare, geometry.uv[:count])
     trust *= 1 - geometry.members[:count, PARTS.index("skin")] * (1 - like)  # nor the frame of a pair of glasses
     trust *= 1 - geometry.members[:count, PARTS.index("clothes")]  # no collar's colour spreads over a neck
     fill[skin] = completed_colour(own, trust, fill[:count], model.mirror, model.faces)[skin]
@@ -237,10 +236,9 @@ def _fill_neck(
     """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade."""
     bare = 1 - geometry.members[: len(shown), PARTS.index("clothes")]
     weight = model.regions["neck"] * bare * (1 - shown)
-    like = bare_skin(scene.photo, scene.regions["skin"])
-    source = (scene.regions["neck_shoulders"] > 0.8) & (like > 0.7)
+    source = (scene.regions["neck_shoulders"] > 0.8) & (scene.bare > 0.7)
     jaw = _jaw(scene)
-    if source.mean() < BARE_NECK and jaw.any() and np.median(like[jaw]) < 0.5:
+    if source.mean() < BARE_NECK and jaw.any() and np.median(scene.bare[jaw]) < 0.5:
         source = jaw
     if source.mean() < FEWEST:
         return

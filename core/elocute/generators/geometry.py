@@ -17,7 +17,6 @@ from .appearance import PARTS
 from .canonical import (
     LAYER_OF_PART,
     Sight,
-    bare_skin,
     beyond_photo,
     look,
     overhang,
@@ -32,7 +31,7 @@ from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.2
-TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a tongue is lit; then it darkens faster
+TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a tongue is lit; then so many times faster
 CHIN_LANDMARK = 152
 LIP_LANDMARK = 13
 
@@ -86,11 +85,10 @@ def _join(
     uv = np.concatenate([sight.uv[:, :2], relief_uv])
     beyond = beyond_photo(uv, scene.side) > 0
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
-    bare = bare_skin(scene.photo, scene.regions["skin"])
-    hangs = overhang(sight.below_jaw, bare)
+    hangs = overhang(sight.below_jaw, scene.bare)
     cut = beyond[:count] & (sight.shown > 0.5)
     regions = {name: scene.outward(mask) for name, mask in scene.regions.items()}
-    members = part_members(regions, scene.outward(bare), uv, PARTS)
+    members = part_members(regions, scene.outward(scene.bare), uv, PARTS)
     members[:count] = head_members(
         members[:count], model, shown[:count], cut, uv[:count, 1] > scene.side, sample(scene.matte, uv[:count])
     )

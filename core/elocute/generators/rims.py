@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from ..head.model import HeadModel
 from ..portrait.regions import along_face, firm
-from .canonical import bare_skin, rim_distance, sample
+from .canonical import rim_distance, sample
 from .scene import Scene
 
 SOFT = (0.65, 0.95)  # matte from which on a pixel is partly, and not at all, the background's
@@ -78,8 +78,7 @@ def sides_of(model: HeadModel) -> np.ndarray:
 
 def _skin(scene: Scene) -> np.ndarray:
     """[R, R] 0..1 of bare skin, face and neck, going on beyond the outline."""
-    bare = bare_skin(scene.photo, scene.regions["skin"])
-    return scene.outward(scene.regions["skin"] + scene.regions["neck_shoulders"] * bare).astype(np.float32)
+    return scene.outward(scene.regions["skin"] + scene.regions["neck_shoulders"] * scene.bare).astype(np.float32)
 
 
 def _down(scene: Scene) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..values import HeadFit
+from .canonical import bare_skin
 
 WHOLLY = 0.9  # a matte of so much is nobody's but the person's
 
@@ -33,6 +34,11 @@ class Scene:
         """values [R, R] or [R, R, C] as if the person had no outline: outside is what is nearest inside."""
         row, column = self._nearest_inside
         return values[row, column]
+
+    @cached_property
+    def bare(self) -> np.ndarray:
+        """[R, R] 0..1, see `bare_skin`."""
+        return bare_skin(self.photo, self.regions["skin"])
 
     @cached_property
     def _nearest_inside(self) -> np.ndarray:
