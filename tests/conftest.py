@@ -81,7 +81,7 @@ def layers(example: Example) -> Any:
 
 
 @pytest.fixture(scope="session")
-def geometry(example: Example) -> Any:
+def example_geometry(example: Example) -> Any:
     """The example's geometry, made again."""
     from elocute.generators.geometry import build_geometry
     from elocute.head.avatar import AvatarHead
@@ -92,13 +92,13 @@ def geometry(example: Example) -> Any:
 
 
 @pytest.fixture(scope="session")
-def untuned(example: Example, geometry: Any, layers: Any) -> Any:
+def untuned(example: Example, example_geometry: Any, layers: Any) -> Any:
     """The example's shells where tuning starts."""
     from elocute.generators.appearance import mean_appearance
     from elocute.generators.colouring import photo_shells
     from elocute.head.model import load_head_model
 
-    return photo_shells(example.scene, geometry, mean_appearance(), layers, load_head_model())
+    return photo_shells(example.scene, example_geometry, mean_appearance(), layers, load_head_model())
 
 
 @pytest.fixture(scope="session")

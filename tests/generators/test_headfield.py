@@ -37,19 +37,19 @@ def test_shells_are_whole(example: Any, untuned: Shells) -> None:
     check_shells(example.field.shells)
 
 
-def test_members_and_sight(geometry: Any) -> None:
-    np.testing.assert_allclose(geometry.members.sum(1), 1, atol=1e-5)
-    assert set(np.unique(geometry.shown)) <= {0.0, 1.0}
-    assert 0 < geometry.mouth_light.min() < 1 and geometry.mouth_light.max() == 1
+def test_members_and_sight(example_geometry: Any) -> None:
+    np.testing.assert_allclose(example_geometry.members.sum(1), 1, atol=1e-5)
+    assert set(np.unique(example_geometry.shown)) <= {0.0, 1.0}
+    assert 0 < example_geometry.mouth_light.min() < 1 and example_geometry.mouth_light.max() == 1
     model = load_head_model()
     nose = model.faces[model.landmark_faces[1]][0]
     nape = model.base[:, 2].argmin()
-    assert geometry.shown[nose] == 1 and geometry.facing[nose] > 0.8
-    assert geometry.shown[nape] == 0 and geometry.facing[nape] < 0
+    assert example_geometry.shown[nose] == 1 and example_geometry.facing[nose] > 0.8
+    assert example_geometry.shown[nape] == 0 and example_geometry.facing[nape] < 0
 
 
-def test_latents_hold_no_texel_of_the_photo(example: Any, geometry: Any, layers: Any) -> None:
-    shells = latent_shells(example.scene, geometry, mean_appearance(), layers)
+def test_latents_hold_no_texel_of_the_photo(example: Any, example_geometry: Any, layers: Any) -> None:
+    shells = latent_shells(example.scene, example_geometry, mean_appearance(), layers)
     check_shells(shells)
     inked = replace(shells, planes=np.random.default_rng(0).random(shells.planes.shape).astype(np.float32))
     pictures = [Renderer(s, 128).render(s.rest)[0] for s in (shells, inked)]

@@ -69,10 +69,10 @@ def test_a_ball_with_hair(synthetic: Relief) -> None:
     check_relief(synthetic, ball()[0], LENS, SIDE)
 
 
-def test_the_example(example: Any, geometry: Any) -> None:
-    relief, scene = geometry.motion.relief, example.scene
-    skin = geometry.faces[geometry.layer == 1]
-    _, depth = rasterise(project(geometry.motion.rest, *scene.lens), skin, scene.side, scene.side)
+def test_the_example(example: Any, example_geometry: Any) -> None:
+    relief, scene = example_geometry.motion.relief, example.scene
+    skin = example_geometry.faces[example_geometry.layer == 1]
+    _, depth = rasterise(project(example_geometry.motion.rest, *scene.lens), skin, scene.side, scene.side)
     check_relief(relief, depth, scene.lens, scene.side)
 
 

@@ -97,8 +97,8 @@ def test_black_and_white_pictures_give_numbers(level: float) -> None:
     assert np.abs(found.colour(parts(500), normals(500)) - level).mean() < 0.25
 
 
-def test_the_example_is_explained_better_than_by_the_mean(example: Any, geometry: Any) -> None:
-    scene = example.scene
+def test_the_example_is_explained_better_than_by_the_mean(example: Any, example_geometry: Any) -> None:
+    scene, geometry = example.scene, example_geometry
     use = (geometry.shown > 0.5) & (sample(scene.matte, geometry.uv) > 0.9)
     use &= (geometry.uv > 0).all(1) & (geometry.uv < scene.side).all(1)
     colours, members, n = sample(scene.photo, geometry.uv[use]), geometry.members[use], geometry.normal[use]
