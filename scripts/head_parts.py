@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from head_assets import BODY, Rings
 
+PARTS = ("skin", "mouth_cavity", "eye_socket", "teeth_upper", "teeth_lower", "tongue", "eye_left", "eye_right")
 # Vertices of hm08 in the middle of the face, from the nose down: they name the edge loops of the mouth.
 LIP_SEAM = (474, 493)  # where upper and lower lip touch
 LIP_RINGS_OUT = ((468, 494), (509, 513), (467, 495), (466, 496), (455, 492))  # from the seam to the border of the red

@@ -89,7 +89,11 @@ def test_planes_are_pictures(layers: Layers) -> None:
     assert layers.planes.shape[0] == PLANES and layers.planes.dtype == np.float32
     assert np.isfinite(layers.planes).all()
     assert layers.planes.min() >= -1e-6 and layers.planes.max() <= 1 + 1e-6
-    assert (layers.planes[[EYES, TEETH, CAVITY], ..., 3] == 1).all()
+    assert (layers.planes[EYES, ..., 3] == 1).all()
+    for layer in (TEETH, CAVITY):
+        shown = layers.planes[layer, ..., 3]
+        assert (shown[layers.opening > 0.5] > 0.45).all() and shown.max() <= 0.5, "the example shows no teeth"
+        assert (shown > 0).sum() < 4 * (layers.opening > 0).sum()
 
 
 def test_skin_is_the_photo_where_the_photo_shows_skin(example: Any, layers: Layers) -> None:
@@ -161,6 +165,24 @@ def test_a_lid_hides_a_round_iris() -> None:
         np.testing.assert_allclose(plane[128, at + 24], white, atol=0.02)
 
 
+def test_an_eyeball_is_as_dark_under_the_lid_as_at_its_rim() -> None:
+    xy = np.full((478, 2), 30.0)
+    masks = []
+    for (centre, ring, opening), at in zip(IRISES, (80.0, 180.0), strict=True):
+        xy[centre] = at, 128
+        for k, index in enumerate(ring):
+            xy[index] = at + 14 * np.cos(k * np.pi / 2), 128 + 14 * np.sin(k * np.pi / 2)
+        for k, index in enumerate(opening):
+            angle = 2 * np.pi * k / len(opening)
+            xy[index] = at + 34 * np.cos(angle), 128 + 16 * np.sin(angle)
+        masks.append(polygon_mask(xy[list(opening)], SIDE, SIDE))
+    light = np.clip((np.arange(SIDE) - 108) / 20, 0.3, 1)[:, None, None]  # the upper lid's shadow
+    own = np.broadcast_to(0.9 * light, (SIDE, SIDE, 3)).astype(np.float32)
+    plane = complete_eyes(own, xy, masks)
+    assert np.abs(plane - own)[np.maximum(*masks) > 0.99].max() < 0.05, "what the photo shows stays"
+    assert plane[104:110, 60].mean() < 0.5 and plane[146:152, 60].mean() > 0.7
+
+
 def test_closed_eyes_are_left_alone() -> None:
     own = smooth_noise(3)
     nothing = [np.zeros((SIDE, SIDE), np.float32)] * 2
@@ -175,9 +197,23 @@ def test_teeth_are_seen_in_a_bright_band() -> None:
     assert teeth is not None
     rows, columns = np.nonzero(teeth)
     assert rows.max() <= 136 and rows.min() > 105 and np.ptp(columns) > 60
-    _, colour, shown = complete_teeth(own, opening, xy, LIT)
-    assert shown
+    _, colour, crowns = complete_teeth(own, opening, xy, LIT)
+    assert (crowns[cv2.erode(teeth.astype(np.uint8), np.ones((7, 7))) > 0] > 0.9).all()
+    assert crowns[(opening > 0.9) & (np.arange(SIDE) > 142)[:, None]].max() < 0.1, "the dark is no tooth"
     np.testing.assert_allclose(colour, TOOTH, atol=0.03)
+
+
+def test_gums_above_teeth_belong_to_them() -> None:
+    xy = mouth(40)
+    own, opening = painted(xy, DARK, TOOTH)
+    inside = opening > 0.9
+    own[inside & (np.arange(SIDE) < 118)[:, None]] = TONGUE
+    own[inside & (np.arange(SIDE) > 142)[:, None]] = TONGUE
+    _, _, crowns = complete_teeth(own, opening, xy, LIT)
+    gums, tongue = inside & (np.arange(SIDE) < 115)[:, None], inside & (np.arange(SIDE) > 146)[:, None]
+    middle = np.abs(np.arange(SIDE) - 128) < 20
+    gums = cv2.erode(gums.astype(np.uint8), np.ones((3, 3))) > 0
+    assert (crowns[gums & middle] > 0.8).all() and crowns[tongue].max() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -188,8 +224,8 @@ def test_no_teeth_where_there_are_none(gap: float, inside: np.ndarray, band: np.
     xy = mouth(gap)
     own, opening = painted(xy, inside, band)
     assert visible_teeth(own, opening, xy) is None
-    _, colour, shown = complete_teeth(own, opening, xy, LIT)
-    assert not shown
+    _, colour, crowns = complete_teeth(own, opening, xy, LIT)
+    assert crowns.max() == 0
     assert colour.min() > 0.3 and np.ptp(colour) < 0.2, "assumed teeth are pale"
 
 

@@ -76,6 +76,18 @@ def test_inner_lip_and_lid_landmarks_lie_on_the_seams(model: HeadModel, units: M
     assert opened[13, 1] - opened[14, 1] > 0.012
 
 
+@pytest.mark.parametrize("opening", ["jawOpen", "mouthFunnel"])
+def test_the_lower_lip_opens_to_an_arch(model: HeadModel, units: Make, opening: str) -> None:
+    """Half-way between middle and corner a wedge would be open by half, a parabola by three quarters."""
+    chain = model.seams["lips"].lower
+    shift = model.expression[ARKIT_NAMES.index(opening), chain, 1]
+    x = model.base[chain, 0]
+    drop = np.interp(x, x[[0, -1]], shift[[0, -1]]) - shift
+    wide = 0.5 if opening == "jawOpen" else 0.25  # a funnel's corners stay together
+    assert np.interp(wide * x[-1], x, drop) > 0.8 * drop.max()
+    assert drop.argmax() == len(chain) // 2
+
+
 def test_jaw_carries_lower_teeth_and_tongue_but_not_the_upper_teeth(model: HeadModel) -> None:
     shift = model.expression[ARKIT_NAMES.index("jawOpen")]
     assert shift[model.part("teeth_lower"), 1].mean() < -0.01

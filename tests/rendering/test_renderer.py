@@ -12,7 +12,7 @@ from elocute.rendering import gradients
 from elocute.rendering.march import ShellTensors, lookup, pullback, render_tensors, stretch
 from elocute.rendering.raster import rasterise, rasterise_tensors
 from elocute.rendering.renderer import Renderer
-from elocute.rendering.shells import PLANES, RELIEF, SKIN, Shells, project
+from elocute.rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH, Shells, project
 
 SIDE = 96
 FOCAL = 200.0
@@ -60,14 +60,14 @@ def turned(points: np.ndarray, angle: float) -> np.ndarray:
 
 
 def render_by_tensors(
-    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0
+    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0, presence: float = 1
 ) -> np.ndarray:
     groups = Renderer(shells, SIDE).groups
     tensors = ShellTensors.of(shells, dtype=dtype)
     points = torch.as_tensor(moved, dtype=dtype)
     cam = (FOCAL, SIDE / 2, SIDE / 2)
     group_tensors = tuple(torch.as_tensor(g).long() for g in groups)
-    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, turned=turned)
+    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, presence=presence, turned=turned)
     return rgba.numpy()
 
 
@@ -157,6 +157,27 @@ def test_a_turn_counts_more_against_the_photo_at_the_sides(shells: Shells, rim: 
     share = picture[..., 0].sum() / picture[..., 3].sum()
     assert share == pytest.approx(0.7 if rim else 1, abs=0.15)
     assert np.abs(picture - render_by_tensors(wall, moved)).mean() < 2e-3
+
+
+@pytest.mark.parametrize("layer", [EYES, TEETH, CAVITY])
+def test_the_photos_mouth_goes_and_its_teeth_stay(shells: Shells, layer: int) -> None:
+    """Left of the middle the plane shows a tooth, right of it something of the mouth, at the lower edge neither; the
+    surface looks away from the camera, which counts against the photo for skin alone."""
+    planes = np.ones_like(shells.planes)
+    planes[layer, :, SIDE // 2 :, 3] = 0.5
+    planes[layer, SIDE // 2 + 10 :, :, 3] = 0
+    inner = replace(
+        shells, layer=np.where(shells.layer == SKIN, layer, shells.layer).astype(np.uint8), planes=planes,
+        fill=np.zeros_like(shells.fill), grain=np.zeros_like(shells.grain), normal=-shells.normal,
+    )  # fmt: skip
+    middle = SIDE // 2
+    for presence in (1.0, 0.4, 0.0):
+        rgba = Renderer(inner, SIDE).render(inner.rest, presence=presence)[0]
+        assert np.abs(rgba[middle, middle - 10 : middle - 4, :3] - 1).max() < 1e-3
+        assert np.abs(rgba[middle, middle + 4 : middle + 10, :3] - presence).max() < 1e-3
+        assert rgba[middle + 13, middle - 4 : middle + 4, :3].max() < 1e-3
+        assert rgba[middle + 13, middle, 3] > 0.999, "opaque all the same"
+        assert np.abs(rgba - render_by_tensors(inner, inner.rest, presence=presence)).mean() < 2e-3
 
 
 def test_no_rim_lets_more_through_than_there_is(shells: Shells) -> None:

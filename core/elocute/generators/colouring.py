@@ -11,7 +11,7 @@ from ..head.model import HeadModel
 from ..portrait.fill import push_pull
 from ..portrait.matting import OVAL
 from ..portrait.regions import polygon_mask
-from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, Shells
+from ..rendering.shells import CAVITY, RELIEF, SKIN, Shells
 from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import (
     HAIR_THICKNESS,
@@ -37,6 +37,7 @@ GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are p
 TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.12, 0.22  # of the model's rows; a gap's half width in teeth, and what it takes
 GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
+MOLARS, CHEEK_SHADE = (2.5, 6), 0.65  # teeth from the middle over which cheeks come to take so much of the light
 NECK_SHADE = 0.92
 JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
 JAW_BAND = 0.2  # of the way to the nose
@@ -111,9 +112,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[count:] += past[count:, None] * (sample(soft, geometry.uv[count:]) - fill[count:])
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
-    inner = np.flatnonzero(np.isin(layer_of, (TEETH, CAVITY)))
-    seen[inner] = sample(layers.opening, geometry.uv[inner])
-    seen[model.part("eye_socket")] = 0  # the photo shows lids there
+    seen[model.part("eye_socket")] = 1  # what it shows beside the eyeball is as wet
     _fill_teeth(geometry, appearance, model, layers, fill)
     layer = latent.layer.copy()
     if not layers.shows_teeth:  # then the upper row is, like the lower, part of what an open mouth happens to show
@@ -202,6 +201,7 @@ def _fill_teeth(
     from_gap = np.abs(along * TEETH_IN_ROW - np.round(along * TEETH_IN_ROW))
     light *= (1 - GAP_SHADE * np.exp(-((from_gap / GAP) ** 2)))[:, None]
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
+    light *= 1 - CHEEK_SHADE * _smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, MOLARS)[:, None]
     gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
     fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])

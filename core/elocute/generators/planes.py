@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from ..portrait.fill import push_pull
 from ..portrait.regions import firm, polygon_mask
@@ -26,8 +27,11 @@ TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
 PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
 LID_LIGHT = 0.85  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
+LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
+DARK = 0.6  # of the lips' light: less comes from the depth of the mouth
+RIM = 0.02  # of the mouth's width
 IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
 
 
@@ -63,11 +67,14 @@ def split_layers(
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     light = np.quantile(own[firm(skin)], 0.7, axis=0)
-    teeth, tooth, shown = complete_teeth(own, mouth, xy, light)
+    teeth, tooth, crowns = complete_teeth(own, mouth, xy, light)
     inside = cv2.erode(mouth, np.ones((3, 3)))
-    planes[CAVITY, ..., :3], planes[CAVITY, ..., 3] = push_pull(own, inside) if inside.max() > 0.9 else own, 1
-    planes[TEETH, ..., :3], planes[TEETH, ..., 3] = teeth, 1
-    return Layers(planes, tooth, shown, mouth, lid, lash_colour(own, eyes, LASH * span))
+    shows = around(mouth, float(np.linalg.norm(xy[78] - xy[308])))
+    planes[CAVITY, ..., :3] = push_pull(own, inside) if inside.max() > 0.9 else own
+    planes[CAVITY, ..., 3] = shows / 2
+    planes[TEETH, ..., :3] = np.where(shows[..., None] > 0.5, own, teeth)
+    planes[TEETH, ..., 3] = shows / 2 * (1 + crowns)
+    return Layers(planes, tooth, bool(crowns.any()), mouth, lid, lash_colour(own, eyes, LASH * span))
 
 
 def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -78,6 +85,13 @@ def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.nd
     inner = push_pull(solved, (matte > 0.9).astype(np.float32))
     trust = np.clip((a - 0.3) / 0.6, 0, 1)
     return solved * trust + inner * (1 - trust)
+
+
+def around(mouth: np.ndarray, width: float) -> np.ndarray:
+    """What lies in the mouth's opening [R, R], `width` pixels wide, or right beside it, where a mesh a pixel off would
+    have its rim."""
+    wide = _dilate((mouth > 0.2).astype(np.float32), RIM * width)
+    return np.maximum(cv2.GaussianBlur(wide, (0, 0), max(0.5, RIM * width / 2)), mouth)
 
 
 def lid_skin(
@@ -126,7 +140,8 @@ def fill_openings(
 
 
 def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np.ndarray:
-    """Each eyeball as if lidless: iris from its own radial profile, white from its own visible white."""
+    """Each eyeball as if lidless, but as deep in the lids' shade as at their rims: iris from its own radial profile,
+    white from its own visible white."""
     out = own.copy()
     side = own.shape[0]
     for (centre, ring, _), opening in zip(IRISES, eyes, strict=True):
@@ -148,23 +163,31 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
             if at.any():
                 whole[(bins == b) & (distance <= radius)] = np.median(own[at], axis=0)
         whole = cv2.GaussianBlur(whole, (0, 0), max(0.6, radius / 14))
-        soft = cv2.GaussianBlur(visible.astype(np.float32), (0, 0), 0.8)[..., None]
-        blend = own * soft + whole * (1 - soft)
+        inside = cv2.GaussianBlur(np.where(near, opening, 0).astype(np.float32), (0, 0), 0.8)[..., None]
+        shade = np.clip(own / np.maximum(whole, 1e-3), *LID_SHADE)
+        row, column = distance_transform_edt(inside[..., 0] <= 0.7, return_distances=False, return_indices=True)
+        whole *= cv2.GaussianBlur(shade[row, column], (0, 0), max(0.6, radius / 8))
+        blend = own * inside + whole * (1 - inside)
         out = np.where(near[..., None], blend, out)
     return out
 
 
 def complete_teeth(
     own: np.ndarray, mouth: np.ndarray, xy: np.ndarray, light: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, bool]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Teeth continued past the lips from those that the photo shows; `light` [3] is the lit skin's colour.
-    Returns plane, mean colour, shown or not."""
+    Returns plane, mean colour, and where [R, R] 0..1 the photo shows them."""
     teeth = visible_teeth(own, mouth, xy)
     if teeth is None:
         hue = (light / light.mean()) ** TOOTH_HUE
-        return own, np.clip(as_vivid(IVORY, light) * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1), False
+        assumed = np.clip(as_vivid(IVORY, light) * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1)
+        return own, assumed, np.zeros_like(mouth)
     tooth = np.quantile(own[teeth], 0.6, axis=0)
-    return push_pull(own, teeth.astype(np.float32)), tooth.astype(np.float32), True
+    level = own.mean(2)
+    above = np.cumsum(teeth[::-1], axis=0)[::-1] > 0  # of a tooth: another, or the gum it is set in, not the dark
+    gums = above & (mouth > 0.9) & (level > DARK * np.median(level[lip_mask(mouth, xy)]))
+    crowns = cv2.GaussianBlur((teeth | gums).astype(np.float32), (0, 0), 1)
+    return push_pull(own, teeth.astype(np.float32)), tooth.astype(np.float32), crowns
 
 
 def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> np.ndarray | None:

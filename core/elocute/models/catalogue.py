@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="7ea022a3b08d9e4759f2897aaaa8df35d144722f86b178fe471a1e1a8f18c09f",
-        bytes=5_916_322,
+        sha256="30ea0ceeef6ec04dff745902f973cda064b0ff1239e296a80f78c1e070fdf3a6",
+        bytes=5_930_506,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",

@@ -9,7 +9,6 @@ import numba
 import numpy as np
 
 from .shells import (
-    CAVITY,
     CLEAREST,
     CUBIC,
     GRAZING,
@@ -77,7 +76,7 @@ def _lookup(planes, kind, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ignore[no-untyped-def]
+def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, hit):  # type: ignore[no-untyped-def]
     """Where a ray crosses triangle f, in canonical space, into hit: see the column names above."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
@@ -99,9 +98,9 @@ def _locate(f, px, py, cam, points, faces, table, pull, grown, hit):  # type: ig
     across = max(np.sqrt(nx * nx + ny * ny + nz * nz), np.float32(1e-12))
     cosine = abs(nx * ex + ny * ey + nz * ez) / (across * length)
     in_photo = max(-(nx * x + ny * y + nz * w) / (across * np.sqrt(x * x + y * y + w * w)), np.float32(0.0))
-    if in_photo < np.float32(GRAZING):
+    if kind <= SKIN and in_photo < np.float32(GRAZING):
         hit[_SEEN] = np.float32(0.0)
-    else:
+    elif kind <= SKIN:
         bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
         turn = cosine / in_photo
         turn *= np.float32(1.0) + hit[_RIM] * (np.sqrt(turn) - np.float32(1.0))
@@ -145,7 +144,7 @@ def _grain(hit, detail):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _march(kind, hit, left, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """Sample a located shell, of which so much is `left`, into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
     for k in range(count):
@@ -165,6 +164,11 @@ def _march(kind, hit, left, planes, shadow, lens, wx, wy, tap, acc):  # type: ig
                 trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
             if trust > np.float32(0.0):
                 _lookup(planes, kind, u, v, wx, wy, tap)
+                if kind > SKIN:
+                    always = min(max(np.float32(2.0) * tap[3] - np.float32(1.0), np.float32(0.0)), np.float32(1.0))
+                    once = min(max(np.float32(2.0) * tap[3], np.float32(0.0)), np.float32(1.0))
+                    trust *= always + presence * (once - always)
+                    tap[3] = hit[_FILL + 3]
                 for i in range(4):
                     tap[i] = hit[_FILL + i] + trust * (tap[i] - hit[_FILL + i])
         alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0)) * left
@@ -224,9 +228,7 @@ def shade(  # type: ignore[no-untyped-def]
                 acc[3] = np.float32(1.0)
                 for f in (near, far):
                     if f >= 0 and acc[3] > np.float32(0.0):
-                        _locate(f, px, py, cam, points, faces, table, pull, grown, hit)
-                        if layer[f] == CAVITY:
-                            hit[_SEEN] *= np.float32(presence)
+                        _locate(f, layer[f], px, py, cam, points, faces, table, pull, grown, hit)
                         if layer[f] == SKIN and turned > np.float32(0.0):
                             hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, foreign, lens)
                         if hit[_GRAIN + 2] > np.float32(0.0):
@@ -234,7 +236,7 @@ def shade(  # type: ignore[no-untyped-def]
                         left = np.float32(1.0)
                         if layer[f] == RELIEF:
                             left -= turned * min(max(hit[_RIM], np.float32(0.0)), np.float32(1.0))
-                        _march(layer[f], hit, left, planes, shadow, lens, wx, wy, tap, acc)
+                        _march(layer[f], hit, left, np.float32(presence), planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .raster import rasterise_tensors
-from .shells import CAVITY, CLEAREST, CUBIC, GRAZING, MIN_FACING, RELIEF, SAMPLES, SHADOW, SKIN, SPENT, STRETCH, Shells
+from .shells import CLEAREST, CUBIC, GRAZING, MIN_FACING, RELIEF, SAMPLES, SHADOW, SKIN, SPENT, STRETCH, Shells
 
 PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of one marched ray
 
@@ -144,14 +144,15 @@ def cross(
     turn = cosine / in_photo.clamp_min(GRAZING)
     magnified = bigger**3 * turn * (1 + rim[:, 0] * (turn.sqrt() - 1))
     fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
-    trust = torch.where(in_photo < GRAZING, 0, seen[:, 0] * fade * fade * (3 - 2 * fade))
+    inner = shells.layer[f] > SKIN
+    fade = torch.where(in_photo < GRAZING, 0, fade * fade * (3 - 2 * fade))
+    trust = torch.where(inner, seen[:, 0], seen[:, 0] * fade)
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
     layer = shells.layer[f]
     place = torch.stack([shells.lens[0] * here[:, i] / here[:, 2] + shells.lens[i + 1] for i in (0, 1)], 1)
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
-    trust = torch.where(layer == CAVITY, presence * trust, trust)
     trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
     left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0].clamp(0, 1), 1)
     light, t_now, d_now = colour[rays], through[rays], depth[rays]
@@ -163,8 +164,12 @@ def cross(
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
         hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
-        shown = torch.where(layer > SKIN, 1, 1 - hidden.clamp(0, 1))
-        tap = torch.lerp(torch.cat([fill, solid], 1), lookup(shells.planes, layer, u, v), trust * shown[:, None])
+        shown = 1 - hidden.clamp(0, 1)
+        tap = lookup(shells.planes, layer, u, v)
+        always, once = (2 * tap[:, 3] - 1).clamp(0, 1), (2 * tap[:, 3]).clamp(0, 1)
+        share = trust * torch.where(inner, always + presence * (once - always), shown)[:, None]
+        tap = torch.where(inner[:, None], torch.cat([tap[:, :3], solid], 1), tap)
+        tap = torch.lerp(torch.cat([fill, solid], 1), tap, share)
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
         alpha = tap[:, 3].clamp(0, 1) * left
         od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * slant

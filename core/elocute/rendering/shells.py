@@ -5,13 +5,14 @@ coordinates: x right, y down, z forward, metres). Inside a shell of thickness L 
 q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait camera:
 
 * density   sigma = od(u, v) * kernel(q) / L, kernel(q) = 2 sin^2(pi q), od = -log(1 - alpha), alpha from the layer's
-  feature plane where the photo saw the point, `solid` elsewhere;
+  feature plane where the photo saw the point, `solid` elsewhere and in what lids and lips enclose;
 * colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
-  elsewhere, with the fine grain that the photo has at another, similar place (`grain`). The mouth's inside (CAVITY)
-  is what the photo shows only as far as the mouth has the photo's shape: its share is scaled by `presence`, 1 for
-  the portrait's own mouth. What only the view from the front puts into the photo, a head that turns leaves behind:
-  the share of skin that is jaw over neck, background or light from behind there (`foreign`) is scaled by 1 - `turned`,
-  and so is the relief's alpha in the outline's strip beside the surface it belongs to (`rim`).
+  elsewhere, with the fine grain that the photo has at another, similar place (`grain`). Above SKIN the plane's fourth
+  channel says, to the pixel, what the photo shows there: 1 eye or tooth, always to be seen; 1/2 something else of the
+  mouth's inside, to be seen as far as the mouth has the photo's shape (`presence`, 1 for the portrait's own mouth); 0
+  neither. What only the view from the front puts into the photo, a head that turns leaves behind: the share of skin
+  that is jaw over neck, background or light from behind there (`foreign`) is scaled by 1 - `turned`, and so is the
+  relief's alpha in the outline's strip beside the surface it belongs to (`rim`).
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """
@@ -51,11 +52,12 @@ class Shells:
     rim [V] 0..1: of the relief, how far it is only the photo's outline beside the head, which goes with a turn; of
     skin, how far it lies at the head's sides, where a turn counts more against the photo;
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
-    planes [PLANES, R, R, 4] sRGB + alpha, 0..1, aligned with the portrait camera; shadow [R, R] metres: the depth up
-    to which the photo sees (inf where nothing hides anything); foreign [R, R] 0..1: how much of what the photo shows
-    of skin there may be something else: jaw and beard before a neck, background, light from behind; focal, cx, cy of
-    that camera in pixels of a plane R wide; extent: how many pictures wide the planes are, with the picture in their
-    middle; painted: the planes are nobody's photo, so their say doesn't fade where they are stretched."""
+    planes [PLANES, R, R, 4] sRGB and alpha (above SKIN: what the photo shows), 0..1, aligned with the portrait camera;
+    shadow [R, R] metres: the depth up to which the photo sees (inf where nothing hides anything); foreign [R, R] 0..1:
+    how much of what the photo shows of skin there may be something else: jaw and beard before a neck, background, light
+    from behind; focal, cx, cy of that camera in pixels of a plane R wide; extent: how many pictures wide the planes
+    are, with the picture in their middle; painted: the planes are nobody's photo, so their say doesn't fade where they
+    are stretched."""
 
     rest: np.ndarray
     faces: np.ndarray

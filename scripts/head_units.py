@@ -1,0 +1,104 @@
+"""Corrects MakeHuman's 52 ARKit units on our mesh: lids and lips that meet, lips that part to a round opening."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from head_parts import PARTS, smoothstep
+
+from elocute.head.surface import plate_energy, through_handles
+from elocute.values import ARKIT_NAMES
+
+if TYPE_CHECKING:
+    from build_head_model import Mesh
+
+LIP_REACH, LID_REACH = 0.009, 0.006  # metres a correction of the seam travels along the skin
+STAY_CLOSED = (
+    "jawForward jawLeft jawRight mouthPucker mouthLeft mouthRight mouthSmileLeft mouthSmileRight mouthFrownLeft "
+    "mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight mouthPressLeft "
+    "mouthPressRight cheekPuff noseSneerLeft noseSneerRight"
+).split()  # units under which, alone, lips that touched go on touching
+PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
+ROUND = 1.6  # power of what is missing to the full opening, across the lip: 1 as MakeHuman has it, larger rounder
+
+
+def seam_fields(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices of all seams [S] without the corners, and for each the field [S, V] that carries its displacement to
+    the skin around it: 1 at itself, 0 at every other seam vertex."""
+    body = np.flatnonzero(mesh.vertex_part <= PARTS.index("eye_socket"))
+    number = np.full(len(mesh.vertices), -1)
+    number[body] = np.arange(len(body))
+    faces = number[mesh.faces[(mesh.face_part <= PARTS.index("eye_socket"))]]
+    points = mesh.vertices[body]
+    movers, fields = [], []
+    for name, seam in mesh.seams.items():
+        energy = plate_energy(points, faces, LIP_REACH if name == "lips" else LID_REACH)
+        chain = np.concatenate([seam.upper[1:-1], seam.lower[1:-1]])
+        corners = seam.upper[[0, -1]]
+        handles = np.concatenate([chain, corners])
+        field = through_handles(energy, number[handles], np.eye(len(handles))[:, : len(chain)])
+        full = np.zeros((len(chain), len(mesh.vertices)))
+        full[:, body] = field.T
+        full[np.abs(full) < 2e-3] = 0
+        movers.append(chain)
+        fields.append(full)
+    return np.concatenate(movers), np.concatenate(fields)
+
+
+class Closer:
+    """Moves lips or lids together through the seam fields."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.mesh = mesh
+        self.movers, self.fields = seam_fields(mesh)
+
+    def spread(self, moved: dict[int, np.ndarray]) -> np.ndarray:
+        rows = [int(np.flatnonzero(self.movers == v)[0]) for v in moved]
+        return self.fields[rows].T @ np.array(list(moved.values()))
+
+    def meeting(self, vertices: np.ndarray, name: str, axes: tuple[int, ...] = (0, 1, 2)) -> np.ndarray:
+        """Displacement [V, 3] that puts the lower chain half-way to the upper one and the upper one onto it."""
+        seam = self.mesh.seams[name]
+        above, below = vertices[seam.upper], vertices[seam.lower]
+        mask = np.isin(np.arange(3), axes)
+        to_lower = (seam.upper_of_lower @ above - below) / 2 * mask
+        to_upper = (seam.lower_of_upper @ (below + to_lower) - above) * mask
+        moved = dict(zip(seam.upper[1:-1].tolist(), to_upper[1:-1], strict=True))
+        moved |= dict(zip(seam.lower[1:-1].tolist(), to_lower[1:-1], strict=True))
+        return self.spread(moved)
+
+def round_opening(mesh: Mesh, unit: np.ndarray, closer: Closer) -> None:
+    """Lets the lower lip go down as far as before in its middle and nearly as far beside it: MakeHuman's opens to the
+    point of a wedge, people's to an arch. In place."""
+    chain = mesh.seams["lips"].lower
+    x, down = mesh.vertices[chain, 0], -unit[chain, 1]
+    corners = np.interp(x, x[[0, -1]], down[[0, -1]])
+    opening = down - corners
+    share = np.clip(opening / opening.max(), 0, 1)
+    wider = (1 - (1 - share) ** ROUND - share) * opening.max()
+    moved = {int(v): np.array([0, -more, 0]) for v, more in zip(chain[1:-1], wider[1:-1], strict=True)}
+    unit += closer.spread(moved)
+
+
+def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> None:
+    """Makes the units keep ARKit's promises on this head: a blink shuts the lids, mouthClose undoes what jawOpen parts,
+    units that don't part the lips leave them touching, those that do part them to an arch. In place."""
+    unit = {name: expression[k] for k, name in enumerate(ARKIT_NAMES)}
+    for side, sign in (("Left", 1), ("Right", -1)):
+        # MakeHuman's eye units also stir the other eye's socket and the mouth's inside, where nobody looks in Blender
+        own = smoothstep(sign * mesh.vertices[:, 0], -0.008, 0.0) * (mesh.vertex_part != PARTS.index("mouth_cavity"))
+        for name in ARKIT_NAMES:
+            if name.startswith("eye") and name.endswith(side):
+                unit[name] *= own[:, None]
+        shut = unit[f"eyeBlink{side}"]
+        seam = f"lids_{side.lower()}"
+        shut += closer.meeting(mesh.vertices + shut, seam)
+        for name in ("eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp"):
+            unit[f"{name}{side}"][mesh.balls[f"eye_{side.lower()}"]] = 0  # eyeballs turn at run time
+    for name in STAY_CLOSED:
+        unit[name] += closer.meeting(mesh.vertices + unit[name], "lips", axes=(1,))
+    for name in PART_LIPS:
+        round_opening(mesh, unit[name], closer)
+    both = unit["jawOpen"] + unit["mouthClose"]
+    unit["mouthClose"] += closer.meeting(mesh.vertices + both, "lips")
