@@ -12,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
-from ..rendering.shells import CAVITY, EYES, PLANES, TEETH, Shells
+from ..rendering.shells import PLANES, Shells
 
 STEPS = 12
-MEETS = 0.1  # of a pixel: so much of a second layer, in it or beside it, is a seam
 DAMPING = 0.05  # texels seen through less than a fifth of a pixel's opacity move slowly
-REACH = 0.35  # sRGB: more than this is a wrong layer, not a wrong colour
-# The same where layers meet in the photo: what is a pixel off there would show as a dashed line once they move apart.
-SEAM_REACH = 0.06
+# sRGB. More would be a layer's colour in another's texels, where the mesh is a pixel off the photo: a dashed line as soon
+# as the layers move apart.
+REACH = 0.1
 RELAXATION = 0.9
 
 Render = Callable[[Shells], np.ndarray]  # premultiplied rgba [R, R, 4] at the portrait's own view
@@ -35,23 +33,15 @@ def tune(shells: Shells, photo: np.ndarray, background: np.ndarray, render: Rend
     """
     influence = layer_influence(shells, render)  # [PLANES, R, R]
     norm = (influence**2).sum(0) + DAMPING
-    start, reach = shells.planes[..., :3], _reach(influence)[..., None]
+    start = shells.planes[..., :3]
     planes = shells.planes.copy()
     for step in range(1, STEPS + 1):
         rgba = render(replace(shells, planes=planes))
         error = photo - (rgba[..., :3] + (1 - rgba[..., 3:]) * background)
         move = influence[..., None] * (RELAXATION * error / norm[..., None])
-        colour = np.clip(planes[..., :3] + move, start - reach, start + reach)
+        colour = np.clip(planes[..., :3] + move, start - REACH, start + REACH)
         planes[..., :3] = np.clip(colour, 0, 1)
         yield step, replace(shells, planes=planes.copy())
-
-
-def _reach(influence: np.ndarray) -> np.ndarray:
-    """[1, R, R]: how far each texel may move in the end, sRGB."""
-    inner = influence[[EYES, TEETH, CAVITY]].sum(0)
-    near = np.ones((3, 3), np.uint8)
-    seam = (cv2.dilate(inner, near) > MEETS) & np.all([cv2.erode(layer, near) < 1 - MEETS for layer in influence], 0)
-    return np.where(seam, SEAM_REACH, REACH).astype(np.float32)[None]
 
 
 def layer_influence(shells: Shells, render: Render) -> np.ndarray:

@@ -98,11 +98,9 @@ def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, hit):  # ty
     across = max(np.sqrt(nx * nx + ny * ny + nz * nz), np.float32(1e-12))
     cosine = abs(nx * ex + ny * ey + nz * ez) / (across * length)
     in_photo = max(-(nx * x + ny * y + nz * w) / (across * np.sqrt(x * x + y * y + w * w)), np.float32(0.0))
-    if kind <= SKIN and in_photo < np.float32(GRAZING):
-        hit[_SEEN] = np.float32(0.0)
-    elif kind <= SKIN:
+    if kind <= SKIN:
         bigger = w0 * grown[a] + w1 * grown[b] + w2 * grown[c]
-        turn = cosine / in_photo
+        turn = cosine / max(in_photo, np.float32(GRAZING))
         turn *= np.float32(1.0) + hit[_RIM] * (np.sqrt(turn) - np.float32(1.0))
         magnified = bigger * bigger * bigger * turn
         s = (np.float32(STRETCH[1]) - magnified) / np.float32(STRETCH[1] - STRETCH[0])

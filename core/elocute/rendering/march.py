@@ -145,8 +145,7 @@ def cross(
     magnified = bigger**3 * turn * (1 + rim[:, 0] * (turn.sqrt() - 1))
     fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     inner = shells.layer[f] > SKIN
-    fade = torch.where(in_photo < GRAZING, 0, fade * fade * (3 - 2 * fade))
-    trust = torch.where(inner, seen[:, 0], seen[:, 0] * fade)
+    trust = torch.where(inner, seen[:, 0], seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
