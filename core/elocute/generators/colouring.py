@@ -37,7 +37,8 @@ GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are p
 TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.12, 0.22  # of the model's rows; a gap's half width in teeth, and what it takes
 GUM_HEIGHT = 0.08  # of the crown's length
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
-MOLARS, CHEEK_SHADE = (2.5, 6), 0.65  # teeth from the middle over which cheeks come to take so much of the light
+DARKEST_TOOTH = 0.3
+MOLARS, CHEEK_SHADE = (2.5, 5), 0.5  # teeth from the middle over which cheeks come to take so much of the light
 NECK_SHADE = 0.92
 JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
 JAW_BAND = 0.2  # of the way to the nose
@@ -201,11 +202,12 @@ def _fill_teeth(
     from_gap = np.abs(along * TEETH_IN_ROW - np.round(along * TEETH_IN_ROW))
     light *= (1 - GAP_SHADE * np.exp(-((from_gap / GAP) ** 2)))[:, None]
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
-    light *= 1 - CHEEK_SHADE * _smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, MOLARS)[:, None]
+    beside = 1 - CHEEK_SHADE * _smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, MOLARS)
+    deep = np.maximum(beside * geometry.mouth_light[teeth], DARKEST_TOOTH)
     gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
     fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])
-    fill[teeth] = np.clip(colour * light * geometry.mouth_light[teeth, None] ** fading, 0, 1)
+    fill[teeth] = np.clip(colour * light * deep[:, None] ** fading, 0, 1)
 
 
 def _hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray | None:

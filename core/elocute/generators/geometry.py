@@ -32,6 +32,7 @@ from .scene import Scene
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.2
 TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a tongue is lit; then so many times faster
+CHEEKS, CHEEKS_FALL = 0.008, 2.0  # metres behind the lips from which the cheeks' insides lose so much more
 CHIN_LANDMARK = 152
 LIP_LANDMARK = 13
 
@@ -120,8 +121,9 @@ def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
     inside[model.part("eye_socket")] = True
     lip = depth[model.faces[model.landmark_faces[LIP_LANDMARK]][0]]
     behind = depth - lip
-    tongue = model.part("tongue")
+    tongue, cheeks = model.part("tongue"), model.part("mouth_cavity")
     behind[tongue] = (behind[tongue] - TONGUE_TIP) * TONGUE_FALL
+    behind[cheeks] += np.maximum(behind[cheeks] - CHEEKS, 0) * CHEEKS_FALL
     return np.where(inside, np.clip(1 - behind / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
 
 
