@@ -18,7 +18,7 @@ from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
 TURNED = 0.2  # radians after which the neck under the jaw is no longer what the photo shows of it
-MARGIN = 2  # pixels around moved triangles: the cubic taps and the edge test reach one pixel out
+MARGIN = 4  # pixels around moved triangles: a finer mesh bulges, cubic taps and the edge test reach one pixel out
 
 
 class Shooting:
@@ -86,7 +86,7 @@ class Shooting:
         touched = _any_of_three(moved != self._base_moved)
         if not touched.any():
             return None
-        for _ in range(2):  # the moved triangles' corners, then their neighbours': a corner's stretch is its ring's
+        for _ in range(3):  # a corner pulls at new vertices a ring away, and at the stretch of those around them
             touched[faces[_any_of_three(touched[faces])]] = True
         both = np.concatenate([moved[touched], self._base_moved[touched]])
         xy = project(both, *self._now.cam)[:, :2]

@@ -18,8 +18,8 @@ from ..rendering.shells import PLANES, Shells
 
 STEPS = 12
 DAMPING = 0.05  # texels seen through less than a fifth of a pixel's opacity move slowly
-# sRGB. More would be a layer's colour in another's texels, where the mesh is a pixel off the photo: a dashed line as soon
-# as the layers move apart.
+# sRGB. More would be a layer's colour in another's texels, where the mesh is a pixel off the photo: a dashed line as
+# soon as the layers move apart.
 REACH = 0.1
 RELAXATION = 0.9
 

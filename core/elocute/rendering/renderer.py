@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import gradients, kernels
+from .finer import finer
 from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
 from .shells import RELIEF, Shells, project, smoothed
@@ -30,6 +31,8 @@ class Renderer:
         self.side, self.device = side, device
         self.scale = side * shells.extent / plane
         self.shells = shells
+        self._finer = finer(shells, self.scale)
+        shells = self._finer.shells
         self._level = 0  # of the planes' smoothness
         order = [np.flatnonzero(shells.layer == RELIEF), np.flatnonzero(shells.layer != RELIEF)]
         self.groups = [np.ascontiguousarray(i, np.int32) for i in order]
@@ -85,6 +88,7 @@ class Renderer:
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
         y1) only those pixels are computed, the rest is 0.
         """
+        moved = self._finer.points(np.ascontiguousarray(moved, np.float32))
         if self.device != "cpu":
             points = torch.as_tensor(moved, device=self.device)
             rgba, depth = render_tensors(
@@ -97,7 +101,6 @@ class Renderer:
         doubled = points * np.array([2, 2, 1], np.float32)
         for g, faces in enumerate(self._group_faces):
             rasterise_into(doubled, faces, self.groups[g], self._ids[g], self._depths[g], (2 * y0, 2 * y1))
-        moved = np.ascontiguousarray(moved, np.float32)
         gradients.pullback(self._rest, moved, self._faces, self._pull)
         if self.shells.painted:
             self._grown[0] = 1

@@ -41,8 +41,8 @@ SHADOW = (0.003, 0.009)
 CUBIC = -0.75  # Keys' parameter: keeps more of the finest detail between texels than Catmull-Rom's -0.5
 DETAIL = 0.008  # of the side: what varies over less is detail that a fill borrows
 DETAIL_LIMIT = 0.16  # sRGB: stronger is an edge and not grain
-# Cosine to the photo's ray that no point counts as less than: what lies behind the photo's horizon is seen in it when it
-# is on the horizon of this view too, and is magnified beyond all use when it isn't.
+# Cosine to the photo's ray that no point counts as less than: what lies behind the photo's horizon is seen in it when
+# it is on the horizon of this view too, and is magnified beyond all use when it isn't.
 GRAZING = 0.02
 
 
