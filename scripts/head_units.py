@@ -20,7 +20,7 @@ STAY_CLOSED = (
     "mouthPressRight cheekPuff noseSneerLeft noseSneerRight"
 ).split()  # units under which, alone, lips that touched go on touching
 PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
-ROUND = 1.6  # power of what is missing to the full opening, across the lip: 1 as MakeHuman has it, larger rounder
+ARCH = 0.65  # power of the share of the full opening that a place on the lip takes: 1 is MakeHuman's, less is rounder
 
 
 def seam_fields(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def round_opening(mesh: Mesh, unit: np.ndarray, closer: Closer) -> None:
     corners = np.interp(x, x[[0, -1]], down[[0, -1]])
     opening = down - corners
     share = np.clip(opening / opening.max(), 0, 1)
-    wider = (1 - (1 - share) ** ROUND - share) * opening.max()
+    wider = (share**ARCH - share) * opening.max()
     moved = {int(v): np.array([0, -more, 0]) for v, more in zip(chain[1:-1], wider[1:-1], strict=True)}
     unit += closer.spread(moved)
 

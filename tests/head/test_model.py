@@ -84,7 +84,7 @@ def test_the_lower_lip_opens_to_an_arch(model: HeadModel, units: Make, opening: 
     x = model.base[chain, 0]
     drop = np.interp(x, x[[0, -1]], shift[[0, -1]]) - shift
     wide = 0.5 if opening == "jawOpen" else 0.25  # a funnel's corners stay together
-    assert np.interp(wide * x[-1], x, drop) > 0.8 * drop.max()
+    assert np.interp(wide * x[-1], x, drop) > 0.77 * drop.max()
     assert drop.argmax() == len(chain) // 2
 
 

@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="30ea0ceeef6ec04dff745902f973cda064b0ff1239e296a80f78c1e070fdf3a6",
-        bytes=5_930_506,
+        sha256="e66bc405f21b2e806864c04ceb68d28ffeb281464a30d80f2cf6ab8379355b1b",
+        bytes=5_938_738,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",
