@@ -8,6 +8,7 @@ import numpy as np
 
 from elocute.portrait.face import choose_face, detect_faces, roll_of
 from elocute.portrait.image import load_image
+from elocute.portrait.lips import settle_lips
 from elocute.portrait.matting import matte
 from elocute.portrait.regions import find_regions
 from elocute.values import Portrait
@@ -29,6 +30,7 @@ def analyse(path: str | Path) -> Portrait:
         faces = detect_faces(_seen(rgb, alpha))
         notes.append(f"the photo {'was upside down' if turns == 2 else 'lay on its side'}; it is used upright")
     face, about_face = choose_face(faces, Path(path).name, rgb.shape[:2])
+    face = settle_lips(rgb, face)
     alpha_matte, foreground = matte(rgb, face, alpha)
     regions = find_regions(rgb, alpha_matte, face)
     return Portrait(rgb, alpha_matte, foreground, face, regions, picture.sha256, (*notes, *about_face))
