@@ -68,6 +68,7 @@ class Closer:
         moved |= dict(zip(seam.lower[1:-1].tolist(), to_lower[1:-1], strict=True))
         return self.spread(moved)
 
+
 def round_opening(mesh: Mesh, unit: np.ndarray, closer: Closer) -> None:
     """Lets the lower lip go down as far as before in its middle and nearly as far beside it: MakeHuman's opens to the
     point of a wedge, people's to an arch. In place."""

@@ -18,7 +18,7 @@ from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
 TURNED = 0.2  # radians after which the neck under the jaw is no longer what the photo shows of it
-MARGIN = 4  # pixels around moved triangles: a finer mesh bulges, cubic taps and the edge test reach one pixel out
+MARGIN = 4  # pixels around moved triangles: cubic taps and the edge test reach one out, a finer mesh may bulge
 
 
 class Shooting:

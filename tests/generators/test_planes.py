@@ -15,8 +15,9 @@ from elocute.generators.planes import (
     OUTER_LIPS,
     Layers,
     complete_eyes,
-    complete_teeth,
     fill_openings,
+    find_teeth,
+    split_layers,
     unmix,
     visible_teeth,
 )
@@ -197,10 +198,27 @@ def test_teeth_are_seen_in_a_bright_band() -> None:
     assert teeth is not None
     rows, columns = np.nonzero(teeth)
     assert rows.max() <= 136 and rows.min() > 105 and np.ptp(columns) > 60
-    _, colour, crowns = complete_teeth(own, opening, xy, LIT)
+    colour, crowns = find_teeth(own, opening, xy, LIT)
     assert (crowns[cv2.erode(teeth.astype(np.uint8), np.ones((7, 7))) > 0] > 0.9).all()
     assert crowns[(opening > 0.9) & (np.arange(SIDE) > 142)[:, None]].max() < 0.1, "the dark is no tooth"
     np.testing.assert_allclose(colour, TOOTH, atol=0.03)
+
+
+def test_what_a_mouth_shows_is_told_to_the_pixel() -> None:
+    """Upper teeth for good, the dark below them as long as the mouth is the photo's, lips never."""
+    xy = mouth(40)
+    own, opening = painted(xy, DARK, TOOTH)
+    whole, behind = np.ones((SIDE, SIDE), np.float32), np.zeros_like(own)
+    planes = split_layers(own, whole, behind, whole, np.pad(xy, ((0, 0), (0, 1)))).planes
+    row, middle = np.arange(SIDE)[:, None], np.abs(np.arange(SIDE) - 128) < 20
+    inside = opening > 0.9
+    teeth, dark = inside & (row < 132) & (row > 112) & middle, inside & (row > 140) & middle
+    lips = (opening == 0) & (np.abs(row - 128) > 28) & middle
+    np.testing.assert_allclose(planes[TEETH, ..., 3][teeth], 1, atol=0.05)
+    np.testing.assert_allclose(planes[TEETH, ..., 3][dark], 0.5, atol=0.02)
+    np.testing.assert_allclose(planes[CAVITY, ..., 3][inside & middle], 0.5, atol=0.02)
+    assert planes[[TEETH, CAVITY]][:, lips, 3].max() == 0
+    np.testing.assert_array_equal(planes[TEETH, ..., :3][inside], unmix(own, whole, behind)[inside])
 
 
 def test_gums_above_teeth_belong_to_them() -> None:
@@ -209,7 +227,7 @@ def test_gums_above_teeth_belong_to_them() -> None:
     inside = opening > 0.9
     own[inside & (np.arange(SIDE) < 118)[:, None]] = TONGUE
     own[inside & (np.arange(SIDE) > 142)[:, None]] = TONGUE
-    _, _, crowns = complete_teeth(own, opening, xy, LIT)
+    _, crowns = find_teeth(own, opening, xy, LIT)
     gums, tongue = inside & (np.arange(SIDE) < 115)[:, None], inside & (np.arange(SIDE) > 146)[:, None]
     middle = np.abs(np.arange(SIDE) - 128) < 20
     gums = cv2.erode(gums.astype(np.uint8), np.ones((3, 3))) > 0
@@ -224,7 +242,7 @@ def test_no_teeth_where_there_are_none(gap: float, inside: np.ndarray, band: np.
     xy = mouth(gap)
     own, opening = painted(xy, inside, band)
     assert visible_teeth(own, opening, xy) is None
-    _, colour, crowns = complete_teeth(own, opening, xy, LIT)
+    colour, crowns = find_teeth(own, opening, xy, LIT)
     assert crowns.max() == 0
     assert colour.min() > 0.3 and np.ptp(colour) < 0.2, "assumed teeth are pale"
 

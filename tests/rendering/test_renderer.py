@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from elocute.rendering import gradients
+from elocute.rendering.finer import finer
 from elocute.rendering.march import ShellTensors, lookup, pullback, render_tensors, stretch
 from elocute.rendering.raster import rasterise, rasterise_tensors
 from elocute.rendering.renderer import Renderer
@@ -62,9 +63,9 @@ def turned(points: np.ndarray, angle: float) -> np.ndarray:
 def render_by_tensors(
     shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0, presence: float = 1
 ) -> np.ndarray:
-    groups = Renderer(shells, SIDE).groups
-    tensors = ShellTensors.of(shells, dtype=dtype)
-    points = torch.as_tensor(moved, dtype=dtype)
+    groups, fine = Renderer(shells, SIDE).groups, finer(shells, 1.0)
+    tensors = ShellTensors.of(fine.shells, dtype=dtype)
+    points = torch.as_tensor(fine.points(moved), dtype=dtype)
     cam = (FOCAL, SIDE / 2, SIDE / 2)
     group_tensors = tuple(torch.as_tensor(g).long() for g in groups)
     rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, presence=presence, turned=turned)
@@ -178,6 +179,25 @@ def test_the_photos_mouth_goes_and_its_teeth_stay(shells: Shells, layer: int) ->
         assert rgba[middle + 13, middle - 4 : middle + 4, :3].max() < 1e-3
         assert rgba[middle + 13, middle, 3] > 0.999, "opaque all the same"
         assert np.abs(rgba - render_by_tensors(inner, inner.rest, presence=presence)).mean() < 2e-3
+
+
+def test_a_coarse_bowl_is_rendered_round(shells: Shells) -> None:
+    """Its corners are 40 pixels apart: by far more than a new vertex costs."""
+    rest, faces, layer = sheet(5, 0.30, lambda x, y: 1.10 - 1.5 * (x * x + y * y), SKIN)
+    count, one = len(rest), np.ones(len(rest), np.float32)
+    bowl = replace(
+        shells, rest=rest.astype(np.float32), faces=faces.astype(np.int32), layer=layer.astype(np.uint8), seen=one,
+        fill=np.zeros((count, 3), np.float32), solid=one, grain=np.zeros((count, 3), np.float32), rim=0 * one,
+        thickness=1e-3 * one, normal=np.tile(np.array([0, 0, -1], np.float32), (count, 1)),
+    )  # fmt: skip
+    renderer = Renderer(bowl, SIDE)
+    rgba, depth = renderer.render(bowl.rest)
+    assert np.abs(rgba - render_by_tensors(bowl, bowl.rest)).mean() < 2e-3
+    y, x = (np.mgrid[:SIDE, :SIDE] + 0.5 - SIDE / 2) / FOCAL
+    middle = np.hypot(x, y) < 0.04
+    assert finer(bowl, 1.0).between.shape[0] > 20
+    off = np.abs(depth - (1.10 - 1.5 * 1.1**2 * (x * x + y * y)))[middle].max()
+    assert off < 0.006, "chords would be 8 mm off"
 
 
 def test_no_rim_lets_more_through_than_there_is(shells: Shells) -> None:

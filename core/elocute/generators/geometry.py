@@ -115,10 +115,8 @@ def _join(
 
 
 def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
-    """[V] light that reaches each head vertex of depth [V] through the lips, and about as much the eye sockets
-    through the lids; 1 outside."""
+    """[V] light that reaches each head vertex of depth [V] through the lips; 1 outside."""
     inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
-    inside[model.part("eye_socket")] = True
     lip = depth[model.faces[model.landmark_faces[LIP_LANDMARK]][0]]
     behind = depth - lip
     tongue, cheeks = model.part("tongue"), model.part("mouth_cavity")

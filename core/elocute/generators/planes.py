@@ -1,7 +1,8 @@
 """The field's feature planes before tuning: the portrait taken apart into layers, each continued under the next.
 
-A layer that moves uncovers what the photo never showed: skin under an opened eye, the eye beneath the lid, teeth
-behind the lip. So each plane is the photo where its layer is visible and a smooth continuation elsewhere.
+A layer that moves uncovers what the photo never showed: skin under an opened eye, the eye beneath the lid. So each
+plane is the photo where its layer is visible and a smooth continuation elsewhere; those of the mouth's inside say where
+that is, and the model's own colours go on there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from ..portrait.fill import push_pull
+from ..portrait.lips import BRIGHT, PALE, PARTED
 from ..portrait.regions import firm, polygon_mask
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 from .appearance import as_vivid
@@ -25,7 +27,6 @@ OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
-PARTED = 0.06  # gap over width of the inner lips from which a photo can show teeth
 LID_LIGHT = 0.85  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
 LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
@@ -37,7 +38,7 @@ IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRG
 
 @dataclass(frozen=True)
 class Layers:
-    """planes [PLANES, R, R, 4] sRGB + alpha in 0..1; tooth [3] sRGB colour of the teeth; shows_teeth: the photo
+    """planes [PLANES, R, R, 4] as in `Shells`; tooth [3] sRGB colour of the teeth; shows_teeth: the photo
     shows them; opening [R, R] 0..1: the mouth's opening in the photo; lid [R, R, 3]: what skin would be without
     eyes and brows; lash [3] sRGB colour of the lashes."""
 
@@ -67,12 +68,12 @@ def split_layers(
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     light = np.quantile(own[firm(skin)], 0.7, axis=0)
-    teeth, tooth, crowns = complete_teeth(own, mouth, xy, light)
+    tooth, crowns = find_teeth(own, mouth, xy, light)
     inside = cv2.erode(mouth, np.ones((3, 3)))
-    shows = around(mouth, float(np.linalg.norm(xy[78] - xy[308])))
+    shows = mouth_and_rim(mouth, float(np.linalg.norm(xy[78] - xy[308])))
     planes[CAVITY, ..., :3] = push_pull(own, inside) if inside.max() > 0.9 else own
     planes[CAVITY, ..., 3] = shows / 2
-    planes[TEETH, ..., :3] = np.where(shows[..., None] > 0.5, own, teeth)
+    planes[TEETH, ..., :3] = own
     planes[TEETH, ..., 3] = shows / 2 * (1 + crowns)
     return Layers(planes, tooth, bool(crowns.any()), mouth, lid, lash_colour(own, eyes, LASH * span))
 
@@ -87,7 +88,7 @@ def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.nd
     return solved * trust + inner * (1 - trust)
 
 
-def around(mouth: np.ndarray, width: float) -> np.ndarray:
+def mouth_and_rim(mouth: np.ndarray, width: float) -> np.ndarray:
     """What lies in the mouth's opening [R, R], `width` pixels wide, or right beside it, where a mesh a pixel off would
     have its rim."""
     wide = _dilate((mouth > 0.2).astype(np.float32), RIM * width)
@@ -172,30 +173,30 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
     return out
 
 
-def complete_teeth(
+def find_teeth(
     own: np.ndarray, mouth: np.ndarray, xy: np.ndarray, light: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Teeth continued past the lips from those that the photo shows; `light` [3] is the lit skin's colour.
-    Returns plane, mean colour, and where [R, R] 0..1 the photo shows them."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The teeth's colour [3], assumed from the lit skin's colour `light` [3] where the photo shows none, and where
+    [R, R] 0..1 it shows teeth or the gums above them."""
     teeth = visible_teeth(own, mouth, xy)
     if teeth is None:
         hue = (light / light.mean()) ** TOOTH_HUE
         assumed = np.clip(as_vivid(IVORY, light) * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1)
-        return own, assumed, np.zeros_like(mouth)
+        return assumed, np.zeros_like(mouth)
     tooth = np.quantile(own[teeth], 0.6, axis=0)
     level = own.mean(2)
     above = np.cumsum(teeth[::-1], axis=0)[::-1] > 0  # of a tooth: another, or the gum it is set in, not the dark
     gums = above & (mouth > 0.9) & (level > DARK * np.median(level[lip_mask(mouth, xy)]))
     crowns = cv2.GaussianBlur((teeth | gums).astype(np.float32), (0, 0), 1)
-    return push_pull(own, teeth.astype(np.float32)), tooth.astype(np.float32), crowns
+    return tooth.astype(np.float32), crowns
 
 
 def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> np.ndarray | None:
     """Pixels [R, R] where the photo shows teeth (paler and lighter than the lips), or None when it shows none."""
     lips = own[lip_mask(mouth, xy)]
     level, spread = own.mean(2), own.max(2) - own.min(2)
-    pale = spread < 0.75 * np.median(lips.max(1) - lips.min(1))
-    teeth = (mouth > 0.9) & pale & (level > np.quantile(lips.mean(1), 0.6))
+    pale = spread < PALE * np.median(lips.max(1) - lips.min(1))
+    teeth = (mouth > 0.9) & pale & (level > np.quantile(lips.mean(1), BRIGHT))
     width, gap = np.linalg.norm(xy[78] - xy[308]), np.linalg.norm(xy[13] - xy[14])
     return teeth if gap > PARTED * width and teeth.sum() > 0.2 * (mouth > 0.9).sum() else None
 

@@ -68,4 +68,4 @@ def _smooth(shares: list[float]) -> np.ndarray:
     """[9] without what only one landmark says, and tapering off towards the corners."""
     padded = np.pad(np.array(shares), 1)
     middle = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
-    return np.convolve(np.pad(middle, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
+    return np.convolve(np.pad(middle, 1), [0.25, 0.5, 0.25], "valid")

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 
-from .shells import CAVITY, EYES, SKIN, Shells, project
+from .shells import RELIEF, SKIN, Shells
 
 LONG, LONG_AT_RIMS = 20.0, 4.0  # pixels of the picture, of edges that get a vertex
 RINGS = 2  # of triangles around a rim that belong to it
@@ -57,11 +58,11 @@ class _Edges:
 
 def finer(shells: Shells, scale: float) -> Finer:
     """The mesh for a picture in which the planes' pixels are `scale` pixels wide."""
-    soft = np.isin(shells.layer, (SKIN, CAVITY, EYES))
+    soft = _soft(shells)
     faces, layer = shells.faces[soft], shells.layer[soft]
     edges = _edges(faces, layer)
-    place = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2] * scale
-    length = np.linalg.norm(place[edges.ends[:, 0]] - place[edges.ends[:, 1]], axis=1)
+    a, b = (shells.rest[edges.ends[:, i]] for i in (0, 1))
+    length = np.linalg.norm(a - b, axis=1) * shells.focal * scale / (a + b)[:, 2] * 2  # as a turned head may show it
     near = np.zeros(len(shells.rest), bool)
     near[edges.ends[edges.rim]] = True
     for _ in range(RINGS):
@@ -72,6 +73,14 @@ def finer(shells: Shells, scale: float) -> Finer:
     between = _stencils(edges, np.flatnonzero(split), len(shells.rest))
     faces, layer = (np.concatenate(both) for both in ((shells.faces[~soft], faces), (shells.layer[~soft], layer)))
     return Finer(_with(shells, edges.ends[split], between, faces, layer), between)
+
+
+def _soft(shells: Shells) -> np.ndarray:
+    """[F] triangles that hang together with skin; rows of teeth don't, and are hard, like the balls of eyes."""
+    ends = np.concatenate([shells.faces[:, [0, 1]], shells.faces[:, [1, 2]]])
+    graph = sparse.coo_matrix((np.ones(len(ends), bool), ends.T), (len(shells.rest),) * 2)
+    piece = csgraph.connected_components(graph, directed=False)[1][shells.faces[:, 0]]
+    return np.asarray(np.isin(piece, piece[shells.layer == SKIN]) & (shells.layer != RELIEF))
 
 
 def _edges(faces: np.ndarray, layer: np.ndarray) -> _Edges:
@@ -117,7 +126,8 @@ def _butterfly(edges: _Edges, split: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _beside(edges: _Edges, ends: np.ndarray, count: int) -> np.ndarray:
-    """[K, 2]: where the rim goes on beyond the ends [K, 2] of its edges; -1 where it ends or forks."""
+    """[K, 2]: where the rim goes on beyond the ends [K, 2] of its edges, from a lip around the corner to the other; -1
+    where it ends or forks."""
     rim = edges.ends[edges.rim]
     total, times = np.zeros(count, int), np.zeros(count, int)  # of the two neighbours along the rim
     for here, there in (rim.T, rim.T[::-1]):

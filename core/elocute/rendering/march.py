@@ -144,12 +144,12 @@ def cross(
     turn = cosine / in_photo.clamp_min(GRAZING)
     magnified = bigger**3 * turn * (1 + rim[:, 0] * (turn.sqrt() - 1))
     fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
-    inner = shells.layer[f] > SKIN
+    layer = shells.layer[f]
+    inner = layer > SKIN
     trust = torch.where(inner, seen[:, 0], seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
-    layer = shells.layer[f]
     place = torch.stack([shells.lens[0] * here[:, i] / here[:, 2] + shells.lens[i + 1] for i in (0, 1)], 1)
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
     trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]

@@ -23,6 +23,7 @@ class Renderer:
 
     `device` "cpu" uses the compiled kernels, anything else tensor operations there. `memory_mb` bounds a chunk of
     rays on those devices. The picture is `side` x `side`, seen through the portrait's lens or as `aim` says.
+    `shells` are those given, at this side; what is rendered has a finer mesh, which `groups` number.
     """
 
     def __init__(self, shells: Shells, side: int, device: str = "cpu", memory_mb: int = 512) -> None:

@@ -8,8 +8,8 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
   feature plane where the photo saw the point, `solid` elsewhere and in what lids and lips enclose;
 * colour    the layer's feature plane at (u, v) where the photo saw the point well enough for this view, `fill`
   elsewhere, with the fine grain that the photo has at another, similar place (`grain`). Above SKIN the plane's fourth
-  channel says, to the pixel, what the photo shows there: 1 eye or tooth, always to be seen; 1/2 something else of the
-  mouth's inside, to be seen as far as the mouth has the photo's shape (`presence`, 1 for the portrait's own mouth); 0
+  channel says, to the pixel, what the photo shows there: 1 an eye or an upper tooth, always to be seen; 1/2 what else
+  is in the mouth, to be seen as far as that has the photo's shape (`presence`, 1 for the portrait's own mouth); 0
   neither. What only the view from the front puts into the photo, a head that turns leaves behind: the share of skin
   that is jaw over neck, background or light from behind there (`foreign`) is scaled by 1 - `turned`, and so is the
   relief's alpha in the outline's strip beside the surface it belongs to (`rim`).
@@ -34,7 +34,7 @@ MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, 
 # A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the sides (`rim`: there it
 # becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
 # it. Between these two magnifications the photo's say fades and the completed colour takes over (view-dependent colour,
-# c(x, d) in NeRF).
+# c(x, d) in NeRF), on relief and skin: eyes and mouth lie in holes, where a photo has nothing better to offer.
 STRETCH = (2.5, 10.0)
 # Metres a sample may lie behind the first surface of the photo and still be what the photo shows: wholly, not at all.
 SHADOW = (0.003, 0.009)
