@@ -141,19 +141,25 @@ def test_visible_iris_pixels_stay(example: Any, layers: Layers) -> None:
         assert np.abs(layers.planes[EYES, ..., :3] - scene.photo)[iris].max() < 0.03
 
 
-def test_a_lid_hides_a_round_iris() -> None:
-    """Half of a synthetic iris is under the lid: the plane completes it in its own colours, the white around it too."""
-    xy = np.full((478, 2), 30.0)
-    iris, white, lid = (np.array(c, np.float32) for c in ([0.3, 0.4, 0.5], [0.85, 0.82, 0.8], [0.75, 0.55, 0.45]))
-    masks = []
+def round_eyes(level: float, height: float) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Landmarks [478, 2] of two irises of radius 14 at (80, 128) and (180, 128), and masks of the openings around
+    them: ellipses 68 wide, their middle at `level`, `height` up and down."""
+    xy, masks = np.full((478, 2), 30.0), []
     for (centre, ring, opening), at in zip(IRISES, (80.0, 180.0), strict=True):
         xy[centre] = at, 128
         for k, index in enumerate(ring):
             xy[index] = at + 14 * np.cos(k * np.pi / 2), 128 + 14 * np.sin(k * np.pi / 2)
         for k, index in enumerate(opening):
             angle = 2 * np.pi * k / len(opening)
-            xy[index] = at + 34 * np.cos(angle), 130 + 12 * np.sin(angle)  # lids cover the upper and lower iris
+            xy[index] = at + 34 * np.cos(angle), level + height * np.sin(angle)
         masks.append(polygon_mask(xy[list(opening)], SIDE, SIDE))
+    return xy, masks
+
+
+def test_a_lid_hides_a_round_iris() -> None:
+    """Half of a synthetic iris is under the lid: the plane completes it in its own colours, the white around it too."""
+    iris, white, lid = (np.array(c, np.float32) for c in ([0.3, 0.4, 0.5], [0.85, 0.82, 0.8], [0.75, 0.55, 0.45]))
+    xy, masks = round_eyes(130, 12)  # lids cover the upper and lower iris
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     round_iris = (np.minimum(np.hypot(x - 80, y - 128), np.hypot(x - 180, y - 128)) < 14)[..., None]
     shown = np.maximum(*masks)[..., None]
@@ -167,16 +173,7 @@ def test_a_lid_hides_a_round_iris() -> None:
 
 
 def test_an_eyeball_is_as_dark_under_the_lid_as_at_its_rim() -> None:
-    xy = np.full((478, 2), 30.0)
-    masks = []
-    for (centre, ring, opening), at in zip(IRISES, (80.0, 180.0), strict=True):
-        xy[centre] = at, 128
-        for k, index in enumerate(ring):
-            xy[index] = at + 14 * np.cos(k * np.pi / 2), 128 + 14 * np.sin(k * np.pi / 2)
-        for k, index in enumerate(opening):
-            angle = 2 * np.pi * k / len(opening)
-            xy[index] = at + 34 * np.cos(angle), 128 + 16 * np.sin(angle)
-        masks.append(polygon_mask(xy[list(opening)], SIDE, SIDE))
+    xy, masks = round_eyes(128, 16)
     light = np.clip((np.arange(SIDE) - 108) / 20, 0.3, 1)[:, None, None]  # the upper lid's shadow
     own = np.broadcast_to(0.9 * light, (SIDE, SIDE, 3)).astype(np.float32)
     plane = complete_eyes(own, xy, masks)

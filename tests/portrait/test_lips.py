@@ -61,3 +61,13 @@ def test_other_mouths_stay(gap: float, more: float, inside: np.ndarray) -> None:
     seen = face(gap)
     settled = settle_lips(picture(seen, gap + more, inside), seen)
     assert np.abs(settled.landmarks - seen.landmarks).max() < 1.5
+
+
+@pytest.mark.parametrize("shift", [(0, SIDE), (0, -SIDE), (SIDE, 0), (-SIDE, 0), (0, SIDE / 2)])
+def test_a_mouth_that_the_picture_cuts_off_stays(shift: tuple[float, float]) -> None:
+    """Landmarks are seen beyond the picture too."""
+    seen = face(12)
+    rgb = picture(seen, 12, DARK)
+    seen.landmarks[:, :2] += shift
+    settled = settle_lips(rgb, seen)
+    np.testing.assert_allclose(settled.landmarks, seen.landmarks, atol=1.5)

@@ -45,8 +45,9 @@ def _across(points: np.ndarray, inner: tuple[int, ...], outer: tuple[int, ...]) 
 
 def _colours(rgb: np.ndarray, places: np.ndarray) -> np.ndarray:
     """[9, 41, 3] in 0..1 of the picture at places [9, 41, 2], as fine as these lie apart."""
-    low = np.maximum(np.floor(places.min((0, 1))).astype(int) - 4, 0)
-    high = np.ceil(places.max((0, 1))).astype(int) + 5
+    most = np.array(rgb.shape[1::-1]) - 1  # a photo that ends above the mouth lends its last row
+    low = np.clip(np.floor(places.min((0, 1))).astype(int) - 4, 0, most)
+    high = np.maximum(np.ceil(places.max((0, 1))).astype(int) + 5, low + 1)
     cut = rgb[low[1] : high[1], low[0] : high[0]].astype(np.float32) / 255
     step = float(np.linalg.norm(np.diff(places, axis=1), axis=2).mean())
     smooth = cv2.GaussianBlur(cut, (0, 0), max(0.5, step))
