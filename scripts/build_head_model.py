@@ -32,7 +32,7 @@ from head_parts import (
     ring_through,
     triangulate,
 )
-from head_teeth import LOWER_WIDTHS, UPPER_WIDTHS, Row, carry_weights, mirror_of_row, row_of_teeth
+from head_teeth import LOWER_CROWNS, UPPER_CROWNS, Row, carry_weights, mirror_of_row, row_of_teeth
 from head_units import Closer, correct_expression
 from safetensors.numpy import save_file
 
@@ -123,11 +123,11 @@ def add_teeth(mesh: Mesh, whole: np.ndarray) -> None:
     seam = mesh.seams["lips"]
     touch = mesh.vertices[seam.upper[len(seam.upper) // 2]]
     rows = {
-        "teeth_upper": (Row(touch[1] - 0.0015, touch[2] - 0.0100, 0.0290, 0.040, 0.0125, 0.0010), UPPER_WIDTHS),
-        "teeth_lower": (Row(touch[1] + 0.0015, touch[2] - 0.0135, 0.0272, 0.037, -0.0120, -0.0005), LOWER_WIDTHS),
+        "teeth_upper": (Row(touch[1] - 0.0015, touch[2] - 0.0100, 0.0290, 0.040, 0.0125, 0.0010), UPPER_CROWNS),
+        "teeth_lower": (Row(touch[1] + 0.0015, touch[2] - 0.0135, 0.0272, 0.037, -0.0120, -0.0005), LOWER_CROWNS),
     }
-    for name, (row, widths) in rows.items():
-        points, faces, uv = row_of_teeth(row, widths)
+    for name, (row, crowns) in rows.items():
+        points, faces, uv = row_of_teeth(row, crowns)
         columns = len(np.unique(uv[:, 0]))
         mesh.rows[name] = carry_weights(points, whole[HELPERS[name]])
         append(mesh, name, points, faces, uv, mirror_of_row(len(points) // columns, columns) + len(mesh.vertices))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 TEETH = 14  # a row without wisdom teeth
-COLUMNS = 6  # per tooth
+COLUMNS = np.array([0, 0.07, 0.22, 0.5, 0.78, 0.93])  # across a tooth: close together where it meets its neighbour
 
 
 @dataclass(frozen=True)
@@ -23,34 +23,55 @@ class Row:
     rise: float  # how much the edge recedes towards the last molar
 
 
-# Widths of crowns from the middle outwards, as shares of half a row.
-UPPER_WIDTHS = np.array([8.6, 6.7, 7.7, 7.0, 6.8, 10.2, 9.7])
-LOWER_WIDTHS = np.array([5.4, 6.0, 6.9, 7.1, 7.2, 11.0, 10.5])
+@dataclass(frozen=True)
+class Crowns:
+    """Half a row from the middle outwards, [7] each: `widths` as shares of it; in metres by how much an edge is
+    shorter than the middle incisor's, and its corners than the middle of its edge; `cusp` the power of the way there
+    that they fall with (1 is a point, more a rounded corner)."""
+
+    widths: np.ndarray
+    shorter: np.ndarray
+    corners: np.ndarray
+    cusp: np.ndarray
+
+
+UPPER_CROWNS = Crowns(
+    widths=np.array([8.6, 6.7, 7.7, 7.0, 6.8, 10.2, 9.7]),
+    shorter=np.array([0, 7, -1, 4, 6, 8, 8]) * 1e-4,
+    corners=np.array([7, 8, 14, 9, 8, 6, 6]) * 1e-4,
+    cusp=np.array([4, 3.5, 1.4, 1.6, 1.8, 3, 3]),
+)
+LOWER_CROWNS = Crowns(
+    widths=np.array([5.4, 6.0, 6.9, 7.1, 7.2, 11.0, 10.5]),
+    shorter=np.array([0, 1, -3, 2, 4, 5, 5]) * 1e-4,
+    corners=np.array([4, 5, 12, 9, 8, 6, 6]) * 1e-4,
+    cusp=np.array([4, 4, 1.5, 1.6, 1.8, 3, 3]),
+)
 THICKNESS_FRONT, THICKNESS_BACK = 0.0045, 0.0095
 
 
-def row_of_teeth(row: Row, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def row_of_teeth(row: Row, crowns: Crowns) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices [N, 3], triangles [M, 3] seen from outside, and uv [N, 2]: u counts teeth from the subject's right (0)
     to the left (1), v goes from the gum in front (0) over the edge (0.6) to the gum behind (1)."""
-    share = np.concatenate([[0], np.cumsum(widths)]) / widths.sum()
-    teeth = np.concatenate([-share[:0:-1], share])  # tooth borders along the arch, -1..1
-    place = np.concatenate([np.linspace(a, b, COLUMNS, endpoint=False) for a, b in zip(teeth, teeth[1:], strict=False)])
-    place = np.append(place, 1.0)
-    within = np.append(np.tile(np.arange(COLUMNS) / COLUMNS, TEETH), 1.0)
+    number = np.append(np.repeat(np.arange(TEETH), len(COLUMNS)), TEETH - 1)  # of each column's tooth
+    within = np.append(np.tile(COLUMNS, TEETH), 1.0)
+    share = np.concatenate([[0], np.cumsum(crowns.widths)]) / crowns.widths.sum()
+    borders = np.concatenate([-share[:0:-1], share])  # of teeth along the arch, -1..1
+    place = borders[number] + within * np.diff(borders)[number]
     angle = arch_angles(row, place)
     outward = np.stack([np.sin(angle) * row.depth, np.zeros_like(angle), np.cos(angle) * row.half_width], 1)
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     curve = np.stack([np.sin(angle) * row.half_width, np.zeros_like(angle), (np.cos(angle) - 1) * row.depth], 1)
     curve[:, 2] += row.front
-    border = np.abs(2 * within - 1) ** 4  # 1 between two teeth, 0 on a crown
     back = np.abs(place) ** 2
     sign = np.sign(row.crown)
-    edge = row.edge + sign * (row.rise * back + 0.0006 * border)
+    edge = row.edge + sign * (row.rise * back + _notches(crowns, number, within))
     gum = row.edge + row.crown * (1 - 0.25 * back)
     thick = THICKNESS_FRONT + (THICKNESS_BACK - THICKNESS_FRONT) * np.clip(np.abs(place) * 1.6 - 0.5, 0, 1)
+    border = np.abs(2 * within - 1) ** 4  # 1 between two teeth, 0 on a crown
     profile = (  # how far in (share of thickness), how far from edge to gum, v
-        (0.05, 1.0, 0.0), (0.0, 0.55, 0.25), (0.02, 0.2, 0.45), (0.22, 0.0, 0.6), (0.6, 0.0, 0.7), (1.0, 0.45, 0.85),
-        (1.0, 1.0, 1.0),
+        (0.05, 1.0, 0.0), (0.02, 0.82, 0.1), (0.0, 0.5, 0.25), (0.02, 0.2, 0.45), (0.22, 0.0, 0.6), (0.6, 0.0, 0.7),
+        (1.0, 0.45, 0.85), (1.0, 1.0, 1.0),
     )  # fmt: skip
     rings, uv = [], []
     for inward, height, v in profile:
@@ -58,8 +79,19 @@ def row_of_teeth(row: Row, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
         ring = curve - outward * sink[:, None]
         ring[:, 1] = edge + (gum - edge) * height
         rings.append(ring)
-        uv.append(np.stack([(place + 1) / 2, np.full_like(place, v)], 1))
+        uv.append(np.stack([(number + within) / TEETH, np.full_like(place, v)], 1))
     return np.concatenate(rings), strip_faces(len(profile), len(place), sign > 0), np.concatenate(uv)
+
+
+def _notches(crowns: Crowns, number: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """[N] metres by which an edge is shorter than the middle incisor's, at places `within` teeth. Where two teeth
+    meet the longer goes up to the shorter, or the mesh would be torn."""
+    half = np.abs(number - (TEETH - 1) / 2).astype(int)  # 0 is an incisor beside the middle
+    depth = crowns.shorter[half] + crowns.corners[half] * np.abs(2 * within - 1) ** crowns.cusp[half]
+    end = (crowns.shorter + crowns.corners)[np.abs(np.arange(TEETH) - (TEETH - 1) / 2).astype(int)]
+    first = within == 0
+    depth[first] = np.maximum(end[number[first]], end[np.maximum(number[first] - 1, 0)])
+    return depth
 
 
 def arch_angles(row: Row, place: np.ndarray) -> np.ndarray:

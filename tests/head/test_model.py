@@ -96,6 +96,21 @@ def test_jaw_carries_lower_teeth_and_tongue_but_not_the_upper_teeth(model: HeadM
     assert model.expression[ARKIT_NAMES.index("tongueOut")][model.part("tongue"), 2].mean() > 0.005
 
 
+@pytest.mark.parametrize(("row", "up"), [("teeth_upper", 1), ("teeth_lower", -1)])
+def test_teeth_are_counted_from_notch_to_notch(model: HeadModel, row: str, up: int) -> None:
+    part = model.part(row)
+    edge = part[np.isclose(model.uv[part, 1], 0.6)]
+    height = up * model.base[edge[np.argsort(model.uv[edge, 0])], 1]
+    along = np.sort(model.uv[edge, 0]) * 14
+    borders = np.flatnonzero(np.isclose(along, along.round()))
+    assert len(borders) == 15
+    for b in borders[1:-1]:
+        assert height[b] > max(height[b - 1], height[b + 1]), "two teeth meet in a notch"
+    length = -np.minimum.reduceat(height, borders[:-1])
+    assert length[6] > length[5] < length[4], "incisors: the second is shorter than its neighbours"
+    np.testing.assert_allclose(length, length[::-1], atol=1e-6)
+
+
 def test_eyeballs_turn_about_their_centres(model: HeadModel, units: Make) -> None:
     shape = model.vertices(None, units(eyeLookOutLeft=1.0, eyeLookUpBoth=0.5))
     left, right = model.eyeballs

@@ -32,13 +32,15 @@ from .motion import to_camera
 from .planes import Layers
 from .scene import Scene
 
-FLESH = np.array([0.75, 1.25, 1.25], np.float32)  # light that dies out in the mouth turns red on its way
-GUMS = np.array([0.6, 0.75, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
-TEETH_IN_ROW, GAP, GAP_SHADE = 14, 0.12, 0.22  # of the model's rows; a gap's half width in teeth, and what it takes
-GUM_HEIGHT = 0.08  # of the crown's length
+FLESH = np.array([0.85, 1.15, 1.15], np.float32)  # light that dies out in the mouth turns red on its way
+GUMS = np.array([0.6, 0.82, 0.85], np.float32)  # the same on teeth, which are pale and catch more of it
+TEETH_IN_ROW, GAP_SHADE = 14, 0.3  # of the model's rows; the light that dies out where two teeth touch
+ROUND_SHADE = 0.12  # the same towards a crown's sides, which face away a little more than the mesh does
+EDGE_SHADE = 0.1  # the same at a crown's edge, which lets light through
+GUM_HEIGHT = 0.05, 0.15  # up to which gum goes on a crown, as the mesh counts, and how much further between two
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
-DARKEST_TOOTH = 0.3  # of the light in front
-MOLARS, CHEEK_SHADE = (2.5, 5), 0.5  # teeth from the middle over which cheeks come to take so much of the light
+DARKEST_TOOTH = 0.2  # of the light in front
+MOLARS, CHEEK_SHADE = (2.5, 5), 0.7  # teeth from the middle over which cheeks come to take so much of the light
 NECK_SHADE = 0.92
 JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
 JAW_BAND = 0.2  # of the way to the nose
@@ -198,13 +200,14 @@ def _fill_teeth(
     """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
     teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
     light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
-    along, up = model.uv[teeth].T  # teeth counted along the row, 0 at the gum
-    from_gap = np.abs(along * TEETH_IN_ROW - np.round(along * TEETH_IN_ROW))
-    light *= (1 - GAP_SHADE * np.exp(-((from_gap / GAP) ** 2)))[:, None]
+    along, up = model.uv[teeth].T  # teeth counted along the row; 0 at the gum, 0.6 at the edge
+    border = np.abs(2 * (along * TEETH_IN_ROW % 1) - 1)  # 1 where two teeth meet, 0 in the middle of a crown
+    light *= ((1 - ROUND_SHADE * border**2) * (1 - EDGE_SHADE * _smooth_step(up, (0.4, 0.6))))[:, None]
+    light *= 1 - GAP_SHADE * (border > 0.95)[:, None]
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
     beside = 1 - CHEEK_SHADE * _smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, MOLARS)
     deep = np.maximum(beside * geometry.mouth_light[teeth], DARKEST_TOOTH)
-    gum = np.clip(1 - up / GUM_HEIGHT, 0, 1)[:, None]
+    gum = np.clip(1 - up / (GUM_HEIGHT[0] + GUM_HEIGHT[1] * border**4), 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
     fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])
     fill[teeth] = np.clip(colour * light * deep[:, None] ** fading, 0, 1)

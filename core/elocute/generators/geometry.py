@@ -32,6 +32,7 @@ from .scene import Scene
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.2
 TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a tongue is lit; then so many times faster
+TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
 CHEEKS, CHEEKS_FALL = 0.008, 2.0  # metres behind the lips from which the cheeks' insides lose so much more
 CHIN_LANDMARK = 152
 LIP_LANDMARK = 13
@@ -59,7 +60,8 @@ class Geometry:
 def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry:
     """Head surface, relief and how they move."""
     pose = scene.fit.camera.camera_to_world
-    points = to_camera(head.surface(scene.fit.expression), pose)
+    surface = head.surface(scene.fit.expression)
+    points = to_camera(surface, pose)
     head_layer = model_layers(model)[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
     normals, neck = vertex_normals(points, model.faces), model.regions["neck"]
@@ -67,7 +69,7 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
     relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
     motion = field_motion(scene.fit, head, model, relief)
-    return _join(scene, model, motion, relief, sight, head_layer)
+    return _join(scene, model, motion, relief, sight, head_layer, _mouth_light(model, surface))
 
 
 def _margin(side: int) -> int:
@@ -76,8 +78,9 @@ def _margin(side: int) -> int:
 
 
 def _join(
-    scene: Scene, model: HeadModel, motion: FieldMotion, relief: Relief, sight: Sight, head_layer: np.ndarray
-) -> Geometry:
+    scene: Scene, model: HeadModel, motion: FieldMotion, relief: Relief, sight: Sight, head_layer: np.ndarray,
+    mouth_light: np.ndarray,
+) -> Geometry:  # fmt: skip
     """Head and relief in one set of arrays, the head's vertices first."""
     count, extra = len(sight.uv), len(relief.points)
     relief_uv = project(relief.points, *scene.lens)[:, :2]
@@ -97,7 +100,6 @@ def _join(
     margin = _margin(scene.side)
     depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]
     rim = outline_rim(scene, depth, sight.below_jaw, relief_uv)
-    light = np.concatenate([_mouth_light(model, motion.rest_head[:, 2]), np.ones(extra)])
     return Geometry(
         motion=motion,
         faces=np.concatenate([model.faces, relief.faces + count]).astype(np.int32),
@@ -110,17 +112,17 @@ def _join(
         shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
         foreign=np.maximum(hangs, foreign_light(scene)),
         rim=np.concatenate([sides_of(model), rim]),
-        mouth_light=light.astype(np.float32),
+        mouth_light=np.concatenate([mouth_light, np.ones(extra)]).astype(np.float32),
     )
 
 
-def _mouth_light(model: HeadModel, depth: np.ndarray) -> np.ndarray:
-    """[V] light that reaches each head vertex of depth [V] through the lips; 1 outside."""
+def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:
+    """[V] light that reaches each head vertex, `points` [V, 3] in head space, through the lips; 1 outside."""
     inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
-    lip = depth[model.faces[model.landmark_faces[LIP_LANDMARK]][0]]
-    behind = depth - lip
+    behind = points[model.faces[model.landmark_faces[LIP_LANDMARK]][0], 2] - points[:, 2]
     tongue, cheeks = model.part("tongue"), model.part("mouth_cavity")
-    behind[tongue] = (behind[tongue] - TONGUE_TIP) * TONGUE_FALL
+    aside = np.abs(points[tongue, 0] - points[tongue, 0].mean())
+    behind[tongue] = (behind[tongue] - TONGUE_TIP) * TONGUE_FALL + TONGUE_SIDES * (aside / aside.max()) ** 3
     behind[cheeks] += np.maximum(behind[cheeks] - CHEEKS, 0) * CHEEKS_FALL
     return np.where(inside, np.clip(1 - behind / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
 

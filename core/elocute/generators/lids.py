@@ -24,7 +24,7 @@ REGIONS = ("lid_upper_l", "lid_upper_r")
 BLINKS = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SHADING = (0.85, 1.12)  # light on the closed lid's own curve, of that on the flat skin whose colour it takes
 LASHES = (0.0014, 0.0045)  # metres from the shut lid's rim that are lashes wholly, and not at all
-FOLD_SHADE = 0.65  # of the lid's light: what is darker around an open eye are lashes or paint
+FOLD_SHADE = 0.75  # of the lid's light: what is darker around an open eye are lashes or paint
 FOLD_BLUR = 0.006  # of the side
 # Times a blink has stretched skin that looks as in the photo yet, and that is all lid. What the photo shows itself ends
 # in between (`shells.STRETCH` is of its cube), so that no edge is left around the lid.

@@ -27,13 +27,15 @@ OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
-LID_LIGHT = 0.85  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
+LID_BRIGHTEST = 0.7  # of the bare skin around an eye, by light: the rest is paint, folds and the shade of lashes
+LID_HUE = 0.5  # of a lid's hue is the face's
+LID_LIGHT = 0.92  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
 LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 DARK = 0.6  # of the lips' light: less comes from the depth of the mouth
 RIM = 0.02  # of the mouth's width
-IVORY = np.array([0.86, 0.82, 0.75], np.float32)  # teeth under white light, sRGB, when the photo shows none
+IVORY = np.array([0.83, 0.81, 0.785], np.float32)  # sRGB in white light; with TOOTH_HUE as ten laughing photos have it
 
 
 @dataclass(frozen=True)
@@ -98,20 +100,25 @@ def mouth_and_rim(mouth: np.ndarray, width: float) -> np.ndarray:
 def lid_skin(
     own: np.ndarray, skin: np.ndarray, eyes: list[np.ndarray], landmarks: np.ndarray, lash: float
 ) -> np.ndarray:
-    """What a closed lid shows, [R, R, 3]: the bare skin around it, darkened a little where the socket is."""
+    """What a closed lid shows, [R, R, 3]: the bare skin around it, half in the face's hue, and darkened a little where
+    the socket is."""
     side = own.shape[0]
     level = own.mean(2)
     lashes = (_dilate(np.maximum(*eyes), lash) > 0.01).astype(np.float32)
     bare = firm(skin) & (brows(landmarks, side) < 0.2) & (lashes < 0.5)
     lit = np.zeros_like(bare)
-    for eye in eyes:  # the brighter half of what is around it: paint, lashes and folds don't spread
+    for eye in eyes:
         around = bare & (_dilate(eye, SOCKET * lash) > 0.5)
         if around.any():
-            lit |= around & (level >= np.quantile(level[around], 0.5))
+            lit |= around & (level >= np.quantile(level[around], LID_BRIGHTEST))
     light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
-    darker = shade.mean(2, keepdims=True) / np.maximum(light.mean(2, keepdims=True), 1e-3)
-    return cv2.GaussianBlur(light * np.clip(darker, LID_LIGHT, 1), (0, 0), 0.01 * side)
+    grey = np.maximum(light.mean(2, keepdims=True), 1e-3)
+    darker = np.clip(shade.mean(2, keepdims=True) / grey, LID_LIGHT, 1)
+    if bare.any():
+        face = np.median(own[bare], axis=0)
+        light = light + LID_HUE * (grey * face / max(float(face.mean()), 1e-3) - light)
+    return cv2.GaussianBlur(light * darker, (0, 0), 0.01 * side)
 
 
 def lash_colour(own: np.ndarray, eyes: list[np.ndarray], lash: float) -> np.ndarray:

@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="e66bc405f21b2e806864c04ceb68d28ffeb281464a30d80f2cf6ab8379355b1b",
-        bytes=5_938_738,
+        sha256="e0dadfb4123070012fe9255170d2d7cecdf7483aba7911ce3996192aa59447e0",
+        bytes=5_997_192,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",
