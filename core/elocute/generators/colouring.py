@@ -56,6 +56,7 @@ CHIN_FADE = (0.5, 1.0)  # the same below it, of the way from there up to what ha
 CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by there, or it would be drawn out to streaks
 CROWN_FADE = (0, 0.012)  # of the side, above a cut crown: the photo ends here
 CROWN_RIM = 0.012  # of the side: how soft the outline is that closes it
+GRAIN_BAND, BESIDE = 0.05, 0.01  # of the side: see hidden_grain, and _behind_outline
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 SEAM = (0.05, 0.3)  # cosine to the photo's ray from which the photo begins to be, and is, what is seen of the skin
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
@@ -177,14 +178,13 @@ def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
 
 def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     """[V, 3], see Shells: hair and skin that the photo doesn't show have the strands, stubble and pores of what is
-    nearest to them, mirrored at the outline as far in as the point lies behind it; where that is beyond the photo, hair
-    alone, mirrored at the photo's edge."""
-    points, normal = geometry.motion.rest, geometry.normal[:, :2]
-    pose = scene.fit.camera.camera_to_world
-    ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
-    behind = np.maximum((ears - points) @ forward, 0) * scene.lens[0] / points[:, 2]  # pixels
+    nearest to them, mirrored at the outline as far in as the point lies behind it, and back again and again at the end
+    of a band that is all side of the head; where that is beyond the photo, hair alone, mirrored at the photo's edge."""
+    normal = geometry.normal[:, :2]
     outward = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
-    place = geometry.uv - behind[:, None] * outward
+    band = GRAIN_BAND * scene.side
+    inwards = band - np.abs(_behind_outline(scene, geometry, outward) % (2 * band) - band)
+    place = geometry.uv - inwards[:, None] * outward
     out = beyond_photo(place, scene.side) > 0
     place[out] = scene.side - np.abs(scene.side - np.abs(place[out]))
     hair, skin = (geometry.members[:, PARTS.index(name)].copy() for name in ("hair", "skin"))
@@ -192,6 +192,19 @@ def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
     pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
     return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)
+
+
+def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np.ndarray:
+    """[V] pixels by which points lie deeper than what the photo shows of the head beside them; of the relief, deeper
+    than the ears."""
+    points, count = geometry.motion.rest, len(geometry.motion.rest_head)
+    pose = scene.fit.camera.camera_to_world
+    ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
+    deeper = (ears - points) @ forward
+    x, y = np.clip(geometry.uv - BESIDE * scene.side * outward, 0, scene.side - 1)[:count].astype(int).T
+    front = geometry.shadow[y, x]
+    deeper[:count] = np.where(np.isfinite(front), points[:count, 2] - front, deeper[:count])
+    return np.maximum(deeper, 0) * scene.lens[0] / points[:, 2]
 
 
 def _fill_teeth(
