@@ -19,6 +19,7 @@ from ..head.avatar import AvatarHead
 from ..head.model import load_head_model
 from ..rendering.renderer import Renderer
 from ..rendering.shells import Shells
+from .ears import fit_ears
 from .outline import shrink_to_outline
 from .pivot import fit_appearance
 from .teeth import seat_teeth
@@ -48,6 +49,7 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
 
     model = load_head_model()
     scene = replace(scene, fit=seat_teeth(scene, model))
+    scene = replace(scene, fit=fit_ears(scene, model))
     scene = replace(scene, fit=shrink_to_outline(scene, model))
     geometry = build_geometry(scene, AvatarHead(model, scene.fit), model)
     layers = split_layers(scene.photo, scene.matte, scene.background, scene.regions["skin"], scene.landmarks)
