@@ -26,6 +26,8 @@ HAIR_THICKNESS = 0.005  # hair and cloth are soft at this scale
 DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and still count as shown
 SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
 RIM = 0.03  # of the side: rim light and matting errors reach so far in from the outline
+RIM_LINE = 0.016  # of the side: what is narrower along the outline is no hair
+EVEN_LIGHT = 1.2  # of a face lit from the front: its brightest over its median; lit from the side it is more
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
 FORGETTING = 0.003  # then the pivot's own colour takes over
@@ -164,7 +166,8 @@ def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgettin
 def bare_skin(photo: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: pixels of the face's own hue, lighter or darker; tells a bare neck from a collar."""
     like, light = skin_likeness(photo, skin)
-    return (like * np.clip(4 * light - 0.8, 0, 1) * np.clip(4 - 3 * light, 0, 1)).astype(np.float32)
+    lit = max(1.0, float(np.quantile(light[firm(skin)], 0.95)) / EVEN_LIGHT)
+    return (like * np.clip(4 * light - 0.8, 0, 1) * np.clip(4 - 3 * light / lit, 0, 1)).astype(np.float32)
 
 
 def skin_likeness(photo: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +176,15 @@ def skin_likeness(photo: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.n
     total = photo.sum(2)
     hue = np.abs(photo / (total[..., None] + 0.05) - face / (face.sum() + 0.05)).max(2)
     return np.clip(2 - hue / SKIN_HUE, 0, 1), total / face.sum()
+
+
+def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """mask [R, R] without what is but a line along the outline of matte [R, R]: where skin ends before the background
+    a segmentation sees hair."""
+    radius = max(1, round(RIM_LINE * len(mask) / 2))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    inside = cv2.distanceTransform((matte > 0.1).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.where(inside < 4 * radius, cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), mask)
 
 
 def part_members(

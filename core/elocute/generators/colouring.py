@@ -102,7 +102,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     fill[skin] *= 1 - UNDERSIDE * np.clip(geometry.normal[skin, 1:2], 0, 1)
     shown = _shown(geometry, inside)
     hair = _hair_colours(scene, inside, layers)
-    _fill_scalp(geometry, shown, hair, fill[:count])
+    _fill_scalp(geometry, model, shown, hair, fill[:count])
     _fill_neck(scene, geometry, model, layers, shown, fill)
     fill[skin] = continued_colour(own, shown, fill[:count], model.faces)[skin]
     lids = closed_lids(scene, geometry, appearance, model, layers)
@@ -239,11 +239,16 @@ def _hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarra
     return push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
 
 
-def _fill_scalp(geometry: Geometry, shown: np.ndarray, hair: np.ndarray | None, fill: np.ndarray) -> None:
-    """The back of a head with hair is hair, a little darker than what the light in front shows."""
+def _fill_scalp(
+    geometry: Geometry, model: HeadModel, shown: np.ndarray, hair: np.ndarray | None, fill: np.ndarray
+) -> None:
+    """The back of a head with hair is hair, a little darker than what the light in front shows. Below the scalp a line
+    along the outline, where a segmentation sees hair in what ends before the background, is none."""
     if hair is None:
         return
-    weight = geometry.members[: len(fill), PARTS.index("hair")] * (1 - shown)
+    facing = geometry.facing[: len(fill)]
+    line = (facing > 0) * (1 - np.clip(facing / SEAM[1], 0, 1)) * (1 - model.regions["scalp"])
+    weight = geometry.members[: len(fill), PARTS.index("hair")] * (1 - shown) * (1 - line)
     at = np.flatnonzero(weight > 0)
     fill[at] += weight[at, None] * (BACK_SHADE * sample(hair, geometry.uv[at]) - fill[at])
 

@@ -22,6 +22,7 @@ from .canonical import (
     overhang,
     part_members,
     sample,
+    without_rim,
 )  # fmt: skip
 from .members import head_members, named
 from .motion import FieldMotion
@@ -91,7 +92,8 @@ def _join(
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
     hangs = overhang(sight.below_jaw, scene.bare)
     cut = beyond[:count] & (sight.shown > 0.5)
-    regions = {name: scene.outward(mask) for name, mask in scene.regions.items()}
+    regions = {**scene.regions, "hair": without_rim(scene.regions["hair"], scene.matte)}
+    regions = {name: scene.outward(mask) for name, mask in regions.items()}
     members = part_members(regions, scene.outward(scene.bare), uv, PARTS)
     members[:count] = head_members(
         members[:count], model, shown[:count], cut, uv[:count, 1] > scene.side, sample(scene.matte, uv[:count])
