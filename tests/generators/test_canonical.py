@@ -28,6 +28,7 @@ from elocute.generators.canonical import (
     part_members,
     rim_distance,
     sample,
+    without_rim,
 )
 from elocute.head.model import HeadModel, load_head_model
 
@@ -255,6 +256,25 @@ def test_a_neck_is_skin_and_a_collar_is_not() -> None:
     white = np.full_like(photo, 0.95)
     white[:10] = photo[:10]
     assert bare_skin(white, skin)[20:].max() < 0.05
+
+
+def test_a_face_lit_from_the_side_is_bare_all_over_and_a_white_collar_is_not() -> None:
+    skin = np.zeros((100, 100), np.float32)
+    skin[:80] = 1
+    light = np.interp(np.arange(100), [0, 50, 99], [0.45, 0.5, 0.95])[None, :, None]
+    photo = (np.array([1.0, 0.75, 0.6]) * light * np.ones((100, 1, 1))).astype(np.float32)
+    photo[80:] = 0.97
+    bare = bare_skin(photo, skin)
+    assert bare[:80].min() > 0.2 and bare[80:].max() == 0
+
+
+def test_a_line_along_the_outline_is_taken_from_a_mask_and_a_strand_inside_is_not() -> None:
+    matte, mask = np.zeros((500, 500), np.float32), np.zeros((500, 500), np.float32)
+    matte[50:450, 50:450] = 1
+    mask[50:450, 50:55] = mask[50:120, 50:450] = mask[200:400, 250:253] = 1
+    out = without_rim(mask, matte)
+    assert out[140:450, 50:55].max() == 0
+    assert out[60:115, 60:440].min() == 1 and out[210:390, 250:253].min() == 1
 
 
 def test_rim_distance_grows_inwards() -> None:

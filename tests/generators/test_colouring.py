@@ -7,19 +7,25 @@ from dataclasses import replace
 import numpy as np
 
 from elocute.generators.appearance import PARTS
+from elocute.generators.canonical import sample
 from elocute.generators.colouring import (
     BACK_SHADE,
     NECK_SHADE,
+    SEAM,
+    UNDER_JAW,
     _fill_neck,
     _fill_scalp,
+    _fill_under_jaw,
     _hair_colours,
     _jaw,
+    hidden_grain,
     room_below,
 )
-from elocute.generators.geometry import Geometry
+from elocute.generators.geometry import JAW_SLIT, Geometry, model_layers, sight_depth
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
 from elocute.head.model import HeadModel
+from elocute.rendering.shells import SKIN
 
 SEED, SIDE = 7, 256
 BEARD, CLOTH, GREY = (np.array(c, np.float32) for c in ([0.2, 0.12, 0.05], [0.1, 0.2, 0.6], [0.6, 0.63, 0.66]))
@@ -80,13 +86,62 @@ def test_a_grey_fringe_is_grey_all_around_a_bald_head(scene: Scene, geometry: Ge
     )
     count = len(model.vertex_part)
     fill, shown = np.zeros((count, 3), np.float32), np.zeros(count)
-    _fill_scalp(geometry, shown, colours, fill)
-    hairy = geometry.members[:count, PARTS.index("hair")] > 0.99
+    _fill_scalp(geometry, model, shown, colours, fill)
+    hairy = (geometry.members[:count, PARTS.index("hair")] > 0.99) & (model.regions["scalp"] > 0.99)
     np.testing.assert_allclose(fill[hairy], np.broadcast_to(BACK_SHADE * GREY, fill[hairy].shape), atol=0.05)
     assert hairy.sum() > 50 and fill[geometry.members[:count, PARTS.index("hair")] == 0].max() == 0
     before = fill.copy()
-    _fill_scalp(geometry, shown, None, fill)
+    _fill_scalp(geometry, model, shown, None, fill)
     np.testing.assert_array_equal(fill, before)  # nothing to paint with, nothing painted
+
+
+def test_a_line_of_hair_along_a_cheek_is_none(scene: Scene, geometry: Geometry, model: HeadModel) -> None:
+    count = len(model.vertex_part)
+    members = geometry.members.copy()
+    members[:count] = np.eye(len(PARTS), dtype=np.float32)[PARTS.index("hair")]
+    fill = np.zeros((count, 3), np.float32)
+    _fill_scalp(replace(geometry, members=members), model, np.zeros(count), np.ones((SIDE, SIDE, 3)), fill)
+    facing, scalp = geometry.facing[:count], model.regions["scalp"]
+    edge, behind = (facing > 0) & (facing < 0.1 * SEAM[1]) & (scalp == 0), (facing < 0) | (scalp == 1)
+    assert edge.sum() > 20 and fill[edge].max() < 0.15
+    assert fill[behind].min() > BACK_SHADE - 0.01, "hair over ears and all of the scalp"
+
+
+def test_what_a_jaw_uncovers_begins_as_its_outline_is(scene: Scene, geometry: Geometry, model: HeadModel) -> None:
+    layers = layers_of(scene)
+    near = np.abs(geometry.below_jaw) < 0.02
+    layers.planes[SKIN, near, :3] = BEARD
+    skin = np.flatnonzero(model_layers(model)[model.vertex_part] == SKIN)
+    fill = np.full((len(geometry.uv), 3), 0.5, np.float32)
+    _fill_under_jaw(scene, geometry, layers, skin, fill)
+    above = sample(np.where(np.isfinite(geometry.below_jaw), -geometry.below_jaw, 1), geometry.uv)
+    hidden = np.isin(np.arange(len(fill)), skin) & (geometry.shown < 0.5)
+    edge = hidden & (above > 0) & (above < 0.15 * UNDER_JAW)
+    assert edge.sum() > 5 and np.abs(fill[edge] - BEARD).max() < 0.12
+    assert (fill[~hidden | (above > UNDER_JAW)] == 0.5).all()
+
+
+def test_a_little_of_the_neck_behind_a_jaw_counts_as_seen() -> None:
+    side, edge = 200, 100
+    row = np.arange(side)[:, None] * np.ones(side)
+    depth = np.where(row < edge, 0.5, 0.56).astype(np.float32)
+    depth[:, :20] = np.inf
+    shadow = sight_depth(depth, np.where(np.isfinite(depth), (row - edge + 1) / side, np.inf))
+    slit = round(JAW_SLIT * side)
+    np.testing.assert_allclose(shadow[edge - slit + 1 :, 40:], 0.56)
+    np.testing.assert_allclose(shadow[: edge - slit - 1, 40:], 0.5)
+    assert np.isinf(shadow[:, :20]).all()
+
+
+def test_a_cheek_edge_on_has_its_grain_from_beside_it_and_no_streaks(scene: Scene, geometry: Geometry) -> None:
+    """As a point lies deeper by a pixel its grain comes from a pixel farther in, again and again within a band."""
+    count = len(geometry.motion.rest_head)
+    place = hidden_grain(scene, geometry)[:count, :2] * SIDE
+    shift = np.linalg.norm(place - geometry.uv[:count], axis=1)
+    within = (np.abs(geometry.uv[:count] / SIDE - 0.5) < 0.4).all(1)
+    assert shift[within].max() <= 0.05 * SIDE + 1e-3
+    hidden = within & (geometry.shown[:count] < 0.5) & (geometry.members[:count, PARTS.index("skin")] > 0.9)
+    assert np.quantile(shift[hidden], 0.9) > 0.04 * SIDE and np.quantile(shift[hidden], 0.1) < 0.01 * SIDE
 
 
 def test_without_hair_there_are_no_hair_colours(scene: Scene) -> None:

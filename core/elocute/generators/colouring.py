@@ -44,6 +44,8 @@ MOLARS, CHEEK_SHADE = (2.5, 5), 0.7  # teeth from the middle over which cheeks c
 NECK_SHADE = 0.92
 JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
 JAW_BAND = 0.2  # of the way to the nose
+UNDER_JAW = 0.04  # of the side behind a jaw's outline, over which what it hides goes over into the neck
+OUTLINE_BLUR = 0.004  # of the side: what is one colour at that outline
 BARE_NECK = 0.01  # of the picture: less than so much may be an ear's or a cheek's below a full beard
 BACK_SHADE = 0.8
 FEWEST = 4e-4  # of the picture: less hair or neck than so much tells no colour
@@ -105,6 +107,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     _fill_scalp(geometry, model, shown, hair, fill[:count])
     _fill_neck(scene, geometry, model, layers, shown, fill)
     fill[skin] = continued_colour(own, shown, fill[:count], model.faces)[skin]
+    _fill_under_jaw(scene, geometry, layers, skin, fill)
     lids = closed_lids(scene, geometry, appearance, model, layers)
     fill[lids.at] += lids.weight[:, None] * (lids.fill - fill[lids.at])
     smooth = push_pull(layers.planes[RELIEF, ..., :3], inside)
@@ -207,9 +210,7 @@ def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np
     return np.maximum(deeper, 0) * scene.lens[0] / points[:, 2]
 
 
-def _fill_teeth(
-    geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray
-) -> None:
+def _fill_teeth(geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
     """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
     teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
     light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
@@ -268,6 +269,22 @@ def _fill_neck(
     continued = push_pull(layers.planes[SKIN, ..., :3], source.astype(np.float32))
     at = np.flatnonzero(weight > 0)
     fill[at] += weight[at, None] * (NECK_SHADE * sample(continued, geometry.uv[at]) - fill[at])
+
+
+def _fill_under_jaw(scene: Scene, geometry: Geometry, layers: Layers, skin: np.ndarray, fill: np.ndarray) -> None:
+    """What a jaw hides in the photo and uncovers where it closes begins in the colour at its outline: beard, shade or
+    skin, whichever the photo shows there on either side. `skin` [S]: the skin's vertices."""
+    side = scene.side
+    above = np.where(np.isfinite(geometry.below_jaw), -geometry.below_jaw, 1).astype(np.float32)
+    at = skin[(geometry.shown[skin] < 0.5) & ~beyond_photo(geometry.uv[skin], side).astype(bool)]
+    away = sample(above, geometry.uv[at])
+    at, away = at[(away > 0) & (away < UNDER_JAW)], away[(away > 0) & (away < UNDER_JAW)]
+    down = -np.stack(np.gradient(cv2.GaussianBlur(above, (0, 0), OUTLINE_BLUR * side))[::-1], -1)
+    way = sample(down.astype(np.float32), geometry.uv[at])
+    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+    photo = cv2.GaussianBlur(layers.planes[SKIN, ..., :3], (0, 0), OUTLINE_BLUR * side)
+    outline = sample(photo, geometry.uv[at] + away[:, None] * side * way)
+    fill[at] += (1 - _smooth_step(away / UNDER_JAW, (0, 1)))[:, None] * (outline - fill[at])
 
 
 def _jaw(scene: Scene) -> np.ndarray:

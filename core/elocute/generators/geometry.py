@@ -36,6 +36,7 @@ TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a ton
 TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
 CHEEKS, CHEEKS_FALL = 0.008, 2.0  # metres behind the lips from which the cheeks' insides lose so much more
 CHIN_LANDMARK = 152
+JAW_SLIT = 0.02  # of the side behind a jaw's edge
 LIP_LANDMARK = 13
 
 
@@ -54,6 +55,7 @@ class Geometry:
     members: np.ndarray  # [V, PARTS]
     shadow: np.ndarray  # [R, R], see Shells
     foreign: np.ndarray  # [R, R], see Shells
+    below_jaw: np.ndarray  # [R, R], see Sight
     rim: np.ndarray  # [V], see Shells
     mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
 
@@ -111,11 +113,21 @@ def _join(
         facing=np.concatenate([sight.facing, -(relief_normal * view).sum(1)]).astype(np.float32),
         uv=uv,
         members=members,
-        shadow=cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8)),
+        shadow=sight_depth(depth, sight.below_jaw),
         foreign=np.maximum(hangs, foreign_light(scene)),
+        below_jaw=sight.below_jaw,
         rim=np.concatenate([sides_of(model), rim]),
         mouth_light=np.concatenate([mouth_light, np.ones(extra)]).astype(np.float32),
     )
+
+
+def sight_depth(depth: np.ndarray, below_jaw: np.ndarray) -> np.ndarray:
+    """[R, R] metres up to which the photo counts as seen, of the head's surface `depth` [R, R]: a pixel more than that,
+    and a little of the neck behind a jaw's edge: what shows where the jaw closes is like the edge."""
+    shadow = cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8))
+    wide = 2 * max(1, round(JAW_SLIT * len(below_jaw))) + 1
+    behind = cv2.dilate(np.where(np.isfinite(depth), depth, 0).astype(np.float32), np.ones((wide, wide), np.uint8))
+    return np.where((below_jaw > -JAW_SLIT) & (below_jaw <= 0), np.maximum(shadow, behind), shadow)
 
 
 def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:
