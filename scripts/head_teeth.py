@@ -25,9 +25,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Crowns:
-    """Half a row from the middle outwards, [7] each: `widths` as shares of it; in metres by how much an edge is
-    shorter than the middle incisor's, and its corners than the middle of its edge; `cusp` the power of the way there
-    that they fall with (1 is a point, more a rounded corner)."""
+    """Half a row from the middle outwards, [7] each: `widths` as shares of it; `shorter` metres by which the middle of
+    an edge is shorter than the first incisor's, `corners` by which its corners are than its middle; `cusp` the exponent
+    of the fall from the middle to the corners: 1 is a point, more a rounded corner."""
 
     widths: np.ndarray
     shorter: np.ndarray

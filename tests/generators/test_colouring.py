@@ -6,22 +6,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from elocute.generators.appearance import PARTS
+from elocute.generators.appearance import PARTS, mean_appearance
 from elocute.generators.canonical import sample
-from elocute.generators.colouring import (
-    BACK_SHADE,
-    NECK_SHADE,
-    SEAM,
-    UNDER_JAW,
-    _fill_neck,
-    _fill_scalp,
-    _fill_under_jaw,
-    _hair_colours,
-    _jaw,
-    hidden_grain,
-    room_below,
-)
+from elocute.generators.colouring import room_below
 from elocute.generators.geometry import JAW_SLIT, Geometry, model_layers, sight_depth
+from elocute.generators.hidden import (
+    BACK_SHADE,
+    EDGE_ON,
+    NECK_SHADE,
+    TEETH_IN_ROW,
+    UNDER_JAW,
+    _jaw,
+    fill_neck,
+    fill_scalp,
+    fill_teeth,
+    fill_under_jaw,
+    hair_colours,
+    hidden_grain,
+)
+from elocute.generators.members import ears_of
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
 from elocute.head.model import HeadModel
@@ -39,7 +42,7 @@ def neck_of(scene: Scene, geometry: Geometry, model: HeadModel) -> np.ndarray:
     """Colour [3] that the hidden neck is given."""
     count = len(model.vertex_part)
     fill = np.full((count, 3), 0.5, np.float32)
-    _fill_neck(scene, geometry, model, layers_of(scene), np.zeros(count), fill)
+    fill_neck(scene, geometry, model, layers_of(scene), np.zeros(count), fill)
     cloth = geometry.members[:count, PARTS.index("clothes")]
     collar, skin = (model.regions["neck"] > 0.9) & (cloth > 0.99), (model.regions["neck"] > 0.9) & (cloth < 0.01)
     assert collar.any() and np.abs(fill[collar] - 0.5).max() < 0.01, "no skin on it"
@@ -79,19 +82,19 @@ def test_a_grey_fringe_is_grey_all_around_a_bald_head(scene: Scene, geometry: Ge
     photo[hair & left] = np.median(photo[scene.regions["skin"] > 0.9], axis=0)
     photo[hair & ~left] = GREY
     bald = replace(scene, photo=photo)
-    colours = _hair_colours(bald, np.ones((SIDE, SIDE), np.float32), layers_of(bald))
+    colours = hair_colours(bald, np.ones((SIDE, SIDE), np.float32), layers_of(bald))
     assert colours is not None
     np.testing.assert_allclose(
         colours[scene.matte > 0.5], np.broadcast_to(GREY, (int((scene.matte > 0.5).sum()), 3)), atol=0.05
     )
     count = len(model.vertex_part)
     fill, shown = np.zeros((count, 3), np.float32), np.zeros(count)
-    _fill_scalp(geometry, model, shown, colours, fill)
+    fill_scalp(geometry, model, shown, colours, fill)
     hairy = (geometry.members[:count, PARTS.index("hair")] > 0.99) & (model.regions["scalp"] > 0.99)
     np.testing.assert_allclose(fill[hairy], np.broadcast_to(BACK_SHADE * GREY, fill[hairy].shape), atol=0.05)
     assert hairy.sum() > 50 and fill[geometry.members[:count, PARTS.index("hair")] == 0].max() == 0
     before = fill.copy()
-    _fill_scalp(geometry, model, shown, None, fill)
+    fill_scalp(geometry, model, shown, None, fill)
     np.testing.assert_array_equal(fill, before)  # nothing to paint with, nothing painted
 
 
@@ -100,9 +103,10 @@ def test_a_line_of_hair_along_a_cheek_is_none(scene: Scene, geometry: Geometry, 
     members = geometry.members.copy()
     members[:count] = np.eye(len(PARTS), dtype=np.float32)[PARTS.index("hair")]
     fill = np.zeros((count, 3), np.float32)
-    _fill_scalp(replace(geometry, members=members), model, np.zeros(count), np.ones((SIDE, SIDE, 3)), fill)
+    fill_scalp(replace(geometry, members=members), model, np.zeros(count), np.ones((SIDE, SIDE, 3)), fill)
     facing, scalp = geometry.facing[:count], model.regions["scalp"]
-    edge, behind = (facing > 0) & (facing < 0.1 * SEAM[1]) & (scalp == 0), (facing < 0) | (scalp == 1)
+    edge, behind = (facing > 0) & (facing < 0.1 * EDGE_ON) & (scalp == 0) & ~ears_of(model), (facing < 0) | (scalp == 1)
+    behind |= ears_of(model)
     assert edge.sum() > 20 and fill[edge].max() < 0.15
     assert fill[behind].min() > BACK_SHADE - 0.01, "hair over ears and all of the scalp"
 
@@ -113,7 +117,7 @@ def test_what_a_jaw_uncovers_begins_as_its_outline_is(scene: Scene, geometry: Ge
     layers.planes[SKIN, near, :3] = BEARD
     skin = np.flatnonzero(model_layers(model)[model.vertex_part] == SKIN)
     fill = np.full((len(geometry.uv), 3), 0.5, np.float32)
-    _fill_under_jaw(scene, geometry, layers, skin, fill)
+    fill_under_jaw(scene, geometry, layers, skin, fill)
     above = sample(np.where(np.isfinite(geometry.below_jaw), -geometry.below_jaw, 1), geometry.uv)
     hidden = np.isin(np.arange(len(fill)), skin) & (geometry.shown < 0.5)
     edge = hidden & (above > 0) & (above < 0.15 * UNDER_JAW)
@@ -144,6 +148,33 @@ def test_a_cheek_edge_on_has_its_grain_from_beside_it_and_no_streaks(scene: Scen
     assert np.quantile(shift[hidden], 0.9) > 0.04 * SIDE and np.quantile(shift[hidden], 0.1) < 0.01 * SIDE
 
 
-def test_without_hair_there_are_no_hair_colours(scene: Scene) -> None:
+def test_teeth_are_single_teeth_and_molars_lie_in_the_shade(
+    scene: Scene, geometry: Geometry, model: HeadModel
+) -> None:
+    fill = np.zeros((len(model.vertex_part), 3), np.float32)
+    fill_teeth(geometry, mean_appearance(), model, layers_of(scene), fill)
+    for row in ("teeth_upper", "teeth_lower"):
+        part = model.part(row)
+        along, up = model.uv[part].T
+        light = fill[part].mean(1)
+        front = np.isclose(up, 0.25)
+        tooth, within = np.divmod(along[front] * TEETH_IN_ROW + 1e-4, 1)
+        crown, gap, side = (light[front][np.isclose(within, w, atol=0.01)] for w in (0.5, 0.0, 0.93))
+        incisors = slice(5, 9)
+        assert (gap[incisors] < 0.8 * crown[incisors]).all() and (side[incisors] < 0.96 * crown[incisors]).all()
+        assert crown[[0, -1]].max() < 0.6 * crown[6:8].min(), "molars"
+        gum = fill[part][np.isclose(up, 0) & (np.abs(along - 0.5) < 0.2)]
+        assert (gum[:, 0] > 1.3 * gum[:, 1]).all()
+
+
+def test_the_tongue_is_darker_at_its_sides(geometry: Geometry, model: HeadModel) -> None:
+    tongue = model.part("tongue")
+    aside, depth, light = np.abs(model.base[tongue, 0]), model.base[tongue, 2], geometry.mouth_light[tongue]
+    lit = np.abs(depth - np.quantile(depth, 0.65)) < 0.003
+    outer, inner = (lit & (aside > 0.8 * aside[lit].max()), lit & (aside < 0.3 * aside[lit].max()))
+    assert outer.sum() > 3 and light[outer].mean() < 0.9 * light[inner].mean()
+
+
+def test_without_hair_there_are_nohair_colours(scene: Scene) -> None:
     none = replace(scene, regions=scene.regions | {"hair": np.zeros((SIDE, SIDE), np.float32)})
-    assert _hair_colours(none, np.ones((SIDE, SIDE), np.float32), layers_of(none)) is None
+    assert hair_colours(none, np.ones((SIDE, SIDE), np.float32), layers_of(none)) is None

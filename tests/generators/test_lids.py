@@ -7,8 +7,8 @@ import pytest
 
 from elocute.generators.appearance import Appearance, mean_appearance
 from elocute.generators.canonical import sample
-from elocute.generators.colouring import hidden_grain
 from elocute.generators.geometry import Geometry
+from elocute.generators.hidden import hidden_grain
 from elocute.generators.lids import BLINKS, Lids, closed_lids
 from elocute.generators.motion import to_camera
 from elocute.generators.planes import Layers, split_layers

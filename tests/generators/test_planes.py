@@ -17,6 +17,7 @@ from elocute.generators.planes import (
     complete_eyes,
     fill_openings,
     find_teeth,
+    lid_skin,
     split_layers,
     unmix,
     visible_teeth,
@@ -154,6 +155,21 @@ def round_eyes(level: float, height: float) -> tuple[np.ndarray, list[np.ndarray
             xy[index] = at + 34 * np.cos(angle), level + height * np.sin(angle)
         masks.append(polygon_mask(xy[list(opening)], SIDE, SIDE))
     return xy, masks
+
+
+def test_a_lid_is_not_as_grey_as_the_paint_around_the_eye() -> None:
+    """Grey paint, and darker grey lashes in a part of it: the lid has its light, and half of the face's hue."""
+    skin, paint, lash = (np.array(c, np.float32) for c in ([0.8, 0.56, 0.44], [0.6, 0.6, 0.6], [0.1, 0.1, 0.1]))
+    xy, masks = round_eyes(128, 12)
+    y, x = np.mgrid[:SIDE, :SIDE] + 0.5
+    around = [np.hypot((x - at) / 50, (y - 128) / 28) for at in (80, 180)]
+    own = np.where((np.minimum(*around) < 1)[..., None], paint, skin)
+    own = np.where(((np.minimum(*around) < 1) & (y > 134))[..., None], lash, own).astype(np.float32)
+    landmarks = np.concatenate([xy, np.zeros((478, 1))], 1)
+    lid = lid_skin(own, np.ones((SIDE, SIDE), np.float32), masks, landmarks, 5)[128, [80, 180]]
+    warmth = lid[:, 0] / lid[:, 2]
+    assert (warmth > 1.2).all() and (warmth < 0.9 * skin[0] / skin[2]).all()
+    assert (lid.mean(1) > 0.9 * paint.mean()).all() and lid.max() <= 1
 
 
 def test_a_lid_hides_a_round_iris() -> None:

@@ -26,7 +26,7 @@ HAIR_THICKNESS = 0.005  # hair and cloth are soft at this scale
 DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and still count as shown
 SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
 RIM = 0.03  # of the side: rim light and matting errors reach so far in from the outline
-RIM_LINE = 0.016  # of the side: what is narrower along the outline is no hair
+RIM_LINE, RIM_REACH = 0.016, 0.03  # of the side: what is narrower, so close to the outline, is no hair
 EVEN_LIGHT = 1.2  # of a face lit from the front: its brightest over its median; lit from the side it is more
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
@@ -179,12 +179,12 @@ def skin_likeness(photo: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """mask [R, R] without what is but a line along the outline of matte [R, R]: where skin ends before the background
-    a segmentation sees hair."""
+    """mask [R, R] without what is thin close to the outline of matte [R, R]: where skin ends before the background a
+    segmentation sees hair."""
     radius = max(1, round(RIM_LINE * len(mask) / 2))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     inside = cv2.distanceTransform((matte > 0.1).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.where(inside < 4 * radius, cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), mask)
+    return np.where(inside < RIM_REACH * len(mask), cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), mask)
 
 
 def part_members(

@@ -94,7 +94,8 @@ def _join(
     shown = np.where(beyond, 0, np.concatenate([sight.shown, np.ones(extra)]))
     hangs = overhang(sight.below_jaw, scene.bare)
     cut = beyond[:count] & (sight.shown > 0.5)
-    regions = {**scene.regions, "hair": without_rim(scene.regions["hair"], scene.matte)}
+    hair = without_rim(scene.regions["hair"], scene.matte)
+    regions = scene.regions | {"hair": hair, "skin": scene.regions["skin"] + scene.regions["hair"] - hair}
     regions = {name: scene.outward(mask) for name, mask in regions.items()}
     members = part_members(regions, scene.outward(scene.bare), uv, PARTS)
     members[:count] = head_members(

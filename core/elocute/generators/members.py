@@ -79,8 +79,7 @@ def _continued(values: np.ndarray, known: np.ndarray, faces: np.ndarray) -> np.n
 def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray) -> None:
     """An ear that hair covers in the photo is hair in all its folds: a turn must not bring skin out of it. An ear that
     the photo doesn't show is like the other one. `visible` [V]: the photo shows this point of the person."""
-    at = np.abs(model.base) * [1, 0, 0] + model.base * [0, 1, 1]
-    ears = np.logical_and.reduce([(low < at[:, i]) & (at[:, i] < high) for i, (low, high) in enumerate(EAR)])
+    ears = ears_of(model)
     hair = PARTS.index("hair")
     for side in (-1, 1):
         ear = ears & (np.sign(model.base[:, 0]) == side)
@@ -88,3 +87,9 @@ def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray) ->
         witness = seen if seen.sum() > EAR_SEEN * ear.sum() else ears & visible
         if witness.any() and members[witness, hair].mean() > EAR_COVERED:
             members[ear & ~visible] = named("hair")
+
+
+def ears_of(model: HeadModel) -> np.ndarray:
+    """[V] whether a vertex is one of the ears, in all their folds."""
+    at = np.abs(model.base) * [1, 0, 0] + model.base * [0, 1, 1]
+    return np.logical_and.reduce([(low < at[:, i]) & (at[:, i] < high) for i, (low, high) in enumerate(EAR)])

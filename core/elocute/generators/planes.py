@@ -27,7 +27,7 @@ OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 
 IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.25  # how much of the lit skin's hue is the light's
-LID_BRIGHTEST = 0.7  # of the bare skin around an eye, by light: the rest is paint, folds and the shade of lashes
+LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, folds and the shade of lashes
 LID_HUE = 0.5  # of a lid's hue is the face's
 LID_LIGHT = 0.92  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
 LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
@@ -110,7 +110,7 @@ def lid_skin(
     for eye in eyes:
         around = bare & (_dilate(eye, SOCKET * lash) > 0.5)
         if around.any():
-            lit |= around & (level >= np.quantile(level[around], LID_BRIGHTEST))
+            lit |= around & (level >= np.quantile(level[around], 1 - LID_BRIGHTEST))
     light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
     grey = np.maximum(light.mean(2, keepdims=True), 1e-3)
@@ -118,7 +118,7 @@ def lid_skin(
     if bare.any():
         face = np.median(own[bare], axis=0)
         light = light + LID_HUE * (grey * face / max(float(face.mean()), 1e-3) - light)
-    return cv2.GaussianBlur(light * darker, (0, 0), 0.01 * side)
+    return np.clip(cv2.GaussianBlur(light * darker, (0, 0), 0.01 * side), 0, 1)
 
 
 def lash_colour(own: np.ndarray, eyes: list[np.ndarray], lash: float) -> np.ndarray:

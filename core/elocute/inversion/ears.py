@@ -16,9 +16,10 @@ from ..rendering.shells import project
 from ..spaces import to_camera
 from ..values import HeadFit
 
-# The model's identity directions that an ear is fitted with; of a pair only the difference counts.
-DIRECTIONS = ("scale-vert-incr", "scale-vert-decr", "trans-up", "trans-down", "wing-incr", "wing-decr", "scale-incr")
-STIFFNESS = 0.05  # of the fit, against what a direction moves an ear's ends by, root mean square
+# The model's identity directions that an ear is fitted with; their opposites are the same, the other way.
+DIRECTIONS = ("scale-vert-incr", "trans-up", "wing-incr", "scale-incr")
+STIFFNESS = 0.05  # of the fit, against the mean square of what a direction moves an ear's ends by
+LIMIT = 0.015  # metres: what would have to move farther is no ear
 ROUNDS, STEP = 6, 0.5  # each goes so far: what the ends' vertices move by is only about what the ends do
 ON_EAR = 0.1  # of the farthest that "wing-incr" moves a vertex: what moves so much is ear
 END = 3.0, 12.0  # percentiles of an ear's pixels at which it ends, and of its pixels or vertices that are its end
@@ -26,7 +27,8 @@ BEYOND = 0.6, 0.35  # of an ear's height, above and below the model's: a photo's
 STRIP = 0.08  # of the same: what of the photo's skin beside the model's head is no wider is no ear, but cheek
 ENOUGH, TOO_MUCH = 0.4, 2.0  # of the model's ear: with less the photo's is under hair; with more it is no ear
 SMALLEST = 0.03  # of the side, squared: less of the model's ear stands out of a head that is turned
-FREE = 0.6  # of an end's pixels have background beyond them: else hair or neck covers it
+FREE, FARTHER = 0.6, 0.2  # of an end's pixels have background beyond them, so much of an ear's size farther out
+UNCUT = 0.02  # of an ear's height: a photo's ear that comes so near to where it is looked for goes on from there
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,19 @@ class _Ear:
 
 
 def fit_ears(scene: Scene, model: HeadModel) -> HeadFit:
-    """The fit with `offsets` that bring top, lobe and rim of each ear to where the photo shows them before the
-    background; an end that hair covers, and a whole ear that hardly shows, stays as it is."""
+    """The fit with `offsets` that bring top, lobe and rim of each ear to where the photo shows them; one that the
+    photo shows less far out than the model has it only where background lies beyond, or hair may cover the rest. An
+    ear that hardly shows, and one that would go too far, stays as it is."""
     fit = scene.fit
     for ear in (_ear(scene, model, side) for side in ("l", "r")):
+        start = fit
         for _ in range(ROUNDS):
             change = _towards_photo(replace(scene, fit=fit), model, ear)
+            if not change.any():
+                break
             fit = replace(fit, offsets=(fit.offsets + change).astype(np.float32))
+        if np.linalg.norm(fit.offsets - start.offsets, axis=1).max() > LIMIT:
+            fit = start
     return fit
 
 
@@ -100,9 +108,12 @@ def _photo_ear(scene: Scene, own: np.ndarray, head: np.ndarray, axes: np.ndarray
     [R, R]; None where too little of it shows."""
     if own.sum() < (SMALLEST * scene.side) ** 2:
         return None
-    v, bottom, top = np.indices(own.shape)[::-1].transpose(1, 2, 0) @ axes[1], -_end(own, -axes[1]), _end(own, axes[1])
+    y, x = np.indices(own.shape)
+    height = x * axes[1, 0] + y * axes[1, 1]
+    top, bottom = _end(own, axes[1]), -_end(own, -axes[1])
     tall = top - bottom
-    near = (v < top + BEYOND[0] * tall) & (v > bottom - BEYOND[1] * tall)
+    highest, lowest = top + BEYOND[0] * tall, bottom - BEYOND[1] * tall
+    near = (height < highest) & (height > lowest)
     skin = (scene.regions["skin"] > 0.5) & (scene.matte > 0.5)
     radius = max(1, round(STRIP * tall / 2))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -112,7 +123,11 @@ def _photo_ear(scene: Scene, own: np.ndarray, head: np.ndarray, axes: np.ndarray
     overlap = np.bincount(labels[own], minlength=count + 1)
     overlap[0] = 0
     seen = labels == overlap.argmax()
-    cut = seen[[0, -1]].any() or seen[:, [0, -1]].any()
+    if not seen.any():
+        return None
+    room = UNCUT * tall + 1
+    cut = height[seen].max() > highest - room or height[seen].min() < lowest + room
+    cut = cut or seen[[0, -1]].any() or seen[:, [0, -1]].any()
     fits = overlap.max() > ENOUGH * own.sum() and seen.sum() < TOO_MUCH * own.sum()
     return seen if fits and not cut else None
 
@@ -129,7 +144,7 @@ def _free(matte: np.ndarray, mask: np.ndarray, way: np.ndarray) -> bool:
     along = pixels @ way
     reach = np.ptp(along)
     end = pixels[along >= np.percentile(along, 100 - END[1])]
-    beyond = np.round(end + 0.2 * reach * way).astype(int)
+    beyond = np.round(end + FARTHER * reach * way).astype(int)
     inside = ((beyond >= 0) & (beyond < len(matte))).all(1)
     x, y = np.clip(beyond, 0, len(matte) - 1).T
     return bool((inside & (matte[y, x] < 0.5)).mean() > FREE)

@@ -1,0 +1,164 @@
+"""What the photo hides: teeth, the back of a head, the neck behind a chin, and the fine grain of all of it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ..head.model import HeadModel
+from ..portrait.fill import push_pull
+from ..portrait.regions import polygon_mask
+from ..rendering.shells import RELIEF, SKIN
+from .appearance import PARTS, Appearance, as_vivid, harmonics
+from .canonical import beyond_photo, rim_distance, sample, skin_likeness
+from .geometry import Geometry
+from .members import ears_of
+from .motion import to_camera
+from .planes import Layers
+from .scene import Scene
+
+GUMS = np.array([0.6, 0.82, 0.85], np.float32)  # light that dies out on teeth turns red, less than on flesh
+TEETH_IN_ROW, GAP_SHADE = 14, 0.3  # of the model's rows; the light that dies out where two teeth touch
+TOUCHING = 0.95  # of the way from a crown's middle to its side: only the columns in which two teeth meet lie beyond
+ROUND_SHADE = 0.12  # the same towards a crown's sides, which face away a little more than the mesh does
+EDGE_SHADE = 0.1  # the same at a crown's edge, which lets light through, and on its back
+GUM_HEIGHT = 0.05, 0.15  # up to which gum goes on a crown, as the mesh counts, and how much further between two
+CROWNS = 0.7  # light that teeth turned away from the viewer keep
+DARKEST_TOOTH = 0.2  # of the light in front
+MOLARS, CHEEK_SHADE = (2.5, 5), 0.7  # teeth from the middle over which cheeks come to take so much of the light
+NECK_SHADE = 0.92
+JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
+JAW_BAND = 0.2  # of the way to the nose
+UNDER_JAW = 0.04  # of the side behind a jaw's outline, over which what it hides goes over into the neck
+OUTLINE_BLUR = 0.004  # of the side: what is one colour at that outline
+BARE_NECK = 0.01  # of the picture: less than so much may be an ear's or a cheek's below a full beard
+BACK_SHADE = 0.8
+EDGE_ON = 0.3  # cosine to the photo's ray below which the photo shows a surface from the side
+FEWEST = 4e-4  # of the picture: less hair or neck than so much tells no colour
+# Of what passes for hair: with less that isn't like skin, it is fair hair and not a bald head's. Of the face's light:
+# what bald skin has at least, and in the middle; what is darker is hair in the skin's hue.
+BALD, BALD_LIGHT = 0.15, (0.6, 0.9)
+GRAIN_BAND = 0.05  # of the side: from farther in, a cheek's grain would be the eye's or the mouth's
+BESIDE = 0.01  # of the side: so far inside the outline the photo shows a surface and not its edge
+PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
+
+
+def fill_teeth(geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+    """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
+    teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
+    light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
+    along, up = model.uv[teeth].T  # teeth counted along the row; 0 at the gum, 0.6 at the edge
+    border = np.abs(2 * (along * TEETH_IN_ROW % 1) - 1)  # 1 where two teeth meet, 0 in the middle of a crown
+    light *= ((1 - ROUND_SHADE * border**2) * (1 - EDGE_SHADE * smooth_step(up, (0.4, 0.6))))[:, None]
+    light *= 1 - GAP_SHADE * (border > TOUCHING)[:, None]
+    light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
+    beside = 1 - CHEEK_SHADE * smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, MOLARS)
+    deep = np.maximum(beside * geometry.mouth_light[teeth], DARKEST_TOOTH)
+    gum = np.clip(1 - up / (GUM_HEIGHT[0] + GUM_HEIGHT[1] * border**4), 0, 1)[:, None]
+    colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
+    fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])
+    fill[teeth] = np.clip(colour * light * deep[:, None] ** fading, 0, 1)
+
+
+def hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray | None:
+    """[R, R, 3]: the photo's hair continued everywhere, without the bald skin between it; None when there is none."""
+    hair = scene.regions["hair"] * inside > 0.8
+    if hair.mean() < FEWEST:
+        return None
+    like, light = skin_likeness(scene.photo, scene.regions["skin"])
+    bald = hair & (like > 0.3) & (light > BALD_LIGHT[0])
+    strands = hair & ~bald
+    if strands.sum() > BALD * hair.sum() and bald.any() and np.median(light[bald]) > BALD_LIGHT[1]:
+        hair = strands
+    return push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
+
+
+def fill_scalp(
+    geometry: Geometry, model: HeadModel, shown: np.ndarray, hair: np.ndarray | None, fill: np.ndarray
+) -> None:
+    """The back of a head with hair is hair, a little darker than what the light in front shows. Below the scalp a line
+    along the outline, where a segmentation sees hair in what ends before the background, is none, but for covered
+    ears."""
+    if hair is None:
+        return
+    facing = geometry.facing[: len(fill)]
+    line = (facing > 0) * (1 - np.clip(facing / EDGE_ON, 0, 1)) * (1 - model.regions["scalp"]) * ~ears_of(model)
+    weight = geometry.members[: len(fill), PARTS.index("hair")] * (1 - shown) * (1 - line)
+    at = np.flatnonzero(weight > 0)
+    fill[at] += weight[at, None] * (BACK_SHADE * sample(hair, geometry.uv[at]) - fill[at])
+
+
+def fill_neck(
+    scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, shown: np.ndarray, fill: np.ndarray
+) -> None:
+    """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade."""
+    bare = 1 - geometry.members[: len(shown), PARTS.index("clothes")]
+    weight = model.regions["neck"] * bare * (1 - shown)
+    source = (scene.regions["neck_shoulders"] > 0.8) & (scene.bare > 0.7)
+    jaw = _jaw(scene)
+    if source.mean() < BARE_NECK and jaw.any() and np.median(scene.bare[jaw]) < 0.5:
+        source = jaw
+    if source.mean() < FEWEST:
+        return
+    continued = push_pull(layers.planes[SKIN, ..., :3], source.astype(np.float32))
+    at = np.flatnonzero(weight > 0)
+    fill[at] += weight[at, None] * (NECK_SHADE * sample(continued, geometry.uv[at]) - fill[at])
+
+
+def fill_under_jaw(scene: Scene, geometry: Geometry, layers: Layers, skin: np.ndarray, fill: np.ndarray) -> None:
+    """What a jaw hides in the photo and uncovers where it closes begins in the colour at its outline: beard, shade or
+    skin, whichever the photo shows there on either side. `skin` [S]: the skin's vertices."""
+    side = scene.side
+    above = np.where(np.isfinite(geometry.below_jaw), -geometry.below_jaw, 1).astype(np.float32)
+    at = skin[(geometry.shown[skin] < 0.5) & ~beyond_photo(geometry.uv[skin], side).astype(bool)]
+    away = sample(above, geometry.uv[at])
+    at, away = at[(away > 0) & (away < UNDER_JAW)], away[(away > 0) & (away < UNDER_JAW)]
+    down = -np.stack(np.gradient(cv2.GaussianBlur(above, (0, 0), OUTLINE_BLUR * side))[::-1], -1)
+    way = sample(down.astype(np.float32), geometry.uv[at])
+    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+    photo = cv2.GaussianBlur(layers.planes[SKIN, ..., :3], (0, 0), OUTLINE_BLUR * side)
+    outline = sample(photo, geometry.uv[at] + away[:, None] * side * way)
+    fill[at] += (1 - smooth_step(away / UNDER_JAW, (0, 1)))[:, None] * (outline - fill[at])
+
+
+def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
+    """[V, 3], see Shells: hair and skin that the photo doesn't show have the strands, stubble and pores of what is
+    nearest to them, mirrored at the outline as far in as the point lies behind it, and back again and again at the end
+    of a band that is all side of the head; where that is beyond the photo, hair alone, mirrored at the photo's edge."""
+    normal = geometry.normal[:, :2]
+    outward = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    band = GRAIN_BAND * scene.side
+    inwards = band - np.abs(_behind_outline(scene, geometry, outward) % (2 * band) - band)
+    place = geometry.uv - inwards[:, None] * outward
+    out = beyond_photo(place, scene.side) > 0
+    place[out] = scene.side - np.abs(scene.side - np.abs(place[out]))
+    hair, skin = (geometry.members[:, PARTS.index(name)].copy() for name in ("hair", "skin"))
+    hair[out] *= sample(scene.regions["hair"], place[out])
+    skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
+    pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
+    return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)
+
+
+def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np.ndarray:
+    """[V] pixels by which points lie deeper than what the photo shows of the head beside them; of the relief, and
+    where the photo shows none of the head, deeper than the ears."""
+    points, count = geometry.motion.rest, len(geometry.motion.rest_head)
+    pose = scene.fit.camera.camera_to_world
+    ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
+    deeper = (ears - points) @ forward
+    x, y = np.clip(geometry.uv - BESIDE * scene.side * outward, 0, scene.side - 1)[:count].astype(int).T
+    front = geometry.shadow[y, x]
+    deeper[:count] = np.where(np.isfinite(front), points[:count, 2] - front, deeper[:count])
+    return np.maximum(deeper, 0) * scene.lens[0] / points[:, 2]
+
+
+def _jaw(scene: Scene) -> np.ndarray:
+    """Pixels [R, R] of the person along the jaw's lower edge, inside the face."""
+    edge, nose = scene.landmarks[list(JAW), :2], scene.landmarks[1, :2]
+    band = np.concatenate([edge, (edge + JAW_BAND * (nose - edge))[::-1]])
+    return (polygon_mask(band, scene.side, scene.side) > 0.5) & (scene.matte > 0.9)
+
+
+def smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    t = np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)
+    return t * t * (3 - 2 * t)
