@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from elocute.generators.rims import foreign_light, outline_rim, sides_of
+from elocute.generators.rims import foreign_light, other_than_skin, outline_rim, sides_of
 from elocute.generators.scene import Scene
 from elocute.head.model import load_head_model
 
@@ -76,6 +76,23 @@ def test_thin_hair_beside_the_cheek_is_rim_and_hair_above_is_not(scene: Scene) -
     at = np.array([[41.5, 105], [158.5, 105], [100, 41.5]])
     got = outline_rim(hairy, depth, below, at)
     assert got[:2].min() > 0.6 and got[2] < 0.1
+
+
+@pytest.mark.parametrize("colour", [(0.08, 0.06, 0.05), (0.9, 0.95, 1.0)], ids=["hair", "light"])
+def test_a_narrow_strip_beside_the_jaw_is_no_skin_and_a_beard_is(scene: Scene, colour: tuple[float, ...]) -> None:
+    depth = np.where(disc(60) > 0.5, 1.0, np.inf).astype(np.float32)
+    depth[95:105, 80:120] = np.inf  # an open mouth is no outline
+    strips = {}
+    for name, inner in (("narrow", 55), ("beard", 25)):
+        photo = scene.photo.copy()
+        photo[(disc(60) > 0.5) & (disc(inner) < 0.5)] = colour
+        photo[93:107, 78:122] = colour
+        strips[name] = other_than_skin(replace(scene, photo=photo), depth)
+    x = 100 + round(57 * np.cos(np.arcsin(0.55)))  # down the face by 0.8, 3 pixels inside the outline
+    assert strips["narrow"][131, x] > 0.9 and strips["narrow"][131, 199 - x] > 0.9
+    assert strips["narrow"][131, 60:140].max() < 0.1 and strips["narrow"][:100].max() < 0.01, "cheeks, brow and mouth"
+    assert strips["beard"][131, x] < 0.1
+    assert other_than_skin(scene, np.ones((SIDE, SIDE), np.float32)).max() == 0, "no outline, no strip"
 
 
 def test_the_rim_is_the_same_at_every_size(scene: Scene) -> None:

@@ -27,7 +27,7 @@ from .canonical import (
 from .members import head_members, named
 from .motion import FieldMotion
 from .relief import BEYOND, CELLS, Relief, build_relief
-from .rims import foreign_light, outline_rim, sides_of
+from .rims import foreign_light, other_than_skin, outline_rim, sides_of
 from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
@@ -115,7 +115,7 @@ def _join(
         uv=uv,
         members=members,
         shadow=sight_depth(depth, sight.below_jaw),
-        foreign=np.maximum(hangs, foreign_light(scene)),
+        foreign=np.maximum.reduce([hangs, foreign_light(scene), other_than_skin(scene, depth)]),
         below_jaw=sight.below_jaw,
         rim=np.concatenate([sides_of(model), rim]),
         mouth_light=np.concatenate([mouth_light, np.ones(extra)]).astype(np.float32),

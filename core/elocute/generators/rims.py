@@ -24,6 +24,7 @@ CLOSE_BY = 0.008  # of the side: a strip is as thick as it is somewhere in this 
 PIXEL = 0.002  # of the side: what is resampled at the outline reaches so much further in
 REACH = 0.02  # of the side: how far beyond the head's surface its own rim goes; ears twice as far
 EARS, LOBES, CHIN = (0.3, 0.4), (0.6, 0.7), (0.9, 1.0)  # down the face: where ears begin and end, and the jaw
+STRIP = 0.04  # of the side: what is not broader along the outline may be no part of the skin
 SIDES = (0.045, 0.06)  # metres from the middle, head space: beside the eyes' outer corners
 NECK = 0.05  # of the side below the jaw: farther down are shoulders
 REGION_BLUR = 0.008  # of the side
@@ -37,8 +38,24 @@ def foreign_light(scene: Scene) -> np.ndarray:
     down = _down(scene)
     glare = _ramp(scene.photo.sum(2) / face, GLARE) * (1 - rim_distance(scene.matte))
     glare *= (1 - scene.outward(scene.regions["hair"])) * (1 - _ramp(down, CHIN))
-    wide = _grown(np.maximum(soft * skin, glare), PIXEL * scene.side)
-    return np.clip(1.5 * cv2.GaussianBlur(wide, (0, 0), SPREAD * scene.side), 0, 1)
+    return _softened(np.maximum(soft * skin, glare))
+
+
+def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
+    """[R, R] 0..1: narrow strips along the outline of the head's surface of `depth` [R, R] (inf: none), from the lobes
+    down to the chin, that haven't the skin's colour: hair behind a jaw, where the surface is a little wider than the
+    person, or light from behind. A beard is broader."""
+    head = ndimage.binary_fill_holes(np.isfinite(depth))
+    if head.all():
+        return np.zeros(head.shape, np.float32)
+    inside, size = ndimage.distance_transform_edt(head), STRIP * scene.side
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(size / 2)) + 1,) * 2)
+    other = (cv2.GaussianBlur((1 - scene.bare) * head, (0, 0), SPREAD * scene.side) > 0.5).astype(np.uint8) * head
+    narrow = (other > cv2.morphologyEx(other, cv2.MORPH_OPEN, disc)) & (inside < 1.5 * size)
+    labels, _ = ndimage.label(narrow)
+    at_edge = np.unique(labels[narrow & (inside < 2)])
+    down = _down(scene)
+    return _softened(narrow & np.isin(labels, at_edge)) * _ramp(down, LOBES) * (1 - _ramp(down, CHIN))
 
 
 def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -64,6 +81,12 @@ def _thickness(matte: np.ndarray, beside: np.ndarray) -> np.ndarray:
     person = matte > 0.5
     inside = np.full(matte.shape, 1.0) if person.all() else ndimage.distance_transform_edt(person) / len(matte)
     return _grown(inside * beside, CLOSE_BY * len(matte))
+
+
+def _softened(mask: np.ndarray) -> np.ndarray:
+    """mask [R, R] 0..1 and a little around it, going over softly."""
+    wide = _grown(mask, PIXEL * len(mask))
+    return np.clip(1.5 * cv2.GaussianBlur(wide, (0, 0), SPREAD * len(mask)), 0, 1)
 
 
 def _grown(values: np.ndarray, radius: float) -> np.ndarray:
