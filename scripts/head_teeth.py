@@ -84,7 +84,7 @@ def row_of_teeth(row: Row, crowns: Crowns) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _notches(crowns: Crowns, number: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """[N] metres by which an edge is shorter than the middle incisor's, at places `within` teeth. Where two teeth
+    """[N] metres by which an edge is shorter than the first incisor's, at places `within` teeth. Where two teeth
     meet the longer goes up to the shorter, or the mesh would be torn."""
     half = np.abs(number - (TEETH - 1) / 2).astype(int)  # 0 is an incisor beside the middle
     depth = crowns.shorter[half] + crowns.corners[half] * np.abs(2 * within - 1) ** crowns.cusp[half]

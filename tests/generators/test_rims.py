@@ -95,6 +95,23 @@ def test_a_narrow_strip_beside_the_jaw_is_no_skin_and_a_beard_is(scene: Scene, c
     assert other_than_skin(scene, np.ones((SIDE, SIDE), np.float32)).max() == 0, "no outline, no strip"
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_strip_somewhat_unlike_skin_is_found_at_every_size(scene: Scene, times: int) -> None:
+    def larger(values: np.ndarray) -> np.ndarray:
+        return np.repeat(np.repeat(values, times, 0), times, 1)
+
+    depth = np.where(disc(60) > 0.5, 1.0, np.inf).astype(np.float32)
+    photo = scene.photo.copy()
+    photo[(disc(60) > 0.5) & (disc(56) < 0.5)] = SKIN * 0.27  # in between: bare by 0.3
+    grown = replace(
+        scene, photo=larger(photo), background=larger(photo), matte=larger(scene.matte),
+        regions={name: larger(mask) for name, mask in scene.regions.items()}, landmarks=times * scene.landmarks,
+    )  # fmt: skip
+    strips = other_than_skin(grown, larger(depth))
+    x = 100 + round(57 * np.cos(np.arcsin(0.55)))
+    assert strips[131 * times, x * times] > 0.9 and strips.dtype == np.float32
+
+
 def test_the_rim_is_the_same_at_every_size(scene: Scene) -> None:
     """Four times the pixels, a quarter of a picture each."""
     ring = cv2.GaussianBlur(disc(60) - disc(55), (0, 0), 0.5)

@@ -228,3 +228,9 @@ def rim_distance(matte: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: how far inside the person's outline a pixel lies, 1 from RIM of the side on."""
     inside = cv2.distanceTransform((matte > 0.9).astype(np.uint8), cv2.DIST_L2, 5)
     return np.clip(inside / (RIM * matte.shape[0]) - 0.15, 0, 1).astype(np.float32)
+
+
+def smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
+    """0 up to the first of `between`, 1 from the second on, smooth from the one to the other."""
+    t = np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)
+    return t * t * (3 - 2 * t)

@@ -24,9 +24,10 @@ from .canonical import (
     heights_above,
     rim_distance,
     sample,
+    smooth_step,
 )  # fmt: skip
 from .geometry import Geometry, model_layers
-from .hidden import fill_neck, fill_scalp, fill_teeth, fill_under_jaw, hair_colours, hidden_grain, smooth_step
+from .hidden import fill_neck, fill_scalp, fill_teeth, fill_under_jaw, hair_colours, hidden_grain
 from .lids import closed_lids
 from .planes import Layers
 from .scene import Scene

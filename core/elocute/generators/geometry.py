@@ -127,7 +127,8 @@ def sight_depth(depth: np.ndarray, below_jaw: np.ndarray) -> np.ndarray:
     and a little of the neck behind a jaw's edge: what shows where the jaw closes is like the edge."""
     shadow = cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8))
     wide = 2 * max(1, round(JAW_SLIT * len(below_jaw))) + 1
-    behind = cv2.dilate(np.where(np.isfinite(depth), depth, 0).astype(np.float32), np.ones((wide, wide), np.uint8))
+    neck = np.where((below_jaw >= 0) & np.isfinite(below_jaw), depth, 0).astype(np.float32)
+    behind = cv2.dilate(neck, np.ones((wide, wide), np.uint8))
     return np.where((below_jaw > -JAW_SLIT) & (below_jaw <= 0), np.maximum(shadow, behind), shadow)
 
 

@@ -1,27 +1,29 @@
-"""What the photo hides: teeth, the back of a head, the neck behind a chin, and the fine grain of all of it."""
+"""What the photo hides: teeth, the back of a head, the neck behind a chin and what a jaw uncovers, and the fine grain
+of hair and skin."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from ..head.model import HeadModel
 from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
 from ..rendering.shells import RELIEF, SKIN
+from ..spaces import to_camera
 from .appearance import PARTS, Appearance, as_vivid, harmonics
-from .canonical import beyond_photo, rim_distance, sample, skin_likeness
+from .canonical import beyond_photo, rim_distance, sample, skin_likeness, smooth_step
 from .geometry import Geometry
-from .members import ears_of
-from .motion import to_camera
+from .members import covered_ears
 from .planes import Layers
 from .scene import Scene
 
 GUMS = np.array([0.6, 0.82, 0.85], np.float32)  # light that dies out on teeth turns red, less than on flesh
 TEETH_IN_ROW, GAP_SHADE = 14, 0.3  # of the model's rows; the light that dies out where two teeth touch
-TOUCHING = 0.95  # of the way from a crown's middle to its side: only the columns in which two teeth meet lie beyond
 ROUND_SHADE = 0.12  # the same towards a crown's sides, which face away a little more than the mesh does
 EDGE_SHADE = 0.1  # the same at a crown's edge, which lets light through, and on its back
+TOUCHING = 0.95  # of the way from a crown's middle to its side: only the columns in which two teeth meet lie beyond
 GUM_HEIGHT = 0.05, 0.15  # up to which gum goes on a crown, as the mesh counts, and how much further between two
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
 DARKEST_TOOTH = 0.2  # of the light in front
@@ -82,7 +84,8 @@ def fill_scalp(
     if hair is None:
         return
     facing = geometry.facing[: len(fill)]
-    line = (facing > 0) * (1 - np.clip(facing / EDGE_ON, 0, 1)) * (1 - model.regions["scalp"]) * ~ears_of(model)
+    line = (facing > 0) * (1 - np.clip(facing / EDGE_ON, 0, 1)) * (1 - model.regions["scalp"])
+    line *= ~covered_ears(geometry.members[: len(fill)], model)
     weight = geometry.members[: len(fill), PARTS.index("hair")] * (1 - shown) * (1 - line)
     at = np.flatnonzero(weight > 0)
     fill[at] += weight[at, None] * (BACK_SHADE * sample(hair, geometry.uv[at]) - fill[at])
@@ -108,17 +111,18 @@ def fill_neck(
 def fill_under_jaw(scene: Scene, geometry: Geometry, layers: Layers, skin: np.ndarray, fill: np.ndarray) -> None:
     """What a jaw hides in the photo and uncovers where it closes begins in the colour at its outline: beard, shade or
     skin, whichever the photo shows there on either side. `skin` [S]: the skin's vertices."""
+    outline = geometry.below_jaw == 0
+    if not outline.any():
+        return
     side = scene.side
-    above = np.where(np.isfinite(geometry.below_jaw), -geometry.below_jaw, 1).astype(np.float32)
-    at = skin[(geometry.shown[skin] < 0.5) & ~beyond_photo(geometry.uv[skin], side).astype(bool)]
-    away = sample(above, geometry.uv[at])
-    at, away = at[(away > 0) & (away < UNDER_JAW)], away[(away > 0) & (away < UNDER_JAW)]
-    down = -np.stack(np.gradient(cv2.GaussianBlur(above, (0, 0), OUTLINE_BLUR * side))[::-1], -1)
-    way = sample(down.astype(np.float32), geometry.uv[at])
-    way /= np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9)
+    at = skin[(geometry.shown[skin] < 0.5) & ((geometry.uv[skin] >= 0) & (geometry.uv[skin] < side)).all(1)]
+    x, y = geometry.uv[at].astype(int).T
+    above = geometry.below_jaw[y, x] < 0
+    at, x, y = at[above], x[above], y[above]
+    away, nearest = ndimage.distance_transform_edt(~outline, return_indices=True)
     photo = cv2.GaussianBlur(layers.planes[SKIN, ..., :3], (0, 0), OUTLINE_BLUR * side)
-    outline = sample(photo, geometry.uv[at] + away[:, None] * side * way)
-    fill[at] += (1 - smooth_step(away / UNDER_JAW, (0, 1)))[:, None] * (outline - fill[at])
+    share = 1 - smooth_step(away[y, x] / (UNDER_JAW * side), (0, 1))
+    fill[at] += share[:, None] * (photo[nearest[0, y, x], nearest[1, y, x]] - fill[at])
 
 
 def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
@@ -157,8 +161,3 @@ def _jaw(scene: Scene) -> np.ndarray:
     edge, nose = scene.landmarks[list(JAW), :2], scene.landmarks[1, :2]
     band = np.concatenate([edge, (edge + JAW_BAND * (nose - edge))[::-1]])
     return (polygon_mask(band, scene.side, scene.side) > 0.5) & (scene.matte > 0.9)
-
-
-def smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
-    t = np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)
-    return t * t * (3 - 2 * t)

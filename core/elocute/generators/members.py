@@ -93,3 +93,10 @@ def ears_of(model: HeadModel) -> np.ndarray:
     """[V] whether a vertex is one of the ears, in all their folds."""
     at = np.abs(model.base) * [1, 0, 0] + model.base * [0, 1, 1]
     return np.logical_and.reduce([(low < at[:, i]) & (at[:, i] < high) for i, (low, high) in enumerate(EAR)])
+
+
+def covered_ears(members: np.ndarray, model: HeadModel) -> np.ndarray:
+    """[V] whether a vertex is one of an ear that, by members [V, PARTS], hair covers."""
+    ears, hair = ears_of(model), members[:, PARTS.index("hair")]
+    sides = [ears & (np.sign(model.base[:, 0]) == side) for side in (-1, 1)]
+    return np.logical_or.reduce([ear & (hair[ear].mean() > EAR_COVERED) for ear in sides])

@@ -44,18 +44,21 @@ def foreign_light(scene: Scene) -> np.ndarray:
 def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: narrow strips along the outline of the head's surface of `depth` [R, R] (inf: none), from the lobes
     down to the chin, that haven't the skin's colour: hair behind a jaw, where the surface is a little wider than the
-    person, or light from behind. A beard is broader."""
+    person, light from behind, or whiskers as narrow. A beard is broader."""
     head = ndimage.binary_fill_holes(np.isfinite(depth))
     if head.all():
         return np.zeros(head.shape, np.float32)
     inside, size = ndimage.distance_transform_edt(head), STRIP * scene.side
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(size / 2)) + 1,) * 2)
-    other = (cv2.GaussianBlur((1 - scene.bare) * head, (0, 0), SPREAD * scene.side) > 0.5).astype(np.uint8) * head
+    solid = head.astype(np.float32)
+    bare, whole = (cv2.GaussianBlur(a, (0, 0), SPREAD * scene.side) for a in (scene.bare * solid, solid))
+    other = (head & (bare < 0.5 * whole)).astype(np.uint8)
     narrow = (other > cv2.morphologyEx(other, cv2.MORPH_OPEN, disc)) & (inside < 1.5 * size)
     labels, _ = ndimage.label(narrow)
-    at_edge = np.unique(labels[narrow & (inside < 2)])
+    at_edge = np.unique(labels[narrow & (inside < max(2, PIXEL * scene.side))])
     down = _down(scene)
-    return _softened(narrow & np.isin(labels, at_edge)) * _ramp(down, LOBES) * (1 - _ramp(down, CHIN))
+    strips = _softened(narrow & np.isin(labels, at_edge)) * _ramp(down, LOBES) * (1 - _ramp(down, CHIN))
+    return strips.astype(np.float32)
 
 
 def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..rendering.shells import project
 from ..spaces import to_camera
 from ..values import HeadFit
 
-# The model's identity directions that an ear is fitted with; their opposites are the same, the other way.
+# The model's identity directions that an ear is fitted with; their opposites are nearly the same, the other way.
 DIRECTIONS = ("scale-vert-incr", "trans-up", "wing-incr", "scale-incr")
 STIFFNESS = 0.05  # of the fit, against the mean square of what a direction moves an ear's ends by
 LIMIT = 0.015  # metres: what would have to move farther is no ear
@@ -50,7 +50,9 @@ def fit_ears(scene: Scene, model: HeadModel) -> HeadFit:
         start = fit
         for _ in range(ROUNDS):
             change = _towards_photo(replace(scene, fit=fit), model, ear)
-            if not change.any():
+            if change is None:  # on the way it came to look like none
+                fit = start
+            if change is None or not change.any():
                 break
             fit = replace(fit, offsets=(fit.offsets + change).astype(np.float32))
         if np.linalg.norm(fit.offsets - start.offsets, axis=1).max() > LIMIT:
@@ -69,8 +71,8 @@ def _ear(scene: Scene, model: HeadModel, side: str) -> _Ear:
     return _Ear(np.flatnonzero(winged > ON_EAR * winged.max()), moves, axes)
 
 
-def _towards_photo(scene: Scene, model: HeadModel, ear: _Ear) -> np.ndarray:
-    """[V, 3] metres, head space, that bring the ear's free ends nearer to the photo's."""
+def _towards_photo(scene: Scene, model: HeadModel, ear: _Ear) -> np.ndarray | None:
+    """[V, 3] metres, head space, that bring the ear's free ends nearer to the photo's; None where that shows none."""
     pose = scene.fit.camera.camera_to_world
     points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), pose)
     uv = project(points, *scene.lens)
@@ -80,7 +82,7 @@ def _towards_photo(scene: Scene, model: HeadModel, ear: _Ear) -> np.ndarray:
     own &= ~head
     seen = _photo_ear(scene, own, head, ear.axes)
     if seen is None:
-        return np.zeros_like(points)
+        return None
     linear = pose.copy()
     linear[:3, 3] = 0
     at = uv[ear.vertices, :2] @ ear.axes.T
@@ -122,9 +124,9 @@ def _photo_ear(scene: Scene, own: np.ndarray, head: np.ndarray, axes: np.ndarray
     labels, count = ndimage.label(beside)
     overlap = np.bincount(labels[own], minlength=count + 1)
     overlap[0] = 0
-    seen = labels == overlap.argmax()
-    if not seen.any():
+    if not overlap.any():
         return None
+    seen = labels == overlap.argmax()
     room = UNCUT * tall + 1
     cut = height[seen].max() > highest - room or height[seen].min() < lowest + room
     cut = cut or seen[[0, -1]].any() or seen[:, [0, -1]].any()
