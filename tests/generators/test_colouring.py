@@ -130,7 +130,7 @@ def test_what_a_jaw_uncovers_begins_as_its_outline_is(scene: Scene, geometry: Ge
     x, y = np.clip(geometry.uv, 0, SIDE - 1).astype(int).T
     away = ndimage.distance_transform_edt(geometry.below_jaw != 0)[y, x] / SIDE
     hidden = np.isin(np.arange(len(fill)), skin) & (geometry.shown < 0.5) & (geometry.below_jaw[y, x] < 0)
-    share = 1 - smooth_step(away / UNDER_JAW, (0, 1))[:, None]
+    share = 1 - smooth_step(away / UNDER_JAW, 0, 1)[:, None]
     for near, far in ((0, 0.2), (0.3, 0.7)):  # farther in, too, it is the outline's colour and not that of the place
         part = hidden & (away > near * UNDER_JAW) & (away < far * UNDER_JAW)
         off = np.abs(fill[part] - (0.5 + share[part] * (BEARD - 0.5))).max(1)

@@ -230,7 +230,7 @@ def rim_distance(matte: np.ndarray) -> np.ndarray:
     return np.clip(inside / (RIM * matte.shape[0]) - 0.15, 0, 1).astype(np.float32)
 
 
-def smooth_step(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
-    """0 up to the first of `between`, 1 from the second on, smooth from the one to the other."""
-    t = np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)
+def smooth_step(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 at `low`, 1 at `high` (which may be the smaller), smooth between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)

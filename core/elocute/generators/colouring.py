@@ -117,8 +117,8 @@ def _past(geometry: Geometry, scene: Scene) -> np.ndarray:
     before face and chin show a second time."""
     side = scene.side
     room = room_below(scene)[np.clip(geometry.uv[:, 0].astype(int), 0, side - 1)]
-    below = smooth_step((geometry.uv[:, 1] / side - 1) / room, CHIN_FADE)
-    return np.maximum(below, smooth_step(beyond_photo(geometry.uv, side), CUT_FADE))
+    below = smooth_step((geometry.uv[:, 1] / side - 1) / room, *CHIN_FADE)
+    return np.maximum(below, smooth_step(beyond_photo(geometry.uv, side), *CUT_FADE))
 
 
 def room_below(scene: Scene) -> np.ndarray:
@@ -140,7 +140,7 @@ def _close_crown(matte: np.ndarray, geometry: Geometry, seen: np.ndarray, solid:
     height = heights_above(matte)[np.clip(geometry.uv[above, 0].astype(int), 0, side - 1)]
     above, height = above[height < np.inf], height[height < np.inf]
     up = -geometry.uv[above, 1]
-    seen[above] *= 1 - smooth_step(up / side, CROWN_FADE)
+    seen[above] *= 1 - smooth_step(up / side, *CROWN_FADE)
     solid[above] = np.clip(0.5 + (height - up) / (CROWN_RIM * side), 0, 1)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from ..head.eyes import IRIS_RADIUS, ball_centre
 from ..head.model import HeadModel
 from ..portrait.regions import OUTER_LIPS, polygon_mask
+from .canonical import smooth_step
 from .person import Person
 from .strokes import draw_lines
 from .studio import Lamp, to_linear
@@ -25,12 +26,6 @@ def noise(rng: np.random.Generator, side: int, sigma: float) -> np.ndarray:
     out = cv2.GaussianBlur(rng.standard_normal((small, small)).astype(np.float32), (0, 0), max(sigma / shrink, 0.3))
     out /= max(float(out.std()), 1e-6)
     return cv2.resize(out, (side, side), interpolation=cv2.INTER_CUBIC) if shrink > 1 else out
-
-
-def smooth_step(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 at `low`, 1 at `high` (which may be the smaller), smooth between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def curve(points: np.ndarray, count: int, closed: bool = False) -> np.ndarray:

@@ -51,10 +51,10 @@ def fill_teeth(geometry: Geometry, appearance: Appearance, model: HeadModel, lay
     light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
     along, up = model.uv[teeth].T  # teeth counted along the row; 0 at the gum, 0.6 at the edge
     border = np.abs(2 * (along * TEETH_IN_ROW % 1) - 1)  # 1 where two teeth meet, 0 in the middle of a crown
-    light *= ((1 - ROUND_SHADE * border**2) * (1 - EDGE_SHADE * smooth_step(up, (0.4, 0.6))))[:, None]
+    light *= ((1 - ROUND_SHADE * border**2) * (1 - EDGE_SHADE * smooth_step(up, 0.4, 0.6)))[:, None]
     light *= 1 - GAP_SHADE * (border > TOUCHING)[:, None]
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
-    beside = 1 - CHEEK_SHADE * smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, MOLARS)
+    beside = 1 - CHEEK_SHADE * smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, *MOLARS)
     deep = np.maximum(beside * geometry.mouth_light[teeth], DARKEST_TOOTH)
     gum = np.clip(1 - up / (GUM_HEIGHT[0] + GUM_HEIGHT[1] * border**4), 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
@@ -121,7 +121,7 @@ def fill_under_jaw(scene: Scene, geometry: Geometry, layers: Layers, skin: np.nd
     at, x, y = at[above], x[above], y[above]
     away, nearest = ndimage.distance_transform_edt(~outline, return_indices=True)
     photo = cv2.GaussianBlur(layers.planes[SKIN, ..., :3], (0, 0), OUTLINE_BLUR * side)
-    share = 1 - smooth_step(away[y, x] / (UNDER_JAW * side), (0, 1))
+    share = 1 - smooth_step(away[y, x] / (UNDER_JAW * side), 0, 1)
     fill[at] += share[:, None] * (photo[nearest[0, y, x], nearest[1, y, x]] - fill[at])
 
 

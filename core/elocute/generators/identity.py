@@ -11,7 +11,8 @@ from ..head.model import HeadModel, load_head_model
 from ..head.projection import camera_at, pose_angles, pose_rotation, project
 from ..portrait.regions import INNER_LIPS, OUTER_LIPS, polygon_mask
 from ..values import ARKIT_NAMES, REGION_NAMES, Camera, HeadFit
-from .features import curve, eye_axes, noise, smooth_step
+from .canonical import smooth_step
+from .features import curve, eye_axes, noise
 from .hairdo import draw_hair
 from .painting import Body, paint_body
 from .person import Person, random_person, stream

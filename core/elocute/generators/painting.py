@@ -10,6 +10,7 @@ import numpy as np
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
 from ..values import Camera
+from .canonical import smooth_step
 from .features import (
     draw_brows,
     draw_lashes,
@@ -19,7 +20,6 @@ from .features import (
     eye_glints,
     lip_mask,
     noise,
-    smooth_step,
 )  # fmt: skip
 from .hairdo import angles, hairline
 from .person import Person
