@@ -207,14 +207,32 @@ def test_closed_eyes_are_left_alone() -> None:
 def test_teeth_are_seen_in_a_bright_band() -> None:
     xy = mouth(40)
     own, opening = painted(xy, DARK, TOOTH)
-    teeth = visible_teeth(own, opening, xy)
-    assert teeth is not None
+    seen = visible_teeth(own, opening, xy)
+    assert seen is not None and not seen[1].any(), "upper ones"
+    teeth = seen[0]
     rows, columns = np.nonzero(teeth)
     assert rows.max() <= 136 and rows.min() > 105 and np.ptp(columns) > 60
     colour, crowns = find_teeth(own, opening, xy, LIT)
     assert (crowns[cv2.erode(teeth.astype(np.uint8), np.ones((7, 7))) > 0] > 0.9).all()
     assert crowns[(opening > 0.9) & (np.arange(SIDE) > 142)[:, None]].max() < 0.1, "the dark is no tooth"
     np.testing.assert_allclose(colour, TOOTH, atol=0.03)
+
+
+@pytest.mark.parametrize(("lower_from", "upper"), [(140, True), (138, False)], ids=["both rows", "the lower alone"])
+def test_rows_apart_are_told_apart(lower_from: int, upper: bool) -> None:
+    xy = mouth(56)
+    own, opening = painted(xy, DARK)
+    inside, row = opening > 0.9, np.arange(SIDE)[:, None]
+    upper_row, lower_row = inside & (row < 118) & upper, inside & (row > lower_from)
+    own[upper_row | lower_row] = TOOTH
+    seen = visible_teeth(own, opening, xy)
+    assert seen is not None
+    np.testing.assert_array_equal(seen[0], upper_row)
+    np.testing.assert_array_equal(seen[1], lower_row)
+    colour, crowns = find_teeth(own, opening, xy, LIT)
+    np.testing.assert_allclose(colour, TOOTH, atol=0.03)
+    assert crowns[lower_row & (row > lower_from + 5)].max() < 0.1, "no texture of the upper row"
+    assert bool(crowns.any()) == upper
 
 
 def test_what_a_mouth_shows_is_told_to_the_pixel() -> None:

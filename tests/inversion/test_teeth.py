@@ -65,12 +65,12 @@ def test_the_fit_that_came_in_is_left_alone(example: Any, model: HeadModel) -> N
     np.testing.assert_array_equal(example.raw.fit.offsets, before)
 
 
-@pytest.mark.parametrize("share", [0.4, 0.65])
-def test_visible_teeth_pull_the_upper_row_to_their_edge(example: Any, model: HeadModel, share: float) -> None:
+@pytest.mark.parametrize(("name", "share"), [("teeth_upper", 0.4), ("teeth_upper", 0.65), ("teeth_lower", 0.8)])
+def test_visible_teeth_pull_their_row_to_their_edge(example: Any, model: HeadModel, name: str, share: float) -> None:
     """Paint a white band into the opened mouth of the example: the row's edge projects on the band's edge."""
     expression = example.raw.fit.expression.copy()
-    for name in ("jawOpen", "mouthUpperUpLeft", "mouthUpperUpRight"):
-        expression[ARKIT_NAMES.index(name)] = 0.5
+    for unit in ("jawOpen", "mouthUpperUpLeft", "mouthUpperUpRight"):
+        expression[ARKIT_NAMES.index(unit)] = 0.5
     fit = replace(example.raw.fit, expression=expression)
     scene = example.raw
     points = AvatarHead(model, fit).vertices(expression)
@@ -81,12 +81,14 @@ def test_visible_teeth_pull_the_upper_row_to_their_edge(example: Any, model: Hea
     rows = np.flatnonzero(mouth.any(1))
     edge = rows[0] + share * len(rows)
     photo = scene.photo.copy()
-    below = np.arange(scene.side)[:, None] >= edge
-    photo[mouth & ~below], photo[mouth & below] = (0.9, 0.88, 0.84), (0.12, 0.05, 0.05)
+    band = np.arange(scene.side)[:, None] < edge
+    if name == "teeth_lower":
+        band = ~band
+    photo[mouth & band], photo[mouth & ~band] = (0.9, 0.88, 0.84), (0.12, 0.05, 0.05)
     shown = replace(scene, photo=photo, matte=np.ones_like(scene.matte), landmarks=landmarks, fit=fit)
     seated = seat_teeth(shown, model)
     points = to_camera(AvatarHead(model, seated).vertices(expression), fit.camera.camera_to_world)
-    row = project(points[model.part("teeth_upper")], *scene.lens)
+    row = project(points[model.part(name)], *scene.lens)
     middle, width = landmarks[[78, 308], 0].mean(), np.ptp(landmarks[[78, 308], 0])
-    front = row[np.abs(row[:, 0] - middle) < 0.22 * width]
-    assert front[:, 1].max() == pytest.approx(edge, abs=2)
+    front = row[np.abs(row[:, 0] - middle) < 0.22 * width, 1]
+    assert (front.max() if name == "teeth_upper" else front.min()) == pytest.approx(edge, abs=2)

@@ -14,7 +14,7 @@ PARTS = ("skin", "lips", "hair", "clothes", "sclera", "iris", "teeth", "tongue")
 # sRGB of an average adult in even light: the mean of the latent space, where the pivot's search starts
 MEAN_ALBEDO = np.array(
     [[.72, .55, .47], [.66, .40, .38], [.28, .21, .17], [.35, .36, .40], [.80, .77, .75], [.30, .24, .20],
-     [.83, .81, .785], [.60, .38, .37]], np.float32)  # fmt: skip
+     [.82, .81, .795], [.60, .38, .37]], np.float32)  # fmt: skip
 VIVID = 0.2  # (max - min) / max of the skin's channels from which on a photo has its full colours; less is paler
 AMBIENT = 0.12  # light every normal gets at least; keeps a photo lit from one side from a black other side
 

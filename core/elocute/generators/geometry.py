@@ -31,8 +31,8 @@ from .rims import foreign_light, other_than_skin, outline_rim, sides_of
 from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
-MOUTH_DARKEST = 0.2
-TONGUE_TIP, TONGUE_FALL = 0.019, 1.7  # metres behind the lips up to which a tongue is lit; then so many times faster
+MOUTH_DARKEST = 0.1
+TONGUE_TIP, TONGUE_FALL = 0.008, 1.7  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
 TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
 CHEEKS, CHEEKS_FALL = 0.008, 2.0  # metres behind the lips from which the cheeks' insides lose so much more
 CHIN_LANDMARK = 152
@@ -138,7 +138,8 @@ def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:
     behind = points[model.faces[model.landmark_faces[LIP_LANDMARK]][0], 2] - points[:, 2]
     tongue, cheeks = model.part("tongue"), model.part("mouth_cavity")
     aside = np.abs(points[tongue, 0] - points[tongue, 0].mean())
-    behind[tongue] = (behind[tongue] - TONGUE_TIP) * TONGUE_FALL + TONGUE_SIDES * (aside / aside.max()) ** 3
+    along = behind[tongue] - behind[tongue].min()
+    behind[tongue] = TONGUE_TIP + along * TONGUE_FALL + TONGUE_SIDES * (aside / aside.max()) ** 3
     behind[cheeks] += np.maximum(behind[cheeks] - CHEEKS, 0) * CHEEKS_FALL
     return np.where(inside, np.clip(1 - behind / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
 

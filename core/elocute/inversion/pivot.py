@@ -11,19 +11,23 @@ from ..generators.appearance import AMBIENT, PARTS, Appearance, as_vivid, harmon
 
 ROUNDS = 4
 RIDGE = 0.02  # pulls the eight directional coefficients to zero where few normals constrain them
+LIGHT = 0.4  # of how skin differs from the mean's is the photo's light; the rest is the person's own colour
 
 
 def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) -> Appearance:
     """colours [N, 3] sRGB of photo samples, parts [N, PARTS] their memberships, normals [N, 3] in camera space.
 
-    Parts that no sample shows keep the mean's albedo, without its hue in a black and white photo; without any sample
-    it is the mean. The scale between albedo and light is fixed by a mean shading of 1 over the samples.
+    Parts that no sample shows keep the mean's albedo in the photo's light, without its hue in a black and white photo;
+    without any sample it is the mean. The scale between albedo and light is fixed by a mean shading of 1 over the
+    samples.
     """
     start = mean_appearance()
     if not len(colours):  # a half-transparent cut-out is nowhere solid enough to be sure of its colour
         return start
     skin = parts[:, PARTS.index("skin")] > 0.5
-    usual = as_vivid(start.albedo, np.median(colours[skin if skin.any() else ...], axis=0))
+    tint = np.median(colours[skin if skin.any() else ...], axis=0)
+    usual = as_vivid(start.albedo, tint)
+    usual *= (tint / usual[PARTS.index("skin")]) ** LIGHT
     light = start.light.copy()
     albedo = usual.copy()
     basis = harmonics(normals)

@@ -23,8 +23,8 @@ STOMION = 13  # landmark in the middle of the upper lip's inner edge
 
 
 def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
-    """The fit with both rows of teeth moved up or down: behind closed lips where anatomy has them, and the upper row
-    so that its edge projects on the photo's when the photo shows it."""
+    """The fit with both rows of teeth moved up or down: behind closed lips where anatomy has them, and a row that the
+    photo shows so that its edge projects on the photo's."""
     head = AvatarHead(model, scene.fit)
     relaxed = head.vertices(np.zeros(len(scene.fit.expression), np.float32))
     lips = model.landmarks(relaxed)
@@ -35,27 +35,32 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
         front = row[np.abs(relaxed[row, 0] - stomion[0]) < half_width]
         front = front[relaxed[front, 2] > np.quantile(relaxed[front, 2], 0.5)]
         offsets[row, 1] += np.clip(stomion[1] - below - edge(relaxed[front, 1]), -LIMIT, LIMIT)
-    fit = replace(scene.fit, offsets=offsets)
-    down = _missing(replace(scene, fit=fit), model)
-    offsets[model.part("teeth_upper"), 1] -= down
-    return replace(fit, offsets=offsets)
-
-
-def _missing(scene: Scene, model: HeadModel) -> float:
-    """Metres by which the photo's upper teeth reach further down than the model's; 0 when it shows none."""
     xy = scene.landmarks[:, :2]
     own = unmix(scene.photo, scene.matte, scene.background)
-    teeth = visible_teeth(own, polygon_mask(xy[list(INNER_LIPS)], scene.side, scene.side), xy)
-    if teeth is None:
-        return 0.0
+    shown = visible_teeth(own, polygon_mask(xy[list(INNER_LIPS)], scene.side, scene.side), xy)
+    if shown is not None:
+        seated = replace(scene, fit=replace(scene.fit, offsets=offsets))
+        down = [_missing(seated, model, *row) for row in zip(("teeth_upper", "teeth_lower"), shown, strict=True)]
+        offsets[model.part("teeth_upper"), 1] -= down[0]
+        offsets[model.part("teeth_lower"), 1] -= down[1]
+    return replace(scene.fit, offsets=offsets)
+
+
+def _missing(scene: Scene, model: HeadModel, name: str, teeth: np.ndarray) -> float:
+    """Metres by which the edge of a row of the photo's teeth, pixels `teeth` [R, R], lies below the model's; 0 when it
+    shows none."""
+    xy = scene.landmarks[:, :2]
     middle, width = (xy[78] + xy[308]) / 2, np.linalg.norm(xy[78] - xy[308])
     first, last = (int(np.clip(middle[0] + k * FRONT * width, 0, scene.side - 1)) for k in (-1, 1))
-    columns = np.arange(first, last + 1)
-    shown = [np.flatnonzero(teeth[:, c]).max() + 1 for c in columns if teeth[:, c].any()]
+    rows = [np.flatnonzero(teeth[:, c]) for c in range(first, last + 1) if teeth[:, c].any()]
     points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), scene.fit.camera.camera_to_world)
-    uv = project(points[model.part("teeth_upper")], *scene.lens)
+    uv = project(points[model.part(name)], *scene.lens)
     front = np.abs(uv[:, 0] - middle[0]) < FRONT * width
-    if not shown or not front.any():
+    if not rows or not front.any():
         return 0.0
-    missing = float(np.median(shown)) - float(uv[front, 1].max())  # pixels, downwards
+    if name == "teeth_upper":
+        edge, own = np.median([row.max() + 1 for row in rows]), uv[front, 1].max()
+    else:
+        edge, own = np.median([row.min() for row in rows]), uv[front, 1].min()
+    missing = float(edge - own)  # pixels, downwards
     return float(np.clip(missing * float(np.median(uv[front, 2])) / scene.lens[0], -LIMIT, LIMIT))
