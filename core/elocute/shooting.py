@@ -35,7 +35,8 @@ class Shooting:
         self._memory_mb = memory_mb
         self._outside: _Outside | None = None  # made when a view first shows what lies beyond the portrait
         self._backdrop = _backdrop(background, head.background, side)
-        self._base: tuple[tuple[float, ...], View] | None = None
+        self._aimed: tuple[tuple[float, ...], View] | None = None
+        self._base_frame: np.ndarray | None = None  # made with this aim from the vertices `_base_moved`
 
     def frame(self, expression: np.ndarray, pose: np.ndarray, view: View = AS_IN_PORTRAIT) -> np.ndarray:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
@@ -44,12 +45,13 @@ class Shooting:
         presence = self.head.motion.head.sameness(expression)
         turned = min(math.hypot(*angles) / TURNED, 1.0)
         turned *= turned * (3 - 2 * turned)
-        fresh = (angles, view) != self._base or not self.incremental
-        if fresh:
-            self._base, self._base_moved = (angles, view), moved
+        if (angles, view) != self._aimed:
+            self._aimed, self._base_frame = (angles, view), None
             self._aim(angles, view)
-            self._base_frame = self._finish(self._render(moved, None, presence, turned))
-            return self._base_frame.copy()
+        if self._base_frame is None or not self.incremental:
+            frame = self._finish(self._render(moved, None, presence, turned))
+            self._base_frame, self._base_moved = frame.copy(), moved
+            return frame
         box = self._changed(moved)
         out = self._base_frame.copy()
         if box:
