@@ -23,7 +23,8 @@ from .finishing.frames import encode_png
 from .generators.headfield import HeadField
 from .head.avatar import AvatarHead
 from .head.eyes import look_angles, turn_eyeball
-from .rendering.shells import SHADOW, project
+from .rendering.kernels import SHADOW
+from .rendering.shells import project
 from .shooting import Shooting
 from .spaces import JOINT, placement_of, to_object
 from .values import ARKIT_NAMES

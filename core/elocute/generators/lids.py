@@ -27,7 +27,7 @@ LASHES = (0.0014, 0.0045)  # metres from the shut lid's rim that are lashes whol
 FOLD_SHADE = 0.75  # of the lid's light: what is darker around an open eye are lashes or paint
 FOLD_BLUR = 0.006  # of the side
 # Times a blink has stretched skin that looks as in the photo yet, and that is all lid. What the photo shows itself ends
-# in between (`shells.STRETCH` is of its cube), so that no edge is left around the lid.
+# in between (`kernels.STRETCH` is of its cube), so that no edge is left around the lid.
 UNROLLED = (1.4, 5.0)
 # The cheek lends the lid its pores: so far below the eye, and away from the fold beside the nose, in distances between
 # the outer eye corners.

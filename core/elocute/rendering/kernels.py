@@ -8,19 +8,24 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from .shells import (
-    CLEAREST,
-    CUBIC,
-    GRAZING,
-    MIN_FACING,
-    PLANES,
-    RELIEF,
-    SAMPLES,
-    SHADOW,
-    SKIN,
-    SPENT,
-    STRETCH,
-)
+from .shells import PLANES, RELIEF, SKIN
+
+# What both renderers compute with stands here: the compiled code's cache is renewed when this file changes.
+SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
+CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
+SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
+MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
+# A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the sides (`rim`: there it
+# becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
+# it. Between these two magnifications the photo's say fades and the completed colour takes over (view-dependent colour,
+# c(x, d) in NeRF), on relief and skin: eyes and mouth lie in holes, where a photo has nothing better to offer.
+STRETCH = (2.5, 10.0)
+# Metres a sample may lie behind the first surface of the photo and still be what the photo shows: wholly, not at all.
+SHADOW = (0.003, 0.009)
+CUBIC = -0.75  # Keys' parameter: keeps more of the finest detail between texels than Catmull-Rom's -0.5
+# Cosine to the photo's ray that no point counts as less than: what lies behind the photo's horizon is seen in it when
+# it is on the horizon of this view too, and is magnified beyond all use when it isn't.
+GRAZING = 0.02
 
 # No branch for a division by zero, and what every ray and sample does in the caller's own loop: half of the time.
 FAST = {"cache": True, "nogil": True, "fastmath": True, "error_model": "numpy"}
@@ -182,6 +187,26 @@ def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  
             break
 
 
+@numba.njit(**FAST, inline="always")
+def _simple(ids, depths, layer, y, x):  # type: ignore[no-untyped-def]
+    """Whether the four rays of a pixel, from row y and column x on, cross the same layers, none with an edge."""
+    simple = True
+    for g in range(2):
+        first = ids[g, y, x]
+        kind = -1 if first < 0 else int(layer[first])
+        low = high = depths[g, y, x]
+        for s in range(1, 4):
+            i = ids[g, y + s // 2, x + s % 2]
+            if (-1 if i < 0 else int(layer[i])) != kind:
+                simple = False
+            elif i >= 0:
+                d = depths[g, y + s // 2, x + s % 2]
+                low, high = min(low, d), max(high, d)
+        if kind >= 0 and high - low > EDGE_DEPTH:
+            simple = False
+    return simple
+
+
 @numba.njit(**FAST, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
     ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, foreign, lens, presence,
@@ -198,20 +223,7 @@ def shade(  # type: ignore[no-untyped-def]
         tap, acc, hit = np.empty(4, np.float32), np.empty(5, np.float32), np.empty(_HIT, np.float32)
         total = np.empty(5, np.float32)
         for x in range(box[0], box[2]):
-            simple = True
-            for g in range(2):
-                first = ids[g, 2 * y, 2 * x]
-                kind = -1 if first < 0 else int(layer[first])
-                low = high = depths[g, 2 * y, 2 * x]
-                for s in range(1, 4):
-                    i = ids[g, 2 * y + s // 2, 2 * x + s % 2]
-                    if (-1 if i < 0 else int(layer[i])) != kind:
-                        simple = False
-                    elif i >= 0:
-                        d = depths[g, 2 * y + s // 2, 2 * x + s % 2]
-                        low, high = min(low, d), max(high, d)
-                if kind >= 0 and high - low > EDGE_DEPTH:
-                    simple = False
+            simple = _simple(ids, depths, layer, 2 * y, 2 * x)
             rays = 1 if simple else 4
             for k in range(5):
                 total[k] = 0.0

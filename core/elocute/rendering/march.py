@@ -8,13 +8,16 @@ is bent back into canonical space by the pullback of the triangle its shell move
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from .kernels import CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SPENT, STRETCH
 from .raster import rasterise_tensors
-from .shells import CLEAREST, CUBIC, GRAZING, MIN_FACING, RELIEF, SAMPLES, SHADOW, SKIN, SPENT, STRETCH, Shells
+from .shells import RELIEF, SKIN, Shells
 
+State = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of N rays: colour [N, 3], transmittance [N], depth sum [N]
 PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of one marched ray
 
 
@@ -110,20 +113,28 @@ def _nearest(image: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Ten
     return image[v.long().clamp(0, side - 1), u.long().clamp(0, side - 1)]
 
 
-def cross(
-    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, face: torch.Tensor,
-    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], presence: float, turned: float,
-    state: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-    """March rays through one crossing each and composite it.
+class _Hit(NamedTuple):
+    """Where N rays cross a shell: in canonical space `here` and the ray `bent` [N, 3]; z [N] metres; what stands in for
+    the photo: fill [N, 3] and solid [N, 1]; how far the photo is to be seen, trust [N, 1]; the share of the shell that
+    is left [N]; z for a whole shell, stride [N]; optical depth over that of the photo's ray, slant [N]; layer [N]."""
 
-    face [N] (-1: no crossing), px, py [N] ray positions; state = colour [N, 3], transmittance [N], depth sum [N].
-    """
-    colour, through, depth = state
-    rays = torch.nonzero(face >= 0).squeeze(1)
-    if len(rays) == 0:
-        return state
-    f, px, py = face[rays], px[rays], py[rays]
+    here: torch.Tensor
+    bent: torch.Tensor
+    z: torch.Tensor
+    fill: torch.Tensor
+    solid: torch.Tensor
+    trust: torch.Tensor
+    left: torch.Tensor
+    stride: torch.Tensor
+    slant: torch.Tensor
+    layer: torch.Tensor
+
+
+def _locate(
+    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, f: torch.Tensor,
+    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], turned: float,
+) -> _Hit:  # fmt: skip
+    """Rays at px, py [N] through triangles f [N]."""
     corners = shells.faces[f]
     p = points[corners]  # [N, 3, 3]
     ax, ay, bx, by, cx, cy = p[:, 0, 0], p[:, 0, 1], p[:, 1, 0], p[:, 1, 1], p[:, 2, 0], p[:, 2, 1]
@@ -145,8 +156,7 @@ def cross(
     magnified = bigger**3 * turn * (1 + rim[:, 0] * (turn.sqrt() - 1))
     fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     layer = shells.layer[f]
-    inner = layer > SKIN
-    trust = torch.where(inner, seen[:, 0], seen[:, 0] * fade * fade * (3 - 2 * fade))
+    trust = torch.where(layer > SKIN, seen[:, 0], seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
@@ -154,30 +164,36 @@ def cross(
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
     trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
     left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0].clamp(0, 1), 1)
-    light, t_now, d_now = colour[rays], through[rays], depth[rays]
-    count = torch.tensor(SAMPLES, device=f.device)[layer]
+    return _Hit(here, bent, z, fill, solid, trust, left, stride, slant, layer)
+
+
+def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> State:
+    """Sample each located shell and composite it onto the rays' state."""
+    light, through, depth = state
+    inner = hit.layer > SKIN
+    count = torch.tensor(SAMPLES, device=light.device)[hit.layer]
     for k in range(max(SAMPLES)):
-        on = (k < count).to(z.dtype)
+        on = (k < count).to(light.dtype)
         q = (k + 0.5) / count
-        sample = here + (q * stride)[:, None] * bent
+        sample = hit.here + (q * hit.stride)[:, None] * hit.bent
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
         hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
         shown = 1 - hidden.clamp(0, 1)
-        tap = lookup(shells.planes, layer, u, v)
+        tap = lookup(shells.planes, hit.layer, u, v)
         always, once = (2 * tap[:, 3] - 1).clamp(0, 1), (2 * tap[:, 3]).clamp(0, 1)
-        share = trust * torch.where(inner, always + presence * (once - always), shown)[:, None]
-        tap = torch.where(inner[:, None], torch.cat([tap[:, :3], solid], 1), tap)
-        tap = torch.lerp(torch.cat([fill, solid], 1), tap, share)
+        share = hit.trust * torch.where(inner, always + presence * (once - always), shown)[:, None]
+        tap = torch.where(inner[:, None], torch.cat([tap[:, :3], hit.solid], 1), tap)
+        tap = torch.lerp(torch.cat([hit.fill, hit.solid], 1), tap, share)
         kernel = torch.where(count > 1, 2 * torch.sin(torch.pi * q) ** 2, torch.ones_like(q)) / count
-        alpha = tap[:, 3].clamp(0, 1) * left
-        od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * slant
-        gain = t_now * (1 - torch.exp(-od * kernel)) * on
-        gain = torch.where(t_now - gain < SPENT, t_now, gain)
+        alpha = tap[:, 3].clamp(0, 1) * hit.left
+        od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * hit.slant
+        gain = through * (1 - torch.exp(-od * kernel)) * on
+        gain = torch.where(through - gain < SPENT, through, gain)
         light = light + gain[:, None] * tap[:, :3]
-        t_now = t_now - gain
-        d_now = d_now + gain * (z + q * stride)
-    return colour.index_put((rays,), light), through.index_put((rays,), t_now), depth.index_put((rays,), d_now)
+        through = through - gain
+        depth = depth + gain * (hit.z + q * hit.stride)
+    return light, through, depth
 
 
 def render_tensors(
@@ -188,7 +204,8 @@ def render_tensors(
     """Render moved vertices [V, 3] (camera space) to premultiplied rgba [H, W, 4] and depth [H, W].
 
     `groups` are the triangle indices of the two visibility groups (relief; head): the nearest crossing of each
-    composites. Four rays a pixel everywhere; `rays_at_once` bounds memory.
+    composites. Four rays a pixel everywhere. `rays_at_once` bounds what rows of pixels take; beyond them there is only
+    what is visible to each ray (triangle and depth of both groups).
     """
     focal, cx, cy = cam
     z = moved[:, 2:]
@@ -197,27 +214,29 @@ def render_tensors(
     pull = pullback(shells.table[:, :3], moved, shells.faces)
     rest = shells.table[:, :3]
     grown = torch.ones_like(rest[:, 0]) if shells.painted else stretch(rest, moved, shells.faces)
-    found = []
-    for group in groups:
-        chunk = PIXELS_PER_RAY * rays_at_once
-        ids, depth = rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width, chunk)
-        labels = torch.cat([group, group.new_full((1,), -1)])  # -1, no triangle, finds itself at the end
-        found.append((labels[ids].flatten(), depth.flatten()))
-    (relief, relief_z), (head, head_z) = found
-    swap = (head >= 0) & ((relief < 0) | (head_z < relief_z))
-    near, far = torch.where(swap, head, relief), torch.where(swap, relief, head)
-    n = 4 * height * width
-    index = torch.arange(n, device=moved.device)
-    px, py = (index % (2 * width)) * 0.5 + 0.25, torch.div(index, 2 * width, rounding_mode="floor") * 0.5 + 0.25
-    px, py = px.to(moved.dtype), py.to(moved.dtype)
-    out = []
-    for s in range(0, n, rays_at_once):
-        part = slice(s, min(n, s + rays_at_once))
-        size = part.stop - part.start
-        state = (moved.new_zeros(size, 3), moved.new_ones(size), moved.new_zeros(size))
-        for face in (near[part], far[part]):
-            state = cross(shells, points, pull, grown, face, px[part], py[part], cam, presence, turned, state)
-        out.append(torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1))
-    full = torch.cat(out).view(height, 2, width, 2, 5).mean((1, 3))
-    alpha = full[..., 3]
-    return full[..., :4], torch.where(alpha > 1e-4, full[..., 4] / alpha.clamp_min(1e-4), torch.zeros_like(alpha))
+    chunk = PIXELS_PER_RAY * rays_at_once
+    seen = [rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width, chunk) for group in groups]
+    labels = [torch.cat([group, group.new_full((1,), -1)]) for group in groups]  # -1, no triangle, finds itself there
+    rows = max(1, rays_at_once // (4 * width))
+    out = moved.new_empty(height, width, 5)
+    for top in range(0, height, rows):
+        end = min(top + rows, height)
+        part = slice(2 * top, 2 * end)
+        relief, head = (label[ids[part]].flatten() for label, (ids, _) in zip(labels, seen, strict=True))
+        relief_z, head_z = (depth[part].flatten() for _, depth in seen)
+        swap = (head >= 0) & ((relief < 0) | (head_z < relief_z))
+        index = torch.arange(len(swap), device=moved.device)
+        px = (index % (2 * width)).to(moved.dtype) * 0.5 + 0.25
+        py = torch.div(index, 2 * width, rounding_mode="floor").to(moved.dtype) * 0.5 + 0.25 + top
+        state: State = (moved.new_zeros(len(swap), 3), moved.new_ones(len(swap)), moved.new_zeros(len(swap)))
+        for face in (torch.where(swap, head, relief), torch.where(swap, relief, head)):
+            rays = torch.nonzero(face >= 0).squeeze(1)
+            if len(rays):
+                hit = _locate(shells, points, pull, grown, face[rays], px[rays], py[rays], cam, turned)
+                crossed = _march(shells, hit, presence, (state[0][rays], state[1][rays], state[2][rays]))
+                state = tuple(a.index_put((rays,), b) for a, b in zip(state, crossed, strict=True))
+        through, distance = 1 - state[1][:, None], state[2][:, None]
+        full = torch.cat([state[0], through, distance], 1).view(end - top, 2, width, 2, 5)
+        out[top:end] = full.mean((1, 3))
+    alpha = out[..., 3]
+    return out[..., :4], torch.where(alpha > 1e-4, out[..., 4] / alpha.clamp_min(1e-4), torch.zeros_like(alpha))

@@ -24,26 +24,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-# `kernels.py` compiles these numbers in; its cache on disk is renewed when that file changes: touch it after an edit.
 RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers, each with a feature plane
 PLANES = 5
-SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
-CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
-SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
-MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
-# A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the sides (`rim`: there it
-# becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
-# it. Between these two magnifications the photo's say fades and the completed colour takes over (view-dependent colour,
-# c(x, d) in NeRF), on relief and skin: eyes and mouth lie in holes, where a photo has nothing better to offer.
-STRETCH = (2.5, 10.0)
-# Metres a sample may lie behind the first surface of the photo and still be what the photo shows: wholly, not at all.
-SHADOW = (0.003, 0.009)
-CUBIC = -0.75  # Keys' parameter: keeps more of the finest detail between texels than Catmull-Rom's -0.5
 DETAIL = 0.008  # of the side: what varies over less is detail that a fill borrows
 DETAIL_LIMIT = 0.16  # sRGB: stronger is an edge and not grain
-# Cosine to the photo's ray that no point counts as less than: what lies behind the photo's horizon is seen in it when
-# it is on the horizon of this view too, and is magnified beyond all use when it isn't.
-GRAZING = 0.02
 
 
 @dataclass(frozen=True)
