@@ -10,7 +10,6 @@ import bpy
 STRIP_TYPE: Any = getattr(bpy.types, "Strip", None) or bpy.types.Sequence  # renamed in 4.4
 # Of a path that may begin with //: from 4.5 on Blender marks it red unless it is said to.
 PATH_OPTIONS: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
-INTERPOLATION = {"CONSTANT": 0, "LINEAR": 1, "BEZIER": 2}  # foreach_set takes the enum's numbers
 
 
 def strips(owner: Any) -> Any:

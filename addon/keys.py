@@ -18,7 +18,7 @@ import bpy
 
 from ..core.elocute.errors import BadInput
 from ..core.elocute.units import ARKIT_NAMES
-from . import compat, curves, rendering, shots
+from . import curves, rendering, shots
 from .compat import Curves
 from .tasks import Ask, Task
 
@@ -27,6 +27,13 @@ GROUP = "Speech"
 ASK, LAYER, REPLACE = "ASK", "LAYER", "REPLACE"
 EDITED, OTHERS = "EDITED", "OTHERS"  # whose keys are in the way: the speech's, changed by hand, or an Action of others
 SAID = {EDITED: "The speech keys were edited by hand", OTHERS: "The head has keys that were made by hand"}
+# Of a key, as foreach_get and foreach_set take them: the kind of the numbers, and how many a key has.
+PARTS = {
+    **dict.fromkeys(("co", "handle_left", "handle_right"), ("f", 2)),
+    **dict.fromkeys(("back", "amplitude", "period"), ("f", 1)),
+    **dict.fromkeys(("handle_left_type", "handle_right_type", "interpolation", "easing", "type"), ("i", 1)),
+}
+LINEAR = 1  # an interpolation, by Blender's number
 Frames = tuple[int, int]
 
 
@@ -156,27 +163,36 @@ def _within(points: array, frames: Frames) -> array:
 
 
 def _key(curve: bpy.types.FCurve, values: array, frames: Frames) -> None:
-    """Put linear keys on `frames`, at rest on the frame before and after; other keys stay. Where a value only goes on,
-    its first and last key say all."""
-    linear = compat.INTERPOLATION["LINEAR"]
-    rows = [
-        (key.co.x, key.co.y, compat.INTERPOLATION.get(key.interpolation, linear))
-        for key in curve.keyframe_points
-        if key.co.x < frames[0] - 1 or key.co.x > frames[1] + 1
-    ]
+    """Put linear keys on `frames`, at rest on the frame before and after; other keys stay as they are. Where a value
+    only goes on, its first and last key say all."""
     wanted = [0.0, *(round(value, curves.DECIMALS) for value in values), 0.0]
     last = len(wanted) - 1
-    rows += [
-        (float(frames[0] - 1 + i), value, linear)
+    ours = [
+        (float(frames[0] - 1 + i), value)
         for i, value in enumerate(wanted)
         if i in (0, last) or not wanted[i - 1] == value == wanted[i + 1]
     ]
-    rows.sort()
-    curve.keyframe_points.clear()
-    curve.keyframe_points.add(len(rows))
-    curve.keyframe_points.foreach_set("co", array("f", (number for row in rows for number in row[:2])))
-    curve.keyframe_points.foreach_set("interpolation", array("i", (row[2] for row in rows)))
+    points = curve.keyframe_points
+    kept = _parts_of(points)
+    times = kept["co"][::2]
+    before, after = bisect_left(times, frames[0] - 1), len(times) - bisect_right(times, frames[1] + 1)
+    points.clear()
+    points.add(before + len(ours) + after)
+    parts = _parts_of(points)  # of new keys
+    parts["co"] = array("f", (number for row in ours for number in row))
+    parts["interpolation"] = array("i", [LINEAR]) * len(ours)
+    for name, (_, width) in PARTS.items():
+        own, mine = kept[name], parts[name][: width * len(ours)]
+        points.foreach_set(name, own[: width * before] + mine + own[len(own) - width * after :])
     curve.update()
+
+
+def _parts_of(points: Any) -> dict[str, array]:
+    """Everything that makes keys what they are, as Blender's numbers: part -> those of all keys."""
+    found = {name: array(kind, bytes(4 * width * len(points))) for name, (kind, width) in PARTS.items()}
+    for name, numbers in found.items():
+        points.foreach_get(name, numbers)
+    return found
 
 
 def _written(action: bpy.types.Action) -> list[tuple[int, int, str]]:
