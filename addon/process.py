@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,12 +18,14 @@ from ..core.elocute.errors import BadInput
 from ..core.elocute.protocol import Cancel, Job, Message, decode_message, encode
 
 KEPT_LINES = 40  # of what the child says on stderr: enough to tell why it ended
+WORDS_SECONDS = 1.0  # for the rest of it to come when the child has ended: a program that it left may hold the pipe
 
 
 class Process:
-    """A running child. Two threads drain its pipes, so that it never stops at a full one; none of the methods waits.
+    """A running child. Two threads drain its pipes, so that it never stops at a full one; only `stop` waits.
 
-    The child has a session (POSIX) or process group of its own, so that `stop` reaches what it started in turn.
+    On POSIX the child has a session of its own, so that `stop` reaches what it started in turn, but for what has made
+    itself a session: the engine's video encoder, which ends when nobody feeds it any more.
     """
 
     def __init__(self, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path) -> None:
@@ -33,6 +36,7 @@ class Process:
             start_new_session=os.name == "posix", creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )  # fmt: skip
         self.pid = self._process.pid
+        self._ended_at: float | None = None  # when it was first seen
         self._messages: queue.Queue[Message] = queue.Queue()
         self._said: deque[str] = deque(maxlen=KEPT_LINES)
         self._outgoing: queue.Queue[str | None] = queue.Queue()
@@ -55,26 +59,47 @@ class Process:
 
     def running(self) -> bool:
         """Whether more messages may come: the child lives, or its last words are not read yet."""
-        return self._process.poll() is None or self._threads[0].is_alive()
+        if not self._ended() or self._threads[0].is_alive():
+            return True
+        assert self._ended_at is not None
+        return self._threads[1].is_alive() and time.monotonic() - self._ended_at < WORDS_SECONDS
 
     def last_words(self) -> str:
         """The last line on stderr, or the exit code: why a child ended that should not have."""
-        told = [line for line in self._said if line.strip()]
+        told = [line for line in list(self._said) if line.strip()]
         return told[-1].strip() if told else f"exit code {self._process.returncode}"
 
     def close(self) -> None:
         """End the child's input, which tells it to end in its own time."""
         self._outgoing.put(None)
 
-    def stop(self) -> None:
-        """End the child and everything that it started, now."""
+    def stop(self, patience: float = 0.0) -> None:
+        """End the child. It has `patience` seconds to end by itself, as the end of its input asks it to, then it is
+        killed with what it started."""
         self.close()
+        if patience:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
+        if not self._ended():
+            self._kill()
+            self._process.wait()
+            self._ended_at = time.monotonic()
+
+    def _ended(self) -> bool:
+        """Whether the child has ended; what is left of its session is then ended too, once: later its number may be
+        another's."""
+        if self._ended_at is None and self._process.poll() is not None:
+            self._ended_at = time.monotonic()
+            if os.name == "posix":
+                self._kill()
+        return self._ended_at is not None
+
+    def _kill(self) -> None:
         if os.name == "posix":
             with suppress(ProcessLookupError, PermissionError):  # already gone
                 os.killpg(self.pid, signal.SIGKILL)
-        elif self._process.poll() is None:
+        else:
             subprocess.run(["taskkill", "/T", "/F", "/PID", str(self.pid)], capture_output=True)
-        self._process.wait()
 
     def _read_messages(self) -> None:
         for line in _lines(self._process.stdout):

@@ -13,6 +13,7 @@ from . import checks, tasks
 WORKING, LISTENING, IDLE = 0.01, 0.05, 1.0  # seconds to the next tick
 REDRAW_SECONDS = 0.1
 IDLE_LIMIT = 600.0  # an engine that nobody has needed for so long gives its memory back
+LAST_SECONDS = 1.0  # for the engine to note which frames are finished when Blender ends
 _drawn = (-1, 0.0)
 
 
@@ -93,5 +94,5 @@ def unregister() -> None:
     if bpy.app.timers.is_registered(_tick):
         bpy.app.timers.unregister(_tick)
     tasks.cancel_all()
-    tasks.stop_engine()
+    tasks.stop_engine(LAST_SECONDS)
     tasks.tasks.clear()

@@ -142,12 +142,12 @@ def clear() -> None:
     _changed()
 
 
-def stop_engine() -> None:
-    """End the worker and whatever it does."""
+def stop_engine(patience: float = 0.0) -> None:
+    """End the worker and whatever it does; within `patience` seconds it may put away what it has begun."""
     global worker
     gone, worker = worker, None
     if gone is not None:
-        gone.stop()
+        gone.stop(patience)
 
 
 def pump(budget: float = BUDGET_SECONDS) -> bool:

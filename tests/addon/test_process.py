@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -116,11 +117,64 @@ def test_stopping_ends_what_the_child_started(start: Callable[[str], Any]) -> No
     until(lambda: not alive(grandchild))
 
 
+def test_a_child_may_put_its_things_away_before_it_is_killed(start: Callable[[str], Any], tmp_path: Path) -> None:
+    tidy = "import pathlib, sys; print('up', file=sys.stderr); sys.stdin.read(); pathlib.Path('tidy').touch()"
+    process = start(tidy)
+    until(lambda: process._said)
+    process.stop(PATIENCE)
+    assert (tmp_path / "tidy").exists() and process._process.returncode == 0
+    deaf = start("import time; time.sleep(60)")
+    began = time.monotonic()
+    deaf.stop(0.2)
+    assert 0.2 <= time.monotonic() - began < PATIENCE and deaf._process.returncode < 0
+
+
+def test_the_number_of_a_child_that_is_gone_is_never_killed(
+    start: Callable[[str], Any], load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another's by then."""
+    killed: list[int] = []
+    process = start("pass")
+    monkeypatch.setattr(load("process").os, "killpg", lambda number, _: killed.append(number))
+    until(lambda: not process.running())
+    assert len(killed) <= 1, "what it left, at once"
+    killed.clear()
+    for _ in range(3):
+        process.stop()
+    assert killed == []
+
+
+def test_a_child_that_ends_takes_along_what_it_started(start: Callable[[str], Any]) -> None:
+    process = start(
+        "import json, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(json.dumps({'type': 'warning', 'message': str(child.pid)}))"
+    )
+    until(lambda: not process.running())
+    left = int(process.messages()[0].message)
+    until(lambda: not alive(left))
+
+
+def test_a_program_that_keeps_the_pipe_does_not_hide_the_end(
+    start: Callable[[str], Any], load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(load("process"), "WORDS_SECONDS", 0.1)
+    process = start(
+        "import json, subprocess, sys\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "child = subprocess.Popen(sleep, stdout=subprocess.DEVNULL, start_new_session=True)\n"
+        "print(json.dumps({'type': 'warning', 'message': str(child.pid)}))"
+    )
+    until(lambda: not process.running())
+    os.kill(int(process.messages()[0].message), signal.SIGKILL)
+
+
 @pytest.mark.parametrize(("code", "words"), [("raise SystemExit('no such thing')", "no such thing"),
                                              ("raise SystemExit(7)", "exit code 7")])  # fmt: skip
 def test_why_it_ended_is_told(start: Callable[[str], Any], code: str, words: str) -> None:
     process = start(code)
-    until(lambda: not process.running() and process.last_words() == words)
+    until(lambda: not process.running())
+    assert process.last_words() == words
 
 
 def test_a_talkative_child_does_not_stall(start: Callable[[str], Any]) -> None:
