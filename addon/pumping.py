@@ -18,11 +18,11 @@ _drawn = (-1, 0.0)
 
 
 def log_path() -> Path:
-    """Where defects are noted."""
+    """Where defects are noted, the engine's too; the folder is there."""
     try:
         folder = bpy.utils.extension_path_user(checks.PACKAGE, path="logs", create=True)
     except ValueError:  # run from a checkout, not installed as an extension
-        folder = str(Path(bpy.app.tempdir) / "elocute")
+        folder = bpy.app.tempdir
     return Path(folder) / "elocute.log"
 
 

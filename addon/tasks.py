@@ -7,9 +7,12 @@ it from a timer, a background run in a loop, so both do the very same.
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 import traceback
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +81,7 @@ class Task:
 
 tasks: list[Task] = []
 worker: Process | None = None
+_python: Path | None = None  # that the worker runs in
 version = 0  # counts changes, so that a window redraws when there is something new
 on_frame: Callable[[Task, int, str], None] | None = None  # a background run prints each frame
 _find_python: Callable[[], Path] | None = None
@@ -193,25 +197,43 @@ def _step(task: Task) -> None:
     except ElocuteError as error:
         _end(task, CANCELLED if error.code == "cancelled" else FAILED, str(error), error.code)
     except Exception as error:  # noqa: BLE001 - the outermost border of a task: the queue has to go on
-        _note(traceback.format_exc())
-        _end(task, FAILED, f"{type(error).__name__}: {error}. This is a defect of Elocute; see the log", "internal")
+        refused = _refused(error) if isinstance(error, OSError) else None
+        if refused is not None:
+            _end(task, FAILED, str(refused), refused.code)
+        else:
+            _end(task, FAILED, f"{type(error).__name__}: {error}. This is a defect of Elocute; see the log", "internal")
+            _note(traceback.format_exc())
     _changed()
 
 
+def _refused(error: OSError) -> EnvironmentProblem | None:
+    """What the operating system answers about a disk, file or folder, as a sentence; None for anything else."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentProblem("disk_full", "The disk is full. Free some space and try again")
+    if not error.filename:
+        return None
+    text = f"Can't use {os.fsdecode(error.filename)}: {error.strerror}. Check its rights, or choose another place"
+    return EnvironmentProblem("file_refused", text)
+
+
 def _ask(task: Task, ask: Ask) -> None:
-    global worker
-    if worker is None:
-        worker = _start()
+    global worker, _python
+    assert _find_python is not None
+    python = _find_python()
+    if worker is None or python != _python:  # another engine was chosen
+        stop_engine()
+        worker, _python = _start(python), python
     task.asked = True
     worker.send(Job(ask.job, ask.settings))
 
 
-def _start() -> Process:
+def _start(python: Path) -> Process:
     """Raises EnvironmentProblem engine_missing."""
-    assert _find_python is not None
-    python = _find_python()
+    environment = engine.environment()
+    if _log is not None:
+        environment["ELOCUTE_LOG"] = str(_log())
     try:
-        return Process([python, "-m", "elocute", "worker"], engine.environment(), python.parent)
+        return Process([python, "-m", "elocute", "worker"], environment, python.parent)
     except OSError as error:
         raise EnvironmentProblem(
             "engine_missing", f"Can't start {python}: {error.strerror}. Set the engine up again in the preferences"
@@ -299,9 +321,7 @@ def _end(task: Task, state: str, message: str, code: str = "") -> None:
 def _note(text: str) -> None:
     """Add to the log that the panel opens."""
     if _log is not None:
-        path = _log()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as log:
+        with suppress(OSError), _log().open("a", encoding="utf-8") as log:
             log.write(text)
 
 

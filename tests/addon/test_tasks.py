@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import sys
 import time
@@ -37,6 +38,8 @@ for line in sys.stdin:
         say(type="failed", code="no_face", message="no face in it. Use another.")
         say(type="done", job=name, ok=False)
         continue
+    if shot.get("environment"):
+        shot = os.environ[shot["environment"]]
     say(type="warning", message="be careful")
     say(type="done", job=name, ok=True, result={"echo": shot})
 """
@@ -45,7 +48,7 @@ for line in sys.stdin:
 @pytest.fixture
 def tasks(load: Load, tmp_path: Path) -> Iterator[ModuleType]:
     python = tmp_path / "python"
-    python.write_text(f"#!{sys.executable}\nimport json, sys, time\n{ENGINE}")
+    python.write_text(f"#!{sys.executable}\nimport json, os, sys, time\n{ENGINE}")
     python.chmod(python.stat().st_mode | stat.S_IXUSR)
     module = load("tasks")
     module.configure(lambda: python, lambda: tmp_path / "elocute.log")
@@ -134,6 +137,58 @@ def test_a_defect_is_noted_and_the_queue_goes_on(tasks: ModuleType, tmp_path: Pa
     pumped(tasks, lambda: second.over)
     assert first.code == "internal" and "ZeroDivisionError" in (tmp_path / "elocute.log").read_text()
     assert second.state == tasks.DONE
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(tasks: ModuleType, tmp_path: Path) -> None:
+    python = tasks._find_python()
+    tasks.configure(lambda: python, lambda: tmp_path / "no folder" / "elocute.log")
+
+    def broken(own: object) -> Iterator:
+        yield None
+        raise ZeroDivisionError("oh")
+
+    first, second = tasks.add(tasks.Task("render", "broken", broken)), task(tasks, {})
+    pumped(tasks, lambda: second.over)
+    assert (first.code, second.state) == ("internal", tasks.DONE)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk_full", "The disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/films/job"), "file_refused", "/films/job: Permission"),
+        (OSError("something else"), "internal", "defect of Elocute"),
+    ],
+)
+def test_what_the_system_refuses_is_no_defect(
+    tasks: ModuleType, tmp_path: Path, error: OSError, code: str, words: str
+) -> None:
+    def refused(own: object) -> Iterator:
+        yield None
+        raise error
+
+    done = tasks.add(tasks.Task("render", "refused", refused))
+    pumped(tasks, lambda: done.over)
+    assert (done.state, done.code) == (tasks.FAILED, code) and words in done.message
+    assert (tmp_path / "elocute.log").exists() == (code == "internal")
+
+
+def test_another_engine_is_used_at_once(tasks: ModuleType, tmp_path: Path) -> None:
+    tasks.run(task(tasks, {}))
+    first, old = tasks.worker, tasks._find_python()
+    tasks.run(task(tasks, {}))
+    assert tasks.worker is first, "the same engine stays"
+    other = tmp_path / "other"
+    other.write_bytes(old.read_bytes())
+    other.chmod(0o755)
+    tasks.configure(lambda: other, lambda: tmp_path / "elocute.log")
+    assert tasks.run(task(tasks, {})).state == tasks.DONE
+    assert tasks.worker is not first and not first.running()
+
+
+def test_the_engine_is_told_where_the_log_is(tasks: ModuleType, tmp_path: Path) -> None:
+    done = tasks.run(task(tasks, {"environment": "ELOCUTE_LOG"}))
+    assert done.result == [{"echo": str(tmp_path / "elocute.log")}]
 
 
 def test_without_an_engine_the_task_says_so(tasks: ModuleType, tmp_path: Path) -> None:
