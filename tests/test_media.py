@@ -1,5 +1,6 @@
 import os
 import subprocess
+import threading
 import time
 import wave
 from pathlib import Path
@@ -124,6 +125,24 @@ def test_sound_that_says_nothing(tmp_path):
         spoiled = noise.copy()
         spoiled[8000] = bad
         assert code_of(write_wav(tmp_path / "bad.wav", spoiled)) == "audio_nan"
+
+
+def test_a_damaged_file_is_read_to_its_end_however_much_ffmpeg_says_about_it(tmp_path):
+    path = tmp_path / "damaged.aac"
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=80:a=0.2:seed=1", path)
+    data = bytearray(path.read_bytes())
+    for place in range(2000, len(data), 1000):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+    said = subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path, "-f", "null", "-"],
+                          capture_output=True).stderr  # fmt: skip
+    assert len(said) > 2**16, "more than a pipe holds, or the test shows nothing"
+    got = []
+    reader = threading.Thread(target=lambda: got.append(load_audio(path)), daemon=True)
+    reader.start()
+    reader.join(60)
+    assert got, "it waits for ever"
+    assert len(got[0]) > 40 * 16000
 
 
 def test_three_hours_are_refused_at_once(tmp_path):

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ MAX_SECONDS = 3600.0
 SILENCE_PEAK = 1e-4  # -80 dBFS: below 16-bit dither
 CANCELLED_RATIO = 0.02  # mid/side energy: under it the two channels cancel each other and one of them is taken alone
 _BLOCK = 1 << 18  # samples per channel read at once: bounds memory while decoding
+_LOG_TAIL = 4096  # bytes of what ffmpeg says, of which the last line is told
 
 
 @dataclass(frozen=True)
@@ -144,22 +146,22 @@ def _stereo_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
         # Silence where the track starts late or has holes: sound stays where a player would play it.
         *("-af", "aresample=async=1:first_pts=0", "-ac", "2", "-ar", str(rate), "-f", "f32le", "-"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None and process.stderr is not None
-    got_any = False
-    try:
-        while data := process.stdout.read(_BLOCK * 8):
-            got_any = True
-            yield np.frombuffer(data[: len(data) // 8 * 8], "<f4").reshape(-1, 2)
-        log = process.stderr.read().decode(errors="replace")
-        # A damaged end still leaves usable sound (players play it too); nothing decoded at all does not.
-        if process.wait() != 0 and not got_any:
-            raise _unreadable(path, log)
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.stderr.close()
-        process.wait()
+    with tempfile.TemporaryFile() as log:  # not a pipe: one that nobody reads fills up and stops ffmpeg for ever
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        assert process.stdout is not None
+        got_any = False
+        try:
+            while data := process.stdout.read(_BLOCK * 8):
+                got_any = True
+                yield np.frombuffer(data[: len(data) // 8 * 8], "<f4").reshape(-1, 2)
+            # Damage still leaves usable sound (players play it too); nothing decoded at all does not.
+            if process.wait() != 0 and not got_any:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+                raise _unreadable(path, log.read().decode(errors="replace"))
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
 
 
 def _checked(audio: np.ndarray, path: Path) -> np.ndarray:
