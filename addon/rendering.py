@@ -77,11 +77,10 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     if order.size:
         settings["size"] = order.size
     curves.write_json(_portable(settings, job), job / "shot.json")
+    if order.movie is not None:
+        settings["output"] = str(order.movie)
     task.at("Starting the engine")
     yield Ask("speak", _checked(settings))
-    if order.movie is not None:
-        task.at("Writing the video")
-        yield Ask("speak", _checked(settings | {"output": str(order.movie)}))
     found = (curves.on_timeline(warning, plan.origin, plan.chosen) for warning in task.warnings)
     task.warnings = [warning for warning in found if warning]
     files = [folder / sequencer.file_name(number) for number in range(plan.numbers[0], plan.numbers[1] + 1)]

@@ -54,6 +54,16 @@ def test_the_main_thread_is_never_kept(scene):
     assert turn(lambda: task.over) < 0.05
 
 
+@pytest.mark.parametrize(("name", "told"), [("out.avi", "can't make a .avi"), ("file/out.mp4", "not a folder")])
+def test_a_video_that_cannot_be_written_is_told_before_any_frame(scene, tmp_path, name, told):
+    (tmp_path / "file").touch()
+    shots, tasks, rendering = part("addon.shots"), part("addon.tasks"), part("addon.rendering")
+    ref, order = shots.ref(scene, scene.elocute.shots[0]), rendering.Order(movie=tmp_path / name)
+    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, order, task)))
+    assert tasks.run(task).state == "failed" and told in task.message, task.message
+    assert not bytes_of(tmp_path / "frames")
+
+
 def test_cancel_keeps_finished_frames_and_rendering_goes_on_from_there(long_shot, tmp_path):
     task = begin(long_shot)
     part("addon.tasks").cancel(task)
