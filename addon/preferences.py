@@ -10,7 +10,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from ..core.elocute.errors import EnvironmentProblem
-from . import engine, setup, tasks
+from . import engine, setup, shots, tasks
 
 TICK_SECONDS = 0.1
 LONGEST_PATH = 64  # letters of a path that are shown; its end says most
@@ -132,10 +132,10 @@ def chosen_python() -> Path:
     """The Python of the chosen environment. Raises EnvironmentProblem engine_missing."""
     addon = bpy.context.preferences.addons.get(engine.PACKAGE)
     if addon is not None and addon.preferences.source == "EXISTING":
-        named = bpy.path.abspath(addon.preferences.engine_python)
-        python = engine.program_in(Path(named)) if named else None
+        named = addon.preferences.engine_python
+        python = engine.program_in(shots.absolute(named)) if named else None
         if python is None:
-            words = f"There is no Python at {named}" if named else "No environment is chosen"
+            words = f"There is no Python at {shots.absolute(named)}" if named else "No environment is chosen"
             raise EnvironmentProblem("engine_missing", f"{words}. Choose the engine's environment in the preferences")
         return python
     python = setup.own_python() or engine.default_python()
@@ -197,7 +197,8 @@ class ELOCUTE_OT_setup_engine(_Activity, bpy.types.Operator):
     def start(self, preferences: Any) -> setup.Activity:
         tasks.stop_engine()  # it would go on with the libraries that are about to be replaced
         torch = preferences.torch_custom if preferences.torch == "CUSTOM" else preferences.torch
-        return setup.start_setup(bpy.path.abspath(preferences.base_python), torch)
+        base = preferences.base_python
+        return setup.start_setup(str(shots.absolute(base)) if base else "", torch)
 
 
 class ELOCUTE_OT_check_engine(_Activity, bpy.types.Operator):

@@ -36,10 +36,16 @@ def _sound_names(self: Any, context: bpy.types.Context, text: str) -> list[str]:
 
 
 def _voice_chosen(self: Any, context: bpy.types.Context) -> None:
-    strip = next((s for s in compat.all_strips(self.id_data) if s.name == self.voice_strip), None)
-    if strip is not None:
-        strip.elocute.voice_id = strip.elocute.voice_id or new_id()
-        self.voice_id = strip.elocute.voice_id
+    strips = compat.all_strips(self.id_data)
+    strip = next((s for s in strips if s.name == self.voice_strip), None)
+    if strip is None:
+        return
+    own = strip.elocute.voice_id
+    if not own or sum(s.elocute.voice_id == own for s in strips) > 1:  # a cut or copied strip brings its id along
+        strip.elocute.voice_id = new_id()
+    for shot in self.id_data.elocute.shots:
+        if shot.voice_strip == strip.name:
+            shot.voice_id = strip.elocute.voice_id
 
 
 def _is_camera(self: Any, found: bpy.types.Object) -> bool:

@@ -128,12 +128,14 @@ def fps_of(scene: bpy.types.Scene) -> Fraction:
 
 
 def voice_strip(scene: bpy.types.Scene, shot: Any) -> Any:
-    """The shot's sound strip: by its name or, when it was renamed, by its id. None when it isn't there."""
+    """The shot's sound strip: by its name or, when it was renamed, by its id. None when it isn't there, or when it
+    can't be told from what was cut off it."""
     sounds = [strip for strip in compat.all_strips(scene) if strip.type == "SOUND"]
     named = next((strip for strip in sounds if strip.name == shot.voice_strip), None)
     if named is not None or not shot.voice_id:
         return named
-    return next((strip for strip in sounds if strip.elocute.voice_id == shot.voice_id), None)
+    same = [strip for strip in sounds if strip.elocute.voice_id == shot.voice_id]
+    return same[0] if len(same) == 1 else None
 
 
 def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
@@ -158,8 +160,9 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
 
 
 def absolute(path: str, library: Any = None) -> Path:
-    """Blender's path as the system's: from // on, without detours."""
-    return Path(os.path.normpath(bpy.path.abspath(path, library=library)))
+    """Blender's path as the system's, without detours: // is the .blend file's folder, any other beginning Blender's
+    own working folder, which is not the engine's."""
+    return Path(os.path.abspath(bpy.path.abspath(path, library=library)))
 
 
 def packed(data: Any, path: Path, folder: Path) -> Path:
