@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from array import array
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -84,7 +85,8 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     found = (curves.on_timeline(warning, plan.origin, plan.chosen) for warning in task.warnings)
     task.warnings = [warning for warning in found if warning]
     files = [folder / sequencer.file_name(number) for number in range(plan.numbers[0], plan.numbers[1] + 1)]
-    missing = [path.name for path in files if not path.is_file()]
+    there = set(os.listdir(folder))  # at once: asking for one after the other takes long on a network drive
+    missing = [path.name for path in files if path.name not in there]
     if missing:
         text = f"{len(missing)} frames are missing, {missing[0]} first. Render again"
         raise EnvironmentProblem("frames_missing", text)
@@ -92,7 +94,8 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     if order.strip:
         yield
         _still_there(ref, folder)
-        name = sequencer.show(ref, folder, plan.origin, plan.whole, plan.chosen, plan.span)
+        task.at("Filling the strip")
+        name = yield from sequencer.show(ref, folder, plan.origin, plan.whole, plan.chosen, plan.span)
         task.message = f"{name}: {len(files)} frames"
     return [str(path) for path in files]
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ from . import compat, shots
 Frames = tuple[int, int]  # first and last, of the timeline
 
 CHANNELS = 128
+SLICE_SECONDS = 0.01  # of filling a strip between two turns of Blender's
+SLICE = 100  # files looked into between two turns, a few milliseconds
 STANDARD: Any = "Standard"  # the stubs don't know the names of the configuration's transforms
 
 
@@ -21,72 +27,110 @@ def file_name(number: int) -> str:
     return f"{number:06d}.png"
 
 
-def strip_of(scene: bpy.types.Scene, uid: str) -> Any:
-    """The image strip that shows a shot, or None."""
-    strips = [strip for strip in compat.all_strips(scene) if strip.type == "IMAGE" and strip.elocute.shot == uid]
-    return strips[0] if strips else None
+def strips_of(scene: bpy.types.Scene, uid: str) -> list[Any]:
+    """The image strips that show a shot: one, or what became of it when it was cut or copied."""
+    return [strip for strip in compat.all_strips(scene) if strip.type == "IMAGE" and strip.elocute.shot == uid]
 
 
-def show(ref: shots.Ref, folder: Path, origin: int, whole: Frames, rendered: Frames, span: Frames) -> str:
-    """Put frames into the sequencer; returns the strip's name.
+@dataclass(frozen=True)
+class _Place:
+    """Where frames go: their folder, number and timeline frame of the first, how many, and the `span` that shows them.
+    `width` is theirs in pixels."""
+
+    folder: Path
+    number: int
+    first: int
+    count: int
+    span: Frames
+    width: int
+
+
+def show(
+    ref: shots.Ref, folder: Path, origin: int, whole: Frames, rendered: Frames, span: Frames
+) -> Generator[None, Any, str]:
+    """Steps of putting frames into the sequencer; returns the strip's name.
 
     `origin` is the timeline frame of file 1, `whole` the frames that have sound, `rendered` those that this run made,
     `span` where the voice's strip shows: at its ends a picture may be held for a frame of rounding. A strip of the same
-    shot is used again and keeps what was done to it; else there is a new one above the voice. It covers the whole voice
-    where all its frames are there, else as many around the rendered ones as are.
+    shot is used again and keeps what was done to it; else there is a new one above the voice. Where nobody has trimmed
+    or cut it, it covers the whole voice if all its frames are there, else as many around the rendered ones as are.
     """
     scene, shot = ref.find()
     if scene.sequence_editor is None:
         scene.sequence_editor_create()
-    first, last = whole
-    strip = strip_of(scene, ref.uid)
-    width = _width(folder / file_name(rendered[0] - origin + 1))
-    resized = strip is not None and strip.elocute.width not in (0, width)
-    fits = strip is not None and not resized and _shows(strip, first, last) and _within(rendered, compat.span(strip))
-    if strip is None:
-        strip = _new(scene, shot, folder / file_name(rendered[0] - origin + 1), span)
-    if resized:  # the picture stays as large as it was
-        scale = strip.elocute.width / width
+    path = folder / file_name(rendered[0] - origin + 1)
+    width = _width(path)
+    strips = strips_of(scene, ref.uid) or [_new(scene, shot, path, span)]
+    names = [str(strip.name) for strip in strips]
+    resized = any(strip.elocute.width not in (0, width) for strip in strips)
+    low, high = yield from _available(folder, origin, whole, rendered, width if resized else 0)
+    shown = span[0] if low == whole[0] else low, span[1] if high == whole[1] else high
+    place = _Place(folder, whole[0] - origin + 1, whole[0], whole[1] - whole[0] + 1, shown, width)
+    for name in names:
+        yield from _renew(ref, name, place, alone=len(names) == 1)
+    scene, shot = ref.find()
+    if shot.keep_colors and scene.view_settings.view_transform != STANDARD:
+        scene.view_settings.view_transform = STANDARD
+    return names[0]
+
+
+def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[None, Any, None]:
+    """Have a strip show the files of `place`. What people did to it stays: where they trimmed it, it begins and ends as
+    before; as one of several it stays where it is."""
+    strip = _again(ref, name)
+    about, start, kept, channel = strip.elocute, round(compat.content_start(strip)), compat.span(strip), strip.channel
+    untouched = alone and tuple(about.placed) in {(0, 0), (kept[0] - start, kept[1] - start)}
+    first, span = place.first, place.span
+    late = place.first - place.number - (start - (about.number or place.number))  # frames that pictures come later now
+    if not untouched and alone:
+        span = kept[0] + late, kept[1] + late
+    elif not untouched:
+        first, span = place.first - late, kept
+    yield from _fill(ref, name, place)
+    strip = _again(ref, name)
+    about = strip.elocute
+    if untouched:
+        compat.untrim(strip)
+    if (round(compat.content_start(strip)), compat.span(strip)) != (first, span):
+        compat.set_content_start(strip, first)
+        compat.set_span(strip, *span)
+        strip.channel = channel  # another one if it was in the way of a neighbour for a moment
+    if about.width not in (0, place.width):  # the picture stays as large as it was
+        scale = about.width / place.width
         strip.transform.scale_x, strip.transform.scale_y = (
             strip.transform.scale_x * scale, strip.transform.scale_y * scale
         )  # fmt: skip
-    if not fits:
-        compat.untrim(strip)
-    _fill(strip, folder, first - origin + 1, last - first + 1)
-    if not fits:
-        low, high = _available(folder, origin, whole, rendered, width if resized else 0)
-        compat.set_content_start(strip, first)
-        compat.set_span(strip, span[0] if low == whole[0] else low, span[1] if high == whole[1] else high)
-    strip.elocute.shot, strip.elocute.job, strip.elocute.width = ref.uid, shots.store(shot), width
+    about.job, about.width, about.number = shots.store(ref.find()[1]), place.width, place.number
+    if untouched:
+        about.placed = [end - first for end in compat.span(strip)]
     compat.invalidate(strip)
-    if shot.keep_colors and scene.view_settings.view_transform != STANDARD:
-        scene.view_settings.view_transform = STANDARD
-    return str(strip.name)
 
 
-def _shows(strip: Any, first: int, last: int) -> bool:
-    """Whether a strip's content is at these frames, however it is trimmed."""
-    return round(compat.content_start(strip)) == first and len(strip.elements) == last - first + 1
+def _again(ref: shots.Ref, name: str) -> Any:
+    """The strip, after Blender had its turn. Raises BadInput strip_gone."""
+    scene, _ = ref.find()
+    strip = next((strip for strip in strips_of(scene, ref.uid) if strip.name == name), None)
+    if strip is None:
+        raise BadInput("strip_gone", f"The strip {name} was removed while it was filled. Render again to add it")
+    return strip
 
 
-def _within(inner: Frames, outer: Frames) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
-
-
-def _available(folder: Path, origin: int, whole: Frames, rendered: Frames, width: int) -> Frames:
+def _available(
+    folder: Path, origin: int, whole: Frames, rendered: Frames, width: int
+) -> Generator[None, Any, Frames]:
     """The longest stretch of timeline frames around the rendered ones whose files are all there, and have a width when
     one is given."""
-
-    def there(frame: int) -> bool:
-        path = folder / file_name(frame - origin + 1)
-        return path.is_file() and (not width or _width(path) == width)
-
-    first, last = rendered
-    while first > whole[0] and there(first - 1):
-        first -= 1
-    while last < whole[1] and there(last + 1):
-        last += 1
-    return first, last
+    files = set(os.listdir(folder))
+    ends = []
+    for end, limit, step in ((rendered[0], whole[0], -1), (rendered[1], whole[1], 1)):
+        while end != limit and (name := file_name(end + step - origin + 1)) in files:
+            if width and _width(folder / name) != width:
+                break
+            end += step
+            if width and end % SLICE == 0:
+                yield
+        ends.append(end)
+    return ends[0], ends[1]
 
 
 def _width(path: Path) -> int:
@@ -104,6 +148,7 @@ def _new(scene: bpy.types.Scene, shot: Any, path: Path, span: Frames) -> Any:
         name=shot.name, filepath=str(path), channel=channel, frame_start=span[0], fit_method="FIT"
     )
     strip.blend_type = "ALPHA_OVER"
+    strip.elocute.shot = shot.uid
     return strip
 
 
@@ -116,18 +161,31 @@ def _free_channel(owner: Any, lowest: int, span: Frames) -> int:
     raise BadInput("channels_full", "There is no free channel above the voice. Make room; the frames are kept")
 
 
-def _fill(strip: Any, folder: Path, number: int, count: int) -> None:
-    """Have a strip consist of the files `number` to `number + count - 1` of a folder."""
-    strip.directory = str(folder) + "/" if not _relative(folder) else _relative(folder)
-    elements = strip.elements
-    while len(elements) > count:
-        elements.pop(len(elements) - 1)
-    for _ in range(count - len(elements)):
-        elements.append("")
-    for i, element in enumerate(strip.elements):
-        name = file_name(number + i)
-        if element.filename != name:
-            element.filename = name
+def _fill(ref: shots.Ref, name: str, place: _Place) -> Generator[None, Any, None]:
+    """Have a strip consist of the files of `place`. Each file that it gets or loses moves all others in memory, which
+    for a long voice takes seconds."""
+    strip = _again(ref, name)
+    strip.directory = _relative(place.folder) or f"{place.folder}/"
+    done = 0
+    while done < place.count or len(strip.elements) > place.count:
+        end, elements = time.perf_counter() + SLICE_SECONDS, strip.elements
+        while time.perf_counter() < end:
+            if len(elements) > place.count:
+                elements.pop(len(elements) - 1)
+            elif done == place.count:
+                break
+            else:
+                _set_file(elements, done, file_name(place.number + done))
+                done += 1
+        yield
+        strip = _again(ref, name)
+
+
+def _set_file(elements: Any, index: int, name: str) -> None:
+    if index == len(elements):
+        elements.append(name)
+    elif elements[index].filename != name:
+        elements[index].filename = name
 
 
 def _relative(folder: Path) -> str:

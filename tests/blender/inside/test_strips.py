@@ -1,6 +1,7 @@
 """Strips that people cut, copy and trim, and paths as they type them, without the engine."""
 
 import os
+import time
 from pathlib import Path
 
 import bpy
@@ -32,6 +33,95 @@ def test_a_shot_of_a_cut_strip_keeps_to_its_part_whatever_that_is_called(scene):
     second.voice_strip = "Three"
     right.name = "Four"
     assert shots.voice_strip(scene, second) == right
+
+
+def show(scene, folder, rendered, whole=(11, 110), width=64):
+    """What the steps of a render end with, of files that begin on frame 11. The longest step, in seconds."""
+    folder.mkdir(exist_ok=True)
+    for frame in range(rendered[0], rendered[1] + 1):
+        header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * width.to_bytes(4, "big")
+        (folder / f"{frame - 10:06d}.png").write_bytes(header)
+    sequencer, shots = part("addon.sequencer"), part("addon.shots")
+    steps = sequencer.show(shots.ref(scene, scene.elocute.shots[0]), folder, 11, whole, rendered, whole)
+    longest = 0.0
+    while True:
+        began = time.perf_counter()
+        try:
+            next(steps)
+        except StopIteration:
+            return longest
+        finally:
+            longest = max(longest, time.perf_counter() - began)
+
+
+def images(scene):
+    strips = part("addon.sequencer").strips_of(scene, scene.elocute.shots[0].uid)
+    return sorted(strips, key=lambda strip: part("addon.compat").span(strip))
+
+
+def pictures(strip):
+    """Frame -> file that a strip shows there."""
+    compat = part("addon.compat")
+    first, last = compat.span(strip)
+    start, files = round(compat.content_start(strip)), [element.filename for element in strip.elements]
+    return {frame: files[min(max(frame - start, 0), len(files) - 1)] for frame in range(first, last + 1)}
+
+
+def in_sync(first, last):
+    return {frame: f"{frame - 10:06d}.png" for frame in range(first, last + 1)}
+
+
+def test_a_strip_grows_with_its_frames_until_somebody_trims_it(scene, tmp_path):
+    compat, folder = part("addon.compat"), tmp_path / "frames"
+    show(scene, folder, (40, 60))
+    assert pictures(*images(scene)) == in_sync(40, 60)
+    show(scene, folder, (61, 70))
+    assert pictures(*images(scene)) == in_sync(40, 70)
+    show(scene, folder, (11, 110))
+    assert pictures(*images(scene)) == in_sync(11, 110)
+
+    compat.set_span(images(scene)[0], 20, 80)
+    show(scene, folder, (11, 110))
+    assert pictures(*images(scene)) == in_sync(20, 80)
+    compat.set_content_start(images(scene)[0], 30)  # out of sync by 19 frames
+    show(scene, folder, (11, 110))
+    assert pictures(*images(scene)) == in_sync(20, 80)
+    show(scene, folder, (15, 100), whole=(15, 100))  # the voice was trimmed at both ends
+    assert pictures(*images(scene)) == in_sync(20, 80)
+
+
+def test_the_parts_of_a_strip_that_was_cut_stay_where_they_are(scene, tmp_path):
+    compat, folder = part("addon.compat"), tmp_path / "frames"
+    show(scene, folder, (11, 110))
+    cut(images(scene)[0], 50)
+    before = [(strip.channel, compat.span(strip)) for strip in images(scene)]
+    assert [span for _, span in before] == [(11, 49), (50, 110)]
+    for whole, other in (((11, 110), "again"), ((11, 130), "longer"), ((15, 110), "later")):
+        show(scene, tmp_path / other, whole, whole)
+        assert [(strip.channel, compat.span(strip)) for strip in images(scene)] == before
+        assert {strip.directory for strip in images(scene)} == {f"//{other}/"}
+    left, right = images(scene)
+    assert pictures(right) == in_sync(50, 110)
+    assert pictures(left) == in_sync(11, 49) | {frame: "000005.png" for frame in range(11, 15)}, "the first is held"
+
+
+def test_frames_of_another_size_cover_as_much_of_the_picture(scene, tmp_path):
+    show(scene, tmp_path / "frames", (11, 110))
+    show(scene, tmp_path / "frames", (30, 90), width=128)
+    (strip,) = images(scene)
+    assert (strip.transform.scale_x, strip.transform.scale_y) == (0.5, 0.5)
+    assert pictures(strip) == in_sync(30, 90), "not those of the old size"
+
+
+def test_a_long_strip_is_filled_while_blender_goes_on(scene, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(1, 7501):
+        (folder / f"{number:06d}.png").touch()
+    assert show(scene, folder, (500, 500), whole=(11, 7510)) < 0.05
+    assert pictures(*images(scene)) == in_sync(11, 7510)
+    assert show(scene, folder, (500, 500), whole=(11, 110)) < 0.05
+    assert len(images(scene)[0].elements) == 100
 
 
 def test_a_path_that_begins_anywhere_is_one_folder(scene, tmp_path, monkeypatch):
