@@ -13,7 +13,7 @@ from elocute.head.model import HeadModel, load_head_model
 
 @pytest.fixture(scope="module")
 def scene(request: pytest.FixtureRequest) -> Scene:
-    return random_scene(request.module.SEED, request.module.SIDE, "cpu")
+    return random_scene(request.module.SEED, request.module.SIDE)
 
 
 @pytest.fixture(scope="module")

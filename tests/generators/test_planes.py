@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from elocute.generators.planes import (
-    INNER_LIPS,
     IRISES,
     LASH,
-    OUTER_LIPS,
     Layers,
     complete_eyes,
     fill_openings,
@@ -22,6 +20,7 @@ from elocute.generators.planes import (
     unmix,
     visible_teeth,
 )
+from elocute.landmarks import INNER_LIPS, OUTER_LIPS
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 

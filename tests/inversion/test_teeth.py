@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elocute.generators.planes import INNER_LIPS
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
-from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, STOMION, UPPER_BELOW_LIP, seat_teeth
+from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, UPPER_BELOW_LIP, seat_teeth
+from elocute.landmarks import INNER_LIPS, STOMION
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project
 from elocute.spaces import to_camera

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from elocute.landmarks import OVAL
 from elocute.portrait.analyse import analyse
 from elocute.portrait.fill import push_pull
-from elocute.portrait.matting import OVAL, _clean, foreground_colour
+from elocute.portrait.matting import _clean, foreground_colour
 from elocute.portrait.regions import find_regions, polygon_mask
 from elocute.values import REGION_NAMES
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from ..head.model import HeadModel
+from ..landmarks import OVAL
 from ..portrait.fill import push_pull
-from ..portrait.matting import OVAL
 from ..portrait.regions import polygon_mask
 from ..rendering.shells import CAVITY, RELIEF, SKIN, Shells
 from .appearance import PARTS, Appearance, as_vivid

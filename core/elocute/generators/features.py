@@ -7,7 +7,8 @@ import numpy as np
 
 from ..head.eyes import IRIS_RADIUS, ball_centre
 from ..head.model import HeadModel
-from ..portrait.regions import OUTER_LIPS, polygon_mask
+from ..landmarks import OUTER_LIPS
+from ..portrait.regions import polygon_mask
 from .canonical import smooth_step
 from .person import Person
 from .strokes import draw_lines
@@ -20,12 +21,12 @@ PUPIL, LIMBUS = 0.36, 0.12  # of the iris radius: pupil, and width of the dark r
 
 
 def noise(rng: np.random.Generator, side: int, sigma: float) -> np.ndarray:
-    """Smooth noise [side, side] of unit variance, `sigma` pixels fine; coarse noise is made small and enlarged."""
-    shrink = max(1, int(sigma / 2))
-    small = -(-side // shrink)
-    out = cv2.GaussianBlur(rng.standard_normal((small, small)).astype(np.float32), (0, 0), max(sigma / shrink, 0.3))
-    out /= max(float(out.std()), 1e-6)
-    return cv2.resize(out, (side, side), interpolation=cv2.INTER_CUBIC) if shrink > 1 else out
+    """Smooth noise [side, side] of unit variance, `sigma` pixels fine. The same share of the side draws the same
+    pattern at every size: on a grid of its own, one to two of whose points are a sigma."""
+    size = 2 ** max(3, round(np.log2(1.5 * side / sigma)))
+    out = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), sigma * size / side)
+    out = cv2.resize(out, (side, side), interpolation=cv2.INTER_CUBIC if size < side else cv2.INTER_AREA)
+    return out / max(float(out.std()), 1e-6)
 
 
 def curve(points: np.ndarray, count: int, closed: bool = False) -> np.ndarray:
@@ -45,10 +46,10 @@ def lip_mask(landmarks: np.ndarray, side: int, softness: float) -> np.ndarray:
 
 
 def eye_colour(
-    person: Person, rng: np.random.Generator, offset: np.ndarray, gaze: np.ndarray, light: np.ndarray, radius: float
+    person: Person, rng: np.random.Generator, offset: np.ndarray, gaze: np.ndarray, light: np.ndarray
 ) -> np.ndarray:
-    """Linear colour [N, 3] of eyeball points: offset [N, 3] from the ball's centre, gaze [3] unit, light [N, 3] that
-    arrives there, the ball's radius in metres."""
+    """Linear colour [N, 3] of eyeball points: offset [N, 3] from the ball's centre in metres, gaze [3] unit, light
+    [N, 3] that arrives there."""
     across = np.cross([0, 1, 0], gaze)
     across /= np.linalg.norm(across)
     up = np.cross(gaze, across)
@@ -172,13 +173,16 @@ def draw_stubble(
     """Beard hairs a day or two old, in place; weight [H, W] 0..1 where they grow."""
     if person.stubble < 0.05:
         return
-    places = np.flatnonzero(weight > 0.05)
-    if not len(places):
+    weight = np.where(weight > 0.05, weight, 0)
+    total = np.cumsum(weight.sum(1))
+    if total[-1] <= 0:
         return
-    chance = weight.ravel()[places]
     n = int(STUBBLE * (0.4 + person.stubble))
-    pick = rng.choice(places, n, p=chance / chance.sum())
-    root = np.stack([pick % weight.shape[1], pick // weight.shape[1]], 1) + rng.uniform(0, 1, (n, 2))
+    down, across = rng.random((2, n))  # shares of the beard: a row, then a place in it, the same ones at every size
+    y = np.interp(down * total[-1], np.concatenate([[0], total]), np.arange(len(total) + 1))
+    row = np.cumsum(weight[np.minimum(y.astype(int), len(weight) - 1)], axis=1)
+    x = (row < across[:, None] * row[:, -1:]).sum(1) + rng.random(n)
+    root = np.stack([x, y], 1)
     angle = np.pi / 2 + rng.normal(0, 0.5, n)
     length = unit * rng.uniform(0.0008, 0.0018, n) * (0.6 + person.stubble)
     way = np.stack([np.cos(angle), np.sin(angle)], 1) * length[:, None]

@@ -10,6 +10,7 @@ import numpy as np
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
+from ..landmarks import CHIN, STOMION
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
@@ -35,9 +36,7 @@ MOUTH_DARKEST = 0.1
 TONGUE_TIP, TONGUE_FALL = 0.008, 1.7  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
 TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
 CHEEKS, CHEEKS_FALL = 0.008, 2.0  # metres behind the lips from which the cheeks' insides lose so much more
-CHIN_LANDMARK = 152
 JAW_SLIT = 0.02  # of the side behind a jaw's edge
-LIP_LANDMARK = 13
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def sight_depth(depth: np.ndarray, below_jaw: np.ndarray) -> np.ndarray:
 def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:
     """[V] light that reaches each head vertex, `points` [V, 3] in head space, through the lips; 1 outside."""
     inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
-    behind = points[model.faces[model.landmark_faces[LIP_LANDMARK]][0], 2] - points[:, 2]
+    behind = points[model.faces[model.landmark_faces[STOMION]][0], 2] - points[:, 2]
     tongue, cheeks = model.part("tongue"), model.part("mouth_cavity")
     aside = np.abs(points[tongue, 0] - points[tongue, 0].mean())
     along = behind[tongue] - behind[tongue].min()
@@ -152,5 +151,5 @@ def model_layers(model: HeadModel) -> np.ndarray:
 def field_motion(fit: HeadFit, head: AvatarHead, model: HeadModel, relief: Relief) -> FieldMotion:
     """How a fitted head and its relief move."""
     outer = np.unique(model.faces[model_layers(model)[model.face_part] == SKIN])
-    chin = int(model.faces[model.landmark_faces[CHIN_LANDMARK]][0])
+    chin = int(model.faces[model.landmark_faces[CHIN]][0])
     return FieldMotion(head, relief, outer, fit.expression, chin, fit.camera.camera_to_world)

@@ -9,7 +9,8 @@ from ..head.avatar import AvatarHead
 from ..head.eyes import look_units
 from ..head.model import HeadModel, load_head_model
 from ..head.projection import camera_at, pose_angles, pose_rotation, project
-from ..portrait.regions import INNER_LIPS, OUTER_LIPS, polygon_mask
+from ..landmarks import CHIN, FOREHEAD, INNER_LIPS, OUTER_LIPS
+from ..portrait.regions import polygon_mask
 from ..values import ARKIT_NAMES, REGION_NAMES, Camera, HeadFit
 from .canonical import smooth_step
 from .features import curve, eye_axes, noise
@@ -22,15 +23,15 @@ from .studio import studio_lamps, to_linear, to_srgb
 DISTANCE = 2.0  # metres from the camera to the head's centre
 FACE_SHARE, EYE_LEVEL = 1 / 1.95, 0.48  # height of the face and of the eyes in the picture, as portraits are framed
 FINEST = 1536  # pixels at which a picture of half the size or less is painted; larger ones are painted at twice theirs
-FOREHEAD, CHIN, EYES = 10, 152, (33, 133, 362, 263)
+EYES = (33, 133, 362, 263)  # landmarks of both eyes' corners
 RIM = 0.0005  # metres between eyeball and lids
 PAINT, STRANDS, PAPER = 3, 4, 5  # random streams beside those of `person`
 
 
-def random_scene(seed: int, side: int, device: str = "cpu") -> Scene:
+def random_scene(seed: int, side: int) -> Scene:
     """The portrait behind a seed, `side` pixels square, with everything about it known exactly.
 
-    The same seed is the same person at every size. Painted on the CPU whatever `device` says; takes 3 to 8 s.
+    The same seed is the same person at every size, to freckles and single hairs. Painted on the CPU in 3 to 8 s.
     """
     model = load_head_model()
     person = random_person(seed, model.identity_names)
@@ -47,7 +48,7 @@ def random_scene(seed: int, side: int, device: str = "cpu") -> Scene:
     landmarks = project(marks, fit.camera)
     landmarks[:, 2] = (landmarks[:, 2] - DISTANCE) * fit.camera.focal / DISTANCE
     photo = matte[..., None] * own + (1 - matte[..., None]) * paper
-    regions = _regions(body, hair[..., 3], matte, landmarks, scale)
+    regions = _regions(body, hair[..., 3], matte, landmarks)
     return Scene(photo.astype(np.float32), paper, matte, regions, landmarks.astype(np.float32), fit)
 
 
@@ -123,9 +124,7 @@ def backdrop(person: Person, rng: np.random.Generator, side: int) -> np.ndarray:
     return np.clip(to_srgb(paper) + grain, 0, 1).astype(np.float32)
 
 
-def _regions(
-    body: Body, hair: np.ndarray, matte: np.ndarray, landmarks: np.ndarray, scale: int
-) -> dict[str, np.ndarray]:
+def _regions(body: Body, hair: np.ndarray, matte: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
     """values.REGION_NAMES [R, R] that add up to 1."""
     side = matte.shape[0]
     small = (side, side)

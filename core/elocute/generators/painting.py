@@ -9,6 +9,7 @@ import numpy as np
 
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
+from ..landmarks import CHIN
 from ..values import Camera
 from .canonical import smooth_step
 from .features import (
@@ -28,9 +29,10 @@ from .studio import Lamp, Surface, expose, irradiance, refine_surface, scatter, 
 LIGHT, ALBEDO, NORMAL, PLACE, GLOSS, OPEN, CLOTH, BEARD = (
     slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12), 12, 13, 14, 15,
 )  # fmt: skip
+NOTHING = 255  # where no part of the model is seen
 THICKNESS = 0.005  # metres that cloth stands off the skin
 FLESH = np.array([0.74, 0.52, 0.49])  # sRGB of the wet rim between eyeball and lid
-CHIN, CHEEKS, NOSE_TIP, UNDER_EYES = 152, (205, 425), 4, (119, 348)
+CHEEKS, NOSE_TIP, UNDER_EYES = (205, 425), 4, (119, 348)  # landmarks
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def paint_body(
     rng: np.random.Generator,
 ) -> Body:  # fmt: skip
     """points [V, 3] are the moved vertices of the head model; the picture is `scale` times the camera's size."""
+    rng, stubble, brows, lashes, *irises = rng.spawn(6)  # what draws more at another size puts nothing else off
     marks = model.landmarks(points)
     inside = neckline(person, points, marks)
     on_skin = model.vertex_part == model.parts.index("skin")
@@ -70,25 +73,26 @@ def paint_body(
         [surface.carry(soft), carry(albedo), surface.normals, surface.points, np.stack(own, 1)], 1
     )
     seen = expose(surface, camera, scale, table)
-    part = np.where(seen.ids >= 0, surface.part[np.maximum(seen.ids, 0)], 255)
+    part = np.where(seen.ids >= 0, surface.part[np.maximum(seen.ids, 0)], NOTHING)
     xy = to_screen(marks, camera, scale)[:, :2]
     unit = scale * camera.focal / float(np.median(seen.depth[np.isfinite(seen.depth)]))
     colour, cloth_share = _skin_and_cloth(person, seen.table, xy, unit, lamps, camera, rng)
     socket = part == model.parts.index("eye_socket")
     colour[socket] = to_linear(FLESH * person.skin / person.skin.max()) * seen.table[socket][:, LIGHT]
-    eyes = _paint_eyes(person, model, points, camera, lamps, part, seen.table, unit, colour)
+    eyes = _paint_eyes(person, model, points, camera, lamps, part, seen.table, unit, colour, irises)
     light_map = np.ascontiguousarray(seen.table[..., LIGHT])
     hairs = np.zeros((*part.shape, 4), np.float32)
-    bearded = seen.table[..., BEARD] * (part == 0) * (1 - lip_mask(xy, len(part), 0.0009 * unit))
-    draw_stubble(person, rng, bearded, unit, light_map, hairs)
-    draw_brows(person, rng, xy, unit, light_map, hairs)
+    bearded = seen.table[..., BEARD] * (1 - lip_mask(xy, len(part), 0.0009 * unit))
+    bearded *= part == model.parts.index("skin")
+    draw_stubble(person, stubble, bearded, unit, light_map, hairs)
+    draw_brows(person, brows, xy, unit, light_map, hairs)
     lids = {
         f"{half}_{side}": to_screen(points[getattr(model.seams[f"lids_{side}"], half)], camera, scale)[:, :2]
         for side in ("left", "right") for half in ("lower", "upper")
     }  # fmt: skip
-    draw_lashes(person, rng, lids, unit, light_map, hairs)
+    draw_lashes(person, lashes, lids, unit, light_map, hairs)
     colour = hairs[..., :3] + (1 - hairs[..., 3:]) * colour
-    return Body(colour, (part < 255).astype(np.float32), seen.depth, cloth_share, eyes, surface)
+    return Body(colour, (part != NOTHING).astype(np.float32), seen.depth, cloth_share, eyes, surface)
 
 
 def neckline(person: Person, points: np.ndarray, marks: np.ndarray) -> np.ndarray:
@@ -138,15 +142,16 @@ def skin_albedo(
     out = pale * (1 + strength * np.clip(red, 0, 1.2)[:, None] * np.array([0.06, -0.20, -0.17]))
     out = out * (1 - np.clip(tired, 0, 1)[:, None] * np.array([0.10, 0.15, 0.10]))
     out = out * (1 - lids[:, None] * np.array([0.11, 0.17, 0.16]))
+    on_skin = model.vertex_part == model.parts.index("skin")
     aside, height = np.abs(points[:, 0]), points[:, 1]
     mouth, nose = marks[13, 1], marks[2, 1]
     jaw = smooth_step(height, nose - 0.002, nose - 0.011) * smooth_step(height, marks[CHIN, 1] - 0.03, marks[CHIN, 1])
     cheek = smooth_step(height - mouth - 0.8 * np.maximum(aside - 0.036, 0), 0.016, -0.012)
     moustache = smooth_step(aside, 0.033, 0.020)
     jaw = jaw * np.maximum(cheek, moustache) * smooth_step(points[:, 2], 0.0, 0.03)
-    beard = jaw * (model.vertex_part == 0) * (1 - model.regions["lips_upper"] - model.regions["lips_lower"])
+    beard = jaw * on_skin * (1 - model.regions["lips_upper"] - model.regions["lips_lower"])
     az, el = angles(points)
-    scalp = smooth_step(el - hairline(person.style, marks, az), -0.01, 0.10) * (model.vertex_part == 0)
+    scalp = smooth_step(el - hairline(person.style, marks, az), -0.01, 0.10) * on_skin
     scalp = scalp * (np.abs(points[:, 0]) < 0.074) * (0.75 if person.style.cut == "shaved" else 0.92)
     out = out + scalp[:, None] * (to_linear(person.hair * 0.8) - out)
     shade = 0.24 * person.stubble * (1 - 0.5 * person.grey)
@@ -227,7 +232,7 @@ def _cloth(
 ) -> np.ndarray:
     """Linear colour [H, W, 3] of a knitted garment with a ribbed band along its edge."""
     side = table.shape[0]
-    x, z = table[..., 9], table[..., 11]
+    x, _, z = np.moveaxis(table[..., PLACE], -1, 0)
     weave = 1 + 0.09 * noise(rng, side, 0.0005 * unit) + 0.02 * noise(rng, side, 0.004 * unit)
     band = 0.042 if person.neckline == "high" else 0.015
     ribs = 0.5 + 0.5 * np.cos(np.arctan2(x, z + 0.03) * 64)
@@ -240,7 +245,7 @@ def _cloth(
 
 def _paint_eyes(
     person: Person, model: HeadModel, points: np.ndarray, camera: Camera, lamps: tuple[Lamp, ...], part: np.ndarray,
-    table: np.ndarray, unit: float, colour: np.ndarray,
+    table: np.ndarray, unit: float, colour: np.ndarray, irises: list[np.random.Generator],
 ) -> np.ndarray:  # fmt: skip
     """Both eyeballs into `colour`, in place; returns their mask [H, W] 0..1."""
     numbers = [model.parts.index(name) for name in ("eye_left", "eye_right")]
@@ -250,12 +255,11 @@ def _paint_eyes(
     above = cv2.GaussianBlur(1 - eyes, (0, 0), reach)
     shift = np.float32([[1, 0, 0], [0, 1, 1.5 * reach]])
     shade = 1 - 0.72 * cv2.warpAffine(above, shift, above.shape[::-1], borderValue=1.0)
-    for number, (name, (centre, gaze, radius)) in zip(numbers, eye_axes(model, points).items(), strict=True):
+    for number, rng, (centre, gaze, _) in zip(numbers, irises, eye_axes(model, points).values(), strict=True):
         at = part == number
         offset = table[at][:, PLACE] - centre
         light = table[at][:, LIGHT] * shade[at][:, None]
         view = camera.camera_to_world[:3, 3] - centre
-        rng = np.random.default_rng([int(1e6 * abs(person.iris[0])), name == "eye_left"])
         glint = eye_glints(offset, gaze, view / np.linalg.norm(view), lamps)
-        colour[at] = eye_colour(person, rng, offset, gaze, light, radius) + glint * (0.3 + 0.7 * shade[at][:, None])
+        colour[at] = eye_colour(person, rng, offset, gaze, light) + glint * (0.3 + 0.7 * shade[at][:, None])
     return eyes

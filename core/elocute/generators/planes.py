@@ -13,18 +13,15 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from ..landmarks import INNER_LIPS, LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS
 from ..portrait.fill import push_pull
 from ..portrait.lips import BRIGHT, PALE, PARTED
 from ..portrait.regions import firm, polygon_mask
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 from .appearance import as_vivid
 
-RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
-INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 336, 296, 334, 293, 300))
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-IRISES = ((468, (469, 470, 471, 472), RIGHT_EYE), (473, (474, 475, 476, 477), LEFT_EYE))
+IRISES = ((468, (469, 470, 471, 472), RIGHT_LIDS), (473, (474, 475, 476, 477), LEFT_LIDS))
 TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
 TOOTH_HUE = 0.4  # how much of the lit skin's hue is the light's
 LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, folds and the shade of lashes
@@ -239,6 +236,6 @@ def lip_mask(mouth: np.ndarray, xy: np.ndarray) -> np.ndarray:
 
 def brows(landmarks: np.ndarray, side: int) -> np.ndarray:
     """Mask [side, side] of both eyebrows and the eye openings under them."""
-    masks = [polygon_mask(landmarks[list(ring), :2], side, side) for ring in (*BROWS, RIGHT_EYE, LEFT_EYE)]
+    masks = [polygon_mask(landmarks[list(ring), :2], side, side) for ring in (*BROWS, RIGHT_LIDS, LEFT_LIDS)]
     grown = cv2.dilate(np.maximum.reduce(masks), np.ones((3, 3), np.uint8), iterations=max(1, side // 170))
     return grown.astype(np.float32)

@@ -11,15 +11,11 @@ from elocute.errors import BadInput
 from elocute.head.model import HeadModel
 from elocute.head.projection import camera_at, pose_angles, rotation_from_vector
 from elocute.head.refine import refine
+from elocute.landmarks import ON_SKIN, OVAL
 from elocute.values import ARKIT_NAMES, Face, HeadFit
 
-CONTOUR = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
-    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
 LIP_PAIRS = ((191, 95), (80, 88), (81, 178), (82, 87), (13, 14), (312, 317), (311, 402), (310, 318), (415, 324))
 LID_PAIRS = ((160, 144), (159, 145), (158, 153), (385, 380), (386, 374), (387, 373))
-SKIN_LANDMARKS = 468  # the ten after them are irises
 
 FARTHEST_TURN = np.radians(45)
 USUAL_DISTANCE, DISTANCE_SPREAD = 2.0, 0.12  # metres (a portrait lens's), and the spread of its logarithm
@@ -66,11 +62,11 @@ class Problem:
         return self.base + np.tensordot(coefficients, self.bases, 1)
 
 
-def fit_head(model: HeadModel, face: Face, image_size: tuple[int, int], device: str = "cpu") -> HeadFit:
+def fit_head(model: HeadModel, face: Face, image_size: tuple[int, int]) -> HeadFit:
     """The head model on a photo of `image_size` (height, width), from the landmarks and scores of `face`.
 
-    The work is a few small dense solves, done in NumPy whatever `device` says. Raises BadInput "face_turned_away" for
-    a head turned or pitched by more than 45 degrees.
+    A few small dense solves, on the CPU. Raises BadInput "face_turned_away" for a head turned or pitched by more than
+    45 degrees.
     """
     problem = pose_problem(model, face, image_size)
     estimate = solve(problem)
@@ -92,8 +88,8 @@ def fit_head(model: HeadModel, face: Face, image_size: tuple[int, int], device: 
 def pose_problem(model: HeadModel, face: Face, size: tuple[int, int]) -> Problem:
     from elocute.head.surface import vertex_normals
 
-    corners = model.faces[model.landmark_faces[:SKIN_LANDMARKS]]
-    weights = model.landmark_weights[:SKIN_LANDMARKS, :, None].astype(float)
+    corners = model.faces[model.landmark_faces[:ON_SKIN]]
+    weights = model.landmark_weights[:ON_SKIN, :, None].astype(float)
     identities = len(model.identity_names)
     bases = [np.einsum("kjcx,jcx->kjx", b[:, corners], np.broadcast_to(weights, (*corners.shape, 3)))
              for b in (model.identity, model.expression)]  # fmt: skip
@@ -104,12 +100,12 @@ def pose_problem(model: HeadModel, face: Face, size: tuple[int, int]) -> Problem
         base=(model.base[corners] * weights).sum(1),
         bases=np.concatenate(bases),
         normals=normals,
-        seen=np.empty((SKIN_LANDMARKS, 2)),
+        seen=np.empty((ON_SKIN, 2)),
         size=size,
         mean=np.zeros(identities + 52),
         spread=spread,
         identities=identities,
-        contour=np.isin(np.arange(SKIN_LANDMARKS), CONTOUR),
+        contour=np.isin(np.arange(ON_SKIN), OVAL),
     )
     return of_face(problem, face, size)
 
@@ -126,7 +122,7 @@ def of_face(problem: Problem, face: Face, size: tuple[int, int]) -> Problem:
         spread[identities + k] = looser + 0.25 * mean[identities + k]
         if name.startswith("eyeLook") or name in ("tongueOut", "mouthClose"):
             spread[identities + k] = 1e-3  # irises tell the gaze; the landmarks can't tell the other two
-    seen = np.asarray(face.landmarks[:SKIN_LANDMARKS, :2], float)
+    seen = np.asarray(face.landmarks[:ON_SKIN, :2], float)
     return replace(problem, seen=seen, size=size, mean=mean, spread=spread)
 
 

@@ -9,9 +9,9 @@ from elocute.head.eyes import ball_centre, look_units, turn_eyeball
 from elocute.head.model import SIDES, HeadModel
 from elocute.head.projection import pixel_ray, project, shift_in_image
 from elocute.head.surface import plate_energy
+from elocute.landmarks import ON_SKIN
 from elocute.values import ARKIT_NAMES, Camera, Face, HeadFit
 
-SKIN_LANDMARKS = 468
 REACH, FAR_REACH = 0.04, 0.018  # metres a correction travels on the face; behind it the head keeps its own shape
 PULL = 2e7  # of a fully trusted landmark, against the plate's bending energy: leaves under a tenth of a pixel
 RIM_TRUST = 0.5  # at least, of landmarks on lips and lids, which are seen well from anywhere in front
@@ -62,8 +62,8 @@ def landmark_error(
     model: HeadModel, vertices: np.ndarray, camera: Camera, seen: np.ndarray, trust: np.ndarray
 ) -> float:
     """Mean distance in pixels of the trusted landmarks, weighted by trust."""
-    where = project(model.landmarks(vertices)[:SKIN_LANDMARKS], camera)[:, :2]
-    return float(np.average(np.linalg.norm(where - seen[:SKIN_LANDMARKS], axis=1), weights=trust))
+    where = project(model.landmarks(vertices)[:ON_SKIN], camera)[:, :2]
+    return float(np.average(np.linalg.norm(where - seen[:ON_SKIN], axis=1), weights=trust))
 
 
 def skin_correction(
@@ -79,14 +79,14 @@ def skin_correction(
     faces = number[model.faces[model.part_faces("skin", "mouth_cavity", "eye_socket")]]
     reach = FAR_REACH + (REACH - FAR_REACH) * model.regions["face"][skin]
     energy = plate_energy(plain[skin].astype(float), faces, reach)
-    corners = number[model.faces[model.landmark_faces[:SKIN_LANDMARKS]]]
-    rows = np.repeat(np.arange(SKIN_LANDMARKS), 3)
-    weights = model.landmark_weights[:SKIN_LANDMARKS].ravel().astype(float)
-    at = coo_matrix((weights, (rows, corners.ravel())), (SKIN_LANDMARKS, len(skin))).tocsc()
-    rims = np.isin(model.landmark_faces[:SKIN_LANDMARKS], rim_faces(model))
+    corners = number[model.faces[model.landmark_faces[:ON_SKIN]]]
+    rows = np.repeat(np.arange(ON_SKIN), 3)
+    weights = model.landmark_weights[:ON_SKIN].ravel().astype(float)
+    at = coo_matrix((weights, (rows, corners.ravel())), (ON_SKIN, len(skin))).tocsc()
+    rims = np.isin(model.landmark_faces[:ON_SKIN], rim_faces(model))
     # squared: the plate is soft, so that even a weak pull would drag skin to where the network only guesses
     pull = PULL * np.where(rims, np.maximum(trust, RIM_TRUST), trust) ** 2
-    pull[~rims & ~np.isin(np.arange(SKIN_LANDMARKS), FEATURES)] *= GUESS_TRUST
+    pull[~rims & ~np.isin(np.arange(ON_SKIN), FEATURES)] *= GUESS_TRUST
     behind = lip_backs(model, plain)
     together = coo_matrix(
         (np.repeat([1.0, -1.0], len(behind)), (np.tile(np.arange(len(behind)), 2), number[behind.T.ravel()])),
@@ -96,8 +96,8 @@ def skin_correction(
     solver = splu(matrix)
     moved = plain.copy().astype(float)
     for _ in range(2):  # the second pass takes up what the change of depth under perspective leaves
-        where = project(model.landmarks(moved)[:SKIN_LANDMARKS], camera)
-        wanted = shift_in_image(seen[:SKIN_LANDMARKS] - where[:, :2], where[:, 2], camera)
+        where = project(model.landmarks(moved)[:ON_SKIN], camera)
+        wanted = shift_in_image(seen[:ON_SKIN] - where[:, :2], where[:, 2], camera)
         so_far = at @ (moved - plain)[skin]
         moved[skin] = plain[skin] + solver.solve(at.T @ (pull[:, None] * (so_far + wanted)))
     delta = moved - plain

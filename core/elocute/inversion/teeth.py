@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..generators.planes import INNER_LIPS, unmix, visible_teeth
+from ..generators.planes import unmix, visible_teeth
 from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
+from ..landmarks import INNER_LIPS, STOMION
 from ..portrait.regions import polygon_mask
 from ..rendering.shells import project
 from ..spaces import to_camera
@@ -19,7 +20,6 @@ FRONT = 0.22  # of the mouth's width to either side of its middle: the incisors
 LIMIT = 0.008  # metres; a row further off than this was not what the photo shows
 UPPER_BELOW_LIP = 0.0022  # metres: what incisors show under an upper lip that speaks
 LOWER_BELOW_LIP = 0.0025  # the lower row's edge hides behind the lower lip
-STOMION = 13  # landmark in the middle of the upper lip's inner edge
 
 
 def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:

@@ -136,7 +136,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     """The framed, analysed and fitted portrait, and what to tell about it."""
     seed = portrait_seed(portrait)
     if seed is not None:
-        return _random(portrait, seed, side, device)
+        return _random(portrait, seed, side)
     from ..generators.scene import Scene
     from ..head.fit import fit_head
     from ..head.model import load_head_model
@@ -149,7 +149,7 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     framed = frame_portrait(source, side, device)
     cut = time.perf_counter()
     report(Progress("fit", 1, 4, None, "fitting the head"))
-    fit = fit_head(load_head_model(), framed.face, (side, side), device)
+    fit = fit_head(load_head_model(), framed.face, (side, side))
     fitted = time.perf_counter()
     scene = Scene(
         photo=framed.rgb.astype(np.float32) / 255, background=framed.background.astype(np.float32) / 255,
@@ -168,12 +168,12 @@ def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene
     return scene, about
 
 
-def _random(portrait: str, seed: int, side: int, device: str) -> tuple[Scene, dict[str, Any]]:
+def _random(portrait: str, seed: int, side: int) -> tuple[Scene, dict[str, Any]]:
     """The portrait behind a seed, whose head fit is known and not estimated, and what to tell about it."""
     from ..generators.identity import random_scene
 
     clock = time.perf_counter()
-    scene = random_scene(seed, side, device)
+    scene = random_scene(seed, side)
     top, bottom = scene.landmarks[10, :2], scene.landmarks[152, :2]
     about = {
         "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),

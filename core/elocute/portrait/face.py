@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from elocute.errors import BadInput
+from elocute.landmarks import CHIN, FOREHEAD
 from elocute.models.store import model_path
 from elocute.portrait.detector import Detection, FaceDetector, crop_square, load_network
 from elocute.values import ARKIT_NAMES, Face
@@ -22,7 +23,6 @@ SURE = 8.0  # an upright face has 15 to 20, one that is upside down in the crop 
 MIN_FACE_HEIGHT = 96  # pixels from hairline (10) to chin (152); below, lids and lips are a few pixels
 MAX_TURN_DEGREES = 45.0
 RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)  # corners, of the subject's right and left eye
-FOREHEAD, CHIN = 10, 152
 FEATURES = np.array([33, 263, 4, 61, 291, 17])  # outer eye corners, nose tip, mouth corners, lower lip: have to be seen
 
 # The landmarks that the expression network takes, and its output names after `_neutral`, both in its order

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from elocute.landmarks import OVAL
 from elocute.models.store import model_path
 from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
@@ -28,10 +29,6 @@ HEAD_CROP = 3.5  # the head is looked at by itself in a square of this many face
 LARGER = 1.1  # by this factor has the photo to be larger than that square to be worth a look as a whole
 FUSION_RADII = (90, 6)  # pixels, from the paper
 STATE_AND_ALPHA = ("pha", "r1o", "r2o", "r3o", "r4o")  # its own colour output is not used: it keeps old background
-OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,
-    136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip  # the landmarks around the face, clockwise for the viewer
 
 
 def matte(rgb: np.ndarray, face: Face | None, alpha: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

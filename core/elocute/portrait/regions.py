@@ -10,14 +10,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from elocute.portrait.face import CHIN, FOREHEAD, face_height
-from elocute.portrait.matting import OVAL
+from elocute.landmarks import CHIN, FOREHEAD, INNER_LIPS, LEFT_LIDS, OUTER_LIPS, OVAL, RIGHT_LIDS
+from elocute.portrait.face import face_height
 from elocute.values import REGION_NAMES, Face
 
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-RIGHT_EYE_OPENING = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE_OPENING = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
 BROWS, MOUTH_CORNERS = (105, 334), (61, 291)
 
 WORK_FACE_HEIGHT = 160  # pixels: enough for the colour models, and the same cost for every photo
@@ -36,8 +32,8 @@ def find_regions(rgb: np.ndarray, matte: np.ndarray, face: Face) -> dict[str, np
     lips_and_mouth = polygon_mask(points[list(OUTER_LIPS)], height, width)
     mouth = np.minimum(polygon_mask(points[list(INNER_LIPS)], height, width), lips_and_mouth)
     eyes = np.maximum(
-        polygon_mask(points[list(RIGHT_EYE_OPENING)], height, width),
-        polygon_mask(points[list(LEFT_EYE_OPENING)], height, width),
+        polygon_mask(points[list(RIGHT_LIDS)], height, width),
+        polygon_mask(points[list(LEFT_LIDS)], height, width),
     )
     skin, hair, _ = _body_shares(rgb, matte, face)
     rest = matte * (1 - np.maximum(lips_and_mouth, eyes))
