@@ -215,9 +215,52 @@ def test_starting_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+BARE = [sys.executable, "-S", "-m", "elocute"]  # without the installed libraries
+
+
+def last_line(command: list[str], path: str = str(CORE)) -> tuple[dict[str, Any], int]:
+    """What a command says at last, as JSON, and its exit code."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env=os.environ | {"PYTHONPATH": path}
+    )  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1]), done.returncode
+
+
+def test_the_doctor_works_where_nothing_is_installed() -> None:
+    result, code = last_line([*BARE, "doctor", "--json"])
+    checks = {check["name"]: check for check in result["checks"]}
+    assert code == 3 and not result["ok"] and result["devices"] == []
+    assert checks["Python"]["ok"] and not checks["ffmpeg"]["ok"]
+    for package in ("torch", "numpy", "typer", "imageio-ffmpeg"):
+        assert not checks[package]["ok"] and checks[package]["fix"] == f"pip install {package}"
+    refused, code = last_line([*BARE, "models", "--json"])
+    assert code == 3 and refused["error"]["code"] == "library_missing" and "typer" in refused["error"]["message"]
+
+
+def test_a_worker_examines_an_environment_where_nothing_is_installed() -> None:
+    process = subprocess.Popen([*BARE, "worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": str(CORE)})  # fmt: skip
+    assert process.stdin and process.stdout
+    with process, process.stdin, process.stdout:
+        process.stdin.write('{"job": "doctor"}\n')
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+    assert answers[0]["type"] == "hello" and answers[1]["type"] == "done"
+    assert not answers[1]["result"]["ok"] and answers[1]["result"]["checks"]
+
+
+def test_the_doctor_tells_of_a_library_that_does_not_load(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('[WinError 126] The specified module could not be found')")
+    command = [sys.executable, "-m", "elocute", "doctor", "--json"]
+    result, code = last_line(command, f"{tmp_path}{os.pathsep}{CORE}")
+    torch = next(check for check in result["checks"] if check["name"] == "torch")
+    assert code == 3 and not torch["ok"] and "WinError 126" in torch["detail"]
+    assert torch["fix"] == "pip install --force-reinstall torch" and result["devices"] == []
+
+
 def test_a_broken_installation_is_a_sentence_too(tmp_path: Path) -> None:
     (tmp_path / "typer.py").write_text("raise ImportError('half installed')")
-    done = start("doctor", PYTHONPATH=f"{tmp_path}{os.pathsep}{CORE}")
+    done = start("models", PYTHONPATH=f"{tmp_path}{os.pathsep}{CORE}")
     assert done.returncode == 1
     assert done.stderr.startswith("error: internal error (ImportError: half installed)")
     assert "Traceback" not in done.stderr

@@ -49,4 +49,5 @@ def test_known_errors_stay_what_they_are(tmp_path, monkeypatch: pytest.MonkeyPat
     assert as_known_error(error) is error
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     told = as_known_error(ValueError("odd\nlines"))
+    assert as_known_error(ModuleNotFoundError("No module named 'elocute.x'", name="elocute.x")).code == "internal"
     assert told.code == "internal" and "no log could be written" in told.message and "\n" not in told.message

@@ -23,20 +23,31 @@ def _run() -> int:
     from elocute.console import Console, as_known_error, terminated_like_interrupted
     from elocute.errors import Cancelled
 
+    arguments = sys.argv[1:]
     with terminated_like_interrupted():
         try:
             for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not break a sentence about it
                 if hasattr(stream, "reconfigure"):
                     stream.reconfigure(errors="backslashreplace")
+            # What tells what an environment lacks has to work without it, and Typer may be what is lacking.
+            if arguments == ["worker"]:
+                from elocute.worker import serve
+
+                return serve()
+            if arguments in (["doctor"], ["doctor", "--json"]):
+                from elocute.doctor import tell
+
+                tell("--json" in arguments)
+                return 0
             from elocute.cli import app
 
-            code = int(app(sys.argv[1:] or ["--help"], prog_name="elocute", standalone_mode=False) or 0)
+            code = int(app(arguments or ["--help"], prog_name="elocute", standalone_mode=False) or 0)
             if code == Cancelled.exit_code and not Console.told_error:
                 raise KeyboardInterrupt
             return code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - imports, usage
             known = as_known_error(error)
-            Console("--json" in sys.argv).error(known)
+            Console("--json" in arguments).error(known)
             return known.exit_code
 
 

@@ -10,7 +10,7 @@ import typer
 
 from elocute import __version__, jobs
 from elocute.console import Console, reporting
-from elocute.errors import BadInput, EnvironmentProblem
+from elocute.errors import BadInput
 from elocute.limits import parse_fps, parse_frames
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
@@ -224,13 +224,9 @@ def import_models(
 @app.command()
 def doctor(as_json: JsonOption = False) -> None:
     """Say what works on this machine, what is missing, and how to get it. Exit code 3 when something is missing."""
-    from elocute.doctor import describe, examine
+    from elocute.doctor import tell
 
-    with reporting(as_json) as console:
-        result = examine()
-        console.result(result, describe(result))
-        if not result["ok"]:
-            raise typer.Exit(EnvironmentProblem.exit_code)
+    tell(as_json)
 
 
 @app.command()

