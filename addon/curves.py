@@ -9,10 +9,12 @@ import json
 import math
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..core.elocute.errors import BadInput
 from ..core.elocute.units import ARKIT_NAMES
@@ -45,19 +47,31 @@ class Amounts:
 
 
 Columns = dict[str, array]  # unit -> a number for each frame
+Steps = Generator[None, Any, Columns]  # towards columns, each a few milliseconds long
 
 
-def read(path: Path) -> Columns:
-    """A curves file as columns. Raises BadInput when it isn't one."""
+def read(path: Path) -> Steps:
+    """A curves file, with a line for each row as the engine writes it, as columns. Raises BadInput when it is none."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return {name: array("d", (row[i] for row in data["values"])) for i, name in enumerate(data["names"])}
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        with path.open(encoding="utf-8") as file:
+            head = ""
+            for line in file:
+                head += line
+                if line.endswith('"values": [\n'):
+                    break
+            columns = {name: array("d") for name in json.loads(head + "]}")["names"]}
+            while rows := [line for line in islice(file, SLICE) if line.strip() not in ("]", "}")]:
+                numbers = zip(*(json.loads(row.rstrip(",\n")) for row in rows), strict=True)
+                for column, values in zip(columns.values(), numbers, strict=True):
+                    column.extend(values)
+                yield
+        return columns
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput("curves_unreadable", f"{path.name} is no curves file ({error}). Render again.") from None
 
 
-def compose(columns: Columns, amounts: list[Amounts], fps: float) -> Iterator[Columns | None]:
-    """`columns` times the amounts of each frame. Yields None between two columns and the composed columns last."""
+def compose(columns: Columns, amounts: list[Amounts], fps: float) -> Steps:
+    """`columns` times the amounts of each frame."""
     sigmas = [min(amount.smoothing, LONGEST_SMOOTHING) * fps / 2 for amount in amounts]
     scales = {"expression": SPEECH, "blinks": BLINKS, "gaze": GAZE}
     out: Columns = {}
@@ -68,18 +82,23 @@ def compose(columns: Columns, amounts: list[Amounts], fps: float) -> Iterator[Co
             if values is None:
                 continue
             if field == "expression" and any(sigmas):
-                values = smooth(values, sigmas)
+                smoothed = array("d")
+                for low in range(0, len(values), SLICE):
+                    smoothed += smooth(values, sigmas, range(low, min(low + SLICE, len(values))))
+                    yield
+                values = smoothed
             out[name] = array("d", map(float.__mul__, values, factors))
-            yield None
-    yield out
+            yield
+    return out
 
 
-def smooth(values: array, sigmas: list[float]) -> array:
-    """Gaussian mean with a width (frames) of its own on each frame; beyond both ends the end values go on."""
-    out = array("d", values)
+def smooth(values: array, sigmas: list[float], frames: range) -> array:
+    """Gaussian mean of some frames, with a width (frames) of its own on each; beyond both ends the end values go on."""
+    out = values[frames.start : frames.stop]
     last = len(values) - 1
     kernels: dict[float, list[float]] = {}
-    for i, sigma in enumerate(sigmas):
+    for i in frames:
+        sigma = sigmas[i]
         if sigma < 0.1:
             continue
         kernel = kernels.get(sigma)
@@ -90,7 +109,7 @@ def smooth(values: array, sigmas: list[float]) -> array:
         total = kernel[0] * values[i]
         for j in range(1, len(kernel)):
             total += kernel[j] * (values[max(i - j, 0)] + values[min(i + j, last)])
-        out[i] = total
+        out[i - frames.start] = total
     return out
 
 
@@ -99,7 +118,7 @@ def reach(sigma: float) -> int:
     return math.ceil(3 * sigma)
 
 
-def shifted(columns: Columns, frames: float) -> Columns:
+def shifted(columns: Columns, frames: float) -> Steps:
     """The same curves `frames` later, for a sound that begins between two frames; linear, the ends are held."""
     if not frames:
         return columns
@@ -112,6 +131,7 @@ def shifted(columns: Columns, frames: float) -> Columns:
             low = int(at)
             moved.append(values[low] + (at - low) * (values[min(low + 1, last)] - values[low]))
         out[name] = moved
+        yield
     return out
 
 
@@ -125,13 +145,12 @@ def held(columns: Columns, count: int) -> Columns:
 
 
 def write(columns: Columns, fps: str, path: Path) -> Iterator[None]:
-    """Write a curves file of all 52 units, whole or not at all. Yields between slices of rows."""
+    """Write a curves file of all 52 units. Yields between slices of rows."""
     count = len(next(iter(columns.values())))
     zeros = array("d", bytes(8 * count))
     full = [columns.get(name, zeros) for name in ARKIT_NAMES]
     still = ARKIT_NAMES.index(GAZE[0])
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="\n") as file:
+    with _whole(path) as file:
         head = {"format": FORMAT, "fps": fps, "names": list(ARKIT_NAMES)}
         file.write(json.dumps(head, indent=1)[:-2] + ',\n "values": [\n  ')
         for i in range(count):
@@ -141,7 +160,31 @@ def write(columns: Columns, fps: str, path: Path) -> Iterator[None]:
             if i % SLICE == SLICE - 1:
                 yield
         file.write("\n ]\n}\n")
-    part.replace(path)
+
+
+def write_lists(fps: str, lists: dict[str, list[Any]], path: Path) -> Iterator[None]:
+    """Write a JSON object of a frame rate and lists with an entry for each frame. Yields between slices of a list."""
+    with _whole(path) as file:
+        file.write(f'{{\n "fps": {json.dumps(fps)}')
+        for name, entries in lists.items():
+            file.write(f",\n {json.dumps(name)}: [")
+            for low in range(0, len(entries), SLICE):
+                file.write((",\n  " if low else "\n  ") + json.dumps(entries[low : low + SLICE])[1:-1])
+                yield
+            file.write("\n ]")
+        file.write("\n}\n")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[TextIO]:
+    """A file to write that has its name once it is complete, and is gone when that is broken off."""
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def on_timeline(warning: str, origin: int, frames: tuple[int, int]) -> str:
@@ -162,6 +205,5 @@ def on_timeline(warning: str, origin: int, frames: tuple[int, int]) -> str:
 
 def write_json(data: dict[str, Any], path: Path) -> None:
     """Write a small JSON file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    with _whole(path) as file:
+        file.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")

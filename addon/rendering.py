@@ -121,8 +121,7 @@ def listen(
     if path is not None:
         said = yield from voice_curves(path, fps, shot.variation, job, task)
         end = voice.origin + len(next(iter(said.values()))) - 1
-        said = curves.shifted(said, voice.shift)
-        yield
+        said = yield from curves.shifted(said, voice.shift)
     scene, shot = ref.find()
     first = voice.first if voice.first is not None else voice.origin
     last = voice.last if voice.last is not None else end
@@ -144,7 +143,7 @@ def voice_curves(
         task.at("Listening to the voice")
         settings = CurvesSettings(voice=path, output=output, fps=fps, seed=variation)
         yield Ask("curves", settings.to_json())
-        found = curves.read(output)
+        found = yield from curves.read(output)
         output.unlink(missing_ok=True)
         while len(_voices) > 8:
             del _voices[next(iter(_voices))]
@@ -171,24 +170,19 @@ def write_drive(
     amounts = samples.amounts[:1] * before + samples.amounts
     columns = _led(samples.keys, before) if plan.from_keys else curves.held(said, count)
     task.at("Writing the curves")
-    composed: curves.Columns = {}
-    for part in curves.compose(columns, amounts, float(plan.fps)):
-        composed = part or composed
-        yield
-    if not composed:
-        composed = {curves.GAZE[0]: array("d", bytes(8 * count))}
+    composed = yield from curves.compose(columns, amounts, float(plan.fps))
+    composed = composed or {curves.GAZE[0]: array("d", bytes(8 * count))}
     yield from curves.write(composed, str(plan.fps), job / "curves.json")
     drive: dict[str, Any] = {"curves": str(job / "curves.json")}
     if samples.looks:
         after = max(0, len(next(iter(said.values()), ())) - count)  # till the end of the voice
         looks = samples.looks[:1] * before + samples.looks + samples.looks[-1:] * after
-        poses = {
-            "fps": str(plan.fps),
-            "head_to_camera": [list(look.head_to_camera) for look in looks],
+        poses: dict[str, list[Any]] = {
+            "head_to_camera": [look.head_to_camera for look in looks],
             "fov_y_deg": [look.fov_y_deg for look in looks],
-            "shift": [list(look.shift) for look in looks],
+            "shift": [look.shift for look in looks],
         }
-        curves.write_json(poses, job / "poses.json")
+        yield from curves.write_lists(str(plan.fps), poses, job / "poses.json")
         drive["poses"] = str(job / "poses.json")
     return drive
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from elocute.drive import build_drive
 from elocute.settings import Shot
-from elocute.speech.track_io import read_curves
-from elocute.values import ARKIT_NAMES
+from elocute.speech.track_io import read_curves, write_curves
+from elocute.values import ARKIT_NAMES, ExpressionTrack
 
 Load = Callable[[str], ModuleType]
 FRAMES = 60
@@ -31,8 +34,17 @@ def columns() -> dict[str, array]:
     return {name: array("d", random.random(FRAMES).round(5).tolist()) for name in ARKIT_NAMES}
 
 
+def finished(steps: Generator) -> Any:
+    """What steps come to."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return end.value
+
+
 def composed(curves: ModuleType, columns: dict[str, array], amounts: list) -> dict[str, array]:
-    return [part for part in curves.compose(columns, amounts, 25.0) if part is not None][-1]
+    return finished(curves.compose(columns, amounts, 25.0))
 
 
 def test_sliders_at_their_defaults_change_nothing(curves: ModuleType, columns: dict[str, array]) -> None:
@@ -56,12 +68,12 @@ def test_sliders_may_change_from_frame_to_frame(curves: ModuleType, columns: dic
 def test_smoothing_is_a_gaussian_mean(curves: ModuleType) -> None:
     impulse = array("d", [0.0] * FRAMES)
     impulse[30] = 1.0
-    out = np.array(curves.smooth(impulse, [2.0] * FRAMES))
+    out = np.array(curves.smooth(impulse, [2.0] * FRAMES, range(FRAMES)))
     assert out.sum() == pytest.approx(1) and out.argmax() == 30 and np.allclose(out, out[::-1][np.r_[59, :59]])
     spread = (out * (np.arange(FRAMES) - 30) ** 2).sum() ** 0.5
     assert spread == pytest.approx(2, abs=0.05)
     flat = array("d", [0.3] * FRAMES)
-    assert np.allclose(curves.smooth(flat, [5.0] * FRAMES), 0.3), "ends are held, not faded"
+    assert np.allclose(curves.smooth(flat, [5.0] * FRAMES, range(FRAMES)), 0.3), "ends are held, not faded"
 
 
 def test_smoothing_leaves_blinks_quick(curves: ModuleType, columns: dict[str, array]) -> None:
@@ -74,15 +86,16 @@ def test_a_part_smoothed_with_its_surroundings_is_the_part_of_the_smoothed_whole
     random = np.random.default_rng(5).random(FRAMES)
     sigma = 3.0
     around = curves.reach(sigma)
-    whole = curves.smooth(array("d", random), [sigma] * FRAMES)
+    whole = curves.smooth(array("d", random), [sigma] * FRAMES, range(FRAMES))
+    assert curves.smooth(array("d", random), [sigma] * FRAMES, range(25, 35)) == whole[25:35]
     low, high = 25 - around, 35 + around
-    part = curves.smooth(array("d", random[low:high]), [sigma] * (high - low))
-    assert np.allclose(part[around : around + 10], whole[25:35], atol=1e-12)
+    part = curves.smooth(array("d", random[low:high]), [sigma] * (high - low), range(around, around + 10))
+    assert np.allclose(part, whole[25:35], atol=1e-12)
 
 
 @pytest.mark.parametrize("frames", [0.0, 0.25, 1.0, -0.5, 100.0])
 def test_shifted_curves_are_later(curves: ModuleType, columns: dict[str, array], frames: float) -> None:
-    out = curves.shifted(columns, frames)
+    out = finished(curves.shifted(columns, frames))
     at = np.clip(np.arange(FRAMES) - frames, 0, FRAMES - 1)
     assert np.allclose(out["jawOpen"], np.interp(at, np.arange(FRAMES), columns["jawOpen"]))
 
@@ -100,8 +113,39 @@ def test_the_engine_reads_what_is_written(curves: ModuleType, columns: dict[str,
     track = read_curves(path)
     assert track.fps == Fraction(24000, 1001) and track.names == ARKIT_NAMES
     assert np.allclose(track.values, np.array([columns[name] for name in ARKIT_NAMES]).T, atol=1e-5)
-    assert curves.read(path)["jawOpen"] == columns["jawOpen"]
+    assert finished(curves.read(path)) == columns
     assert [item.name for item in tmp_path.iterdir()] == ["curves.json"]
+
+
+def test_ten_minutes_of_curves_take_many_short_steps(curves: ModuleType, tmp_path: Path) -> None:
+    random, count = np.random.default_rng(7), 15_000
+    columns = {name: array("d", random.random(count).round(5).tolist()) for name in ARKIT_NAMES}
+    path = tmp_path / "curves.json"
+    write_curves(ExpressionTrack(ARKIT_NAMES, np.array(list(columns.values())).T, Fraction(25)), path)
+    lists = {"shift": [(0.1, 0.2)] * count, "fov_y_deg": [20.0] * count}
+    amounts = [curves.Amounts(smoothing=0.5)] * count
+    for steps, fewest in (
+        (curves.read(path), 75), (curves.shifted(columns, 0.5), 52), (curves.write(columns, "25", path), 75),
+        (curves.write_lists("25", lists, tmp_path / "poses.json"), 150),
+        (curves.compose({"jawOpen": columns["jawOpen"]}, amounts, 25.0), 75),
+    ):  # fmt: skip
+        lengths, began = [], time.perf_counter()
+        for _ in steps:
+            lengths.append(time.perf_counter() - began)
+            began = time.perf_counter()
+        assert len(lengths) >= fewest and sorted(lengths)[len(lengths) // 2] < 0.05
+    assert finished(curves.read(path))["jawOpen"] == columns["jawOpen"]
+    assert json.loads((tmp_path / "poses.json").read_text()) == {
+        "fps": "25", "shift": [[0.1, 0.2]] * count, "fov_y_deg": [20.0] * count
+    }  # fmt: skip
+
+
+def test_what_is_broken_off_leaves_no_file(curves: ModuleType, columns: dict[str, array], tmp_path: Path) -> None:
+    (tmp_path / "curves.json").write_text("before")
+    steps = curves.write({name: values * 10 for name, values in columns.items()}, "25", tmp_path / "curves.json")
+    next(steps)
+    steps.close()
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("curves.json", "before")]
 
 
 def test_eyes_that_are_kept_still_stay_still_in_the_engine(curves: ModuleType, tmp_path: Path) -> None:
@@ -115,10 +159,10 @@ def test_eyes_that_are_kept_still_stay_still_in_the_engine(curves: ModuleType, t
 
 
 def test_what_is_no_curves_file_is_said(curves: ModuleType, tmp_path: Path) -> None:
-    for content in ("", "[]", '{"names": ["jawOpen"], "values": [[]]}'):
+    for content in ("", "[]", '{"names": ["jawOpen"], "values": [[]]}', '{"names": ["a"], "values": [\n [1, 2]\n]}'):
         (tmp_path / "x.json").write_text(content)
         with pytest.raises(Exception, match=r"x\.json is no curves file"):
-            curves.read(tmp_path / "x.json")
+            finished(curves.read(tmp_path / "x.json"))
 
 
 @pytest.mark.parametrize(
