@@ -108,10 +108,13 @@ class Curves:
 
     def _find_slot(self, create: bool) -> Any:
         animation = self.owner.animation_data
-        used = animation.action_slot if animation and animation.action == self.action else None
+        used = animation.action_slot if animation else None
+        if used and animation.action == self.action:
+            return used
         fitting = [slot for slot in self.action.slots if slot.target_id_type == self.owner.id_type]
-        if used or fitting or not create:
-            return used or (fitting[0] if fitting else None)
+        fitting.sort(key=lambda slot: used is None or slot.identifier != used.identifier)  # of a copied action the same
+        if fitting or not create:
+            return fitting[0] if fitting else None
         return self.action.slots.new(self.owner.id_type, self.owner.name)
 
     def _find_bag(self, create: bool) -> Any:

@@ -51,28 +51,40 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     if not said:
         raise BadInput("voice_missing", "Speech to Keys needs a voice. Choose one")
     task.at("Writing keys", 0, len(said))
-    scene, shot = ref.find()
-    theirs = hand_made(shots.shape_keys(shot.head), plan.whole)
-    if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
-        raise BadInput("keys_exist", f"{SAID[theirs]}. Speech to Keys in the panel asks what becomes of them")
-    target, strip = _target(shots.shape_keys(shot.head), plan.whole, existing, shot.name)
-    name, strip_name = target.action.name, strip.name if strip is not None else ""
-    for unit, values in said.items():
-        keys, target = _still_there(ref, name)
-        if keys.key_blocks.get(unit) is not None:
-            part = values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
-            _key(target.ensure(path_of(unit), GROUP), part, plan.whole)
-        task.done += 1
+    _, shot = ref.find()
+    _theirs(shots.shape_keys(shot.head), plan.whole, existing)
+    name = _draft(shots.shape_keys(shot.head), shot.name)
+    try:
+        for unit, values in said.items():
+            keys, draft = _still_there(ref, name)
+            if keys.key_blocks.get(unit) is not None:
+                part = values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
+                _key(draft.ensure(path_of(unit), GROUP), part, plan.whole)
+            task.done += 1
+            yield
+        _remember(_still_there(ref, name)[1], plan.whole)
         yield
-    keys, target = _still_there(ref, name)
-    for strip in [s for track in keys.animation_data.nla_tracks for s in track.strips if s.name == strip_name]:
-        _fit(strip, target.action)
-    _remember(target, plan.whole)
+        keys, draft = _still_there(ref, name)
+        theirs = _theirs(keys, plan.whole, existing)
+    except BaseException:  # stopped too: half of the speech is of no use
+        unfinished = bpy.data.actions.get(name)
+        if unfinished is not None:
+            bpy.data.actions.remove(unfinished)
+        raise
+    _use(draft, plan.whole, existing, theirs)
     _, shot = ref.find()
     shot.face_source = "AUTO" if shot.face_source == "VOICE" else shot.face_source
     keys.update_tag()
     task.message = f"{len(said)} curves on frames {plan.whole[0]}-{plan.whole[1]} of {shot.head.name}"
-    return name
+    return str(draft.action.name)
+
+
+def _theirs(keys: Any, frames: Frames, existing: str) -> str:
+    """As `hand_made`. Raises BadInput keys_exist when a person has to decide first."""
+    theirs = hand_made(keys, frames)
+    if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
+        raise BadInput("keys_exist", f"{SAID[theirs]}. Speech to Keys in the panel asks what becomes of them")
+    return theirs
 
 
 def _still_there(ref: shots.Ref, action: str) -> tuple[Any, Curves]:
@@ -109,9 +121,18 @@ def hand_made(keys: Any, frames: Frames) -> str:
     for first, last, checksum in _written(action):
         if first <= frames[1] + 1 and frames[0] - 1 <= last and checksum != _checksum(ours, (first, last)):
             return EDITED
-    known = [(first - 1, last + 1) for first, last, _ in _written(action)]
-    added = (x for curve in ours for x in _within(_points(curve), frames)[::2])
-    return EDITED if any(not any(first <= x <= last for first, last in known) for x in added) else ""
+    known = [(first - 1, last + 1) for first, last, _ in sorted(_written(action))]
+    return EDITED if any(_are_between(known, _points(curve)[::2], frames) for curve in ours) else ""
+
+
+def _are_between(known: list[Frames], times: array, frames: Frames) -> bool:
+    """Whether some of `times` on these frames are in none of the known stretches; all in order."""
+    at, end = bisect_left(times, frames[0]), bisect_right(times, frames[1])
+    for first, last in known:
+        if at < min(bisect_left(times, first), end):
+            return True
+        at = max(at, bisect_right(times, last))
+    return at < end
 
 
 def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:
@@ -128,25 +149,34 @@ def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:
     return None, None
 
 
-def _target(keys: Any, frames: Frames, existing: str, name: str) -> tuple[Curves, Any]:
-    """The Action to write into, in its place, and its NLA strip if it has one."""
+def _draft(keys: Any, name: str) -> str:
+    """A new Action to write into, with the speech that is there; returns its name. Nothing uses it yet."""
+    speech, _ = _speech(keys)
+    return str((speech.copy() if speech is not None else bpy.data.actions.new(f"{name} Speech")).name)
+
+
+def _use(draft: Curves, frames: Frames, existing: str, theirs: str) -> None:
+    """Have a finished draft move the head: in the place of the speech before it, else in one of its own."""
+    keys, action = draft.owner, draft.action
     speech, strip = _speech(keys)
-    if speech is not None:
-        if hand_made(keys, frames):
-            speech.copy().use_fake_user = True  # the edited keys stay in the file
-        return Curves(speech, keys, create=True), strip
     animation = keys.animation_data or keys.animation_data_create()
-    theirs = animation.action
-    target = Curves(bpy.data.actions.new(f"{name} Speech"), keys, create=True)
-    if theirs is None or not any(len(curve.keyframe_points) for curve in Curves(theirs, keys)):
-        target.assign()
-    elif existing == REPLACE:
-        theirs.use_fake_user = True
-        target.assign()
+    if speech is not None:
+        name = speech.name
+        speech.user_remap(action)
+        if theirs:
+            speech.name, speech.use_fake_user = f"{name} Edited", True  # the edited keys stay in the file
+        else:
+            bpy.data.actions.remove(speech)
+        action.name = name
+    elif not theirs or existing == REPLACE:
+        if theirs:
+            animation.action.use_fake_user = True
+        draft.assign()
     else:
-        strip = target.push_down(target.action.name, frames[0] - 1)
+        strip = draft.push_down(action.name, frames[0] - 1)
         animation.action_blend_type = "ADD"  # the hand's keys come on top of the speech
-    return target, strip
+    if strip is not None:
+        _fit(strip, action)
 
 
 def _points(curve: bpy.types.FCurve) -> array:

@@ -1,6 +1,8 @@
 """Speech to Keys on a bare head, without the engine: what people keyed stays, whatever becomes of the job."""
 
+import time
 from array import array
+from pathlib import Path
 
 import bpy
 import pytest
@@ -14,7 +16,7 @@ def keys():
     """The shape keys of a cube with two of the units."""
     cube = bpy.data.objects["Cube"]
     for name in ("Basis", "jawOpen", "mouthClose"):
-        cube.shape_key_add(name=name)
+        cube.shape_key_add(name=name).value = 0.0
     return cube.data.shape_keys
 
 
@@ -51,3 +53,105 @@ def test_keys_outside_the_spoken_frames_stay_as_they_are(keys):
     spoken = [key for key in curve.keyframe_points if 9 <= key.co.x <= 21]
     assert [round(key.co.y, 5) for key in spoken] == [0, *[0, 0.8] * 5, 0, 0]
     assert {key.interpolation for key in spoken} == {"LINEAR"}
+
+
+@pytest.fixture
+def spoken(keys, monkeypatch):
+    """spoken(value, last=20) queues Speech to Keys of a voice on frames 10 to `last` that opens the jaw so far, or on
+    every second frame when it is `moving`."""
+    rendering, shots, tasks = part("addon.rendering"), part("addon.shots"), part("addon.tasks")
+    scene = bpy.context.scene
+    shot = shots.add(scene, "Anna")
+    shot.head = bpy.data.objects["Cube"]
+    ref = shots.ref(scene, shot)
+
+    def begin(value, last=20, existing="ASK", moving=False):
+        values = array("d", [value * (i % 2 == 0 or not moving) for i in range(last - 9)])
+        said = dict.fromkeys(("jawOpen", "mouthClose"), values)
+        plan = rendering.Plan(None, 10, (10, last), (10, last), (10, last), 25, False)
+
+        def listen(*_):
+            yield
+            return plan, said
+
+        monkeypatch.setattr(rendering, "listen", listen)
+        task = tasks.Task("keys", "Speech to Keys", lambda task: part("addon.keys").write(ref, existing, Path(), task))
+        return tasks.add(task)
+
+    return begin
+
+
+def jaw(keys, frame):
+    bpy.context.scene.frame_set(frame)
+    return round(keys.key_blocks["jawOpen"].value, 5)
+
+
+def test_speech_takes_the_place_of_speech(keys, spoken):
+    tasks = part("addon.tasks")
+    for value, last in ((0.5, 20), (0.8, 20), (0.3, 15)):
+        assert tasks.run(spoken(value, last)).state == "done"
+        assert [action.name for action in bpy.data.actions] == ["Anna Speech"]
+        assert [jaw(keys, frame) for frame in (9, 10, last, last + 1)] == [0, value, value, 0]
+    assert keys.animation_data.action.name == "Anna Speech"
+
+
+def test_a_job_that_is_stopped_leaves_the_keys_as_they_were(keys, spoken):
+    tasks, actions = part("addon.tasks"), bpy.data.actions
+    for before in (0.0, 0.5):
+        if before:
+            assert tasks.run(spoken(before)).state == "done"
+        task = spoken(0.8)
+        while task.done < 1:
+            tasks._step(task)
+        assert len(actions) == 1 + bool(before)
+        tasks.cancel(task)
+        assert len(actions) == bool(before) and jaw(keys, 12) == before
+    assert tasks.run(spoken(0.9)).state == "done", "nobody edited anything"
+
+
+def test_edited_speech_stays_in_the_file(keys, spoken):
+    tasks = part("addon.tasks")
+    tasks.run(spoken(0.5))
+    keys.key_blocks["jawOpen"].value = 0.1
+    keys.key_blocks["jawOpen"].keyframe_insert("value", frame=14)
+    assert tasks.run(spoken(0.8)).code == "keys_exist" and jaw(keys, 14) == 0.1
+    assert tasks.run(spoken(0.8, existing="REPLACE")).state == "done" and jaw(keys, 14) == 0.8
+    assert sorted(action.name for action in bpy.data.actions) == ["Anna Speech", "Anna Speech Edited"]
+    edited = bpy.data.actions["Anna Speech Edited"]
+    curve = part("addon.compat").Curves(edited, keys).find(PATH)
+    assert edited.use_fake_user and round(curve.evaluate(14), 5) == 0.1
+
+
+def test_speech_below_the_hands_keys_is_renewed_there(keys, spoken):
+    tasks = part("addon.tasks")
+    keys.key_blocks["jawOpen"].keyframe_insert("value", frame=1)
+    mine = keys.animation_data.action
+    assert tasks.run(spoken(0.5)).code == "keys_exist"
+    for value, last in ((0.5, 20), (0.8, 30)):
+        assert tasks.run(spoken(value, last, existing="LAYER")).state == "done"
+        assert keys.animation_data.action == mine and len(bpy.data.actions) == 2
+        ((strip,),) = [track.strips for track in keys.animation_data.nla_tracks]
+        assert (strip.action.name, strip.frame_start, strip.frame_end) == ("Anna Speech", 9, last + 1)
+        assert [jaw(keys, frame) for frame in (10, last)] == [value, value]
+
+
+def test_keys_between_known_stretches_are_found(keys):
+    among = part("addon.keys")._are_between
+    times = array("f", [5, 9, 10, 20, 21, 30, 40])
+    known = [(9, 21), (21, 30)]
+    assert among(known, times, (1, 8)) and not among(known, times, (6, 30)) and among(known, times, (6, 40))
+    assert among([(9, 10), (21, 40)], times, (9, 40)) and not among([(9, 10), (21, 40)], times, (11, 19))
+    assert among([], times, (5, 5)) and not among([], times, (6, 8))
+
+
+def test_long_speech_is_keyed_in_short_steps(keys, spoken):
+    tasks = part("addon.tasks")
+    for _ in range(2):
+        task, lengths = spoken(0.5, 7509, moving=True), []
+        while not task.over:
+            began = time.perf_counter()
+            tasks._step(task)
+            lengths.append(time.perf_counter() - began)
+        assert task.state == "done" and max(lengths) < 0.1
+        curve = part("addon.compat").Curves(keys.animation_data.action, keys).find(PATH)
+        assert len(curve.keyframe_points) == 7502
