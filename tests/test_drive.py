@@ -17,6 +17,7 @@ from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, Inputs, build_
 from elocute.driving.follow import Followed
 from elocute.errors import BadInput
 from elocute.models.store import verify
+from elocute.modelsets import model_set as choose
 from elocute.settings import Shot
 from elocute.speech.track_io import read_curves
 from elocute.values import ARKIT_NAMES
@@ -271,6 +272,32 @@ def test_lips_follow_the_video_unless_something_else_speaks(tmp_path: Path) -> N
     assert shot(tmp_path, drive="v.mp4", voice=VOICE).drive_mouth_share == 0
     assert shot(tmp_path, drive="v.mp4", curves=file).drive_mouth_share == 0
     assert shot(tmp_path, drive="v.mp4", voice=VOICE, drive_mouth=0.3).drive_mouth_share == 0.3
+
+
+@pytest.mark.parametrize("model_set", ["embedded", "nerffacespeech"])
+def test_a_missing_voice_model_is_told_before_the_fit_and_only_when_it_is_needed(
+    tmp_path: Path, model_set: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+    monkeypatch.setattr("elocute.modelsets.embedded.need", asked.update)
+    monkeypatch.setattr("elocute.modelsets.nerffacespeech.need_imported", asked.update)
+    (tmp_path / "frames").mkdir()
+    curves = curves_file(tmp_path / "c.json", jawOpen=[0.2])
+    for wanted, more in (
+        (True, {"voice": VOICE}),
+        (True, {"voice": VOICE, "drive_mouth": 1.0}),
+        (True, {"voice": VOICE, "drive": "v.mp4"}),
+        (True, {"drive": "v.mp4", "drive_mouth": 0.5}),
+        (True, {"drive": "v.mp4", "drive_eyes": 0.5}),
+        (False, {"drive": "v.mp4"}),
+        (False, {"voice": VOICE, "drive": "v.mp4", "drive_mouth": 1.0}),
+        (False, {"voice": VOICE, "curves": curves}),
+        (False, {"drive": tmp_path / "frames", "drive_eyes": 0.5}),
+    ):
+        asked.clear()
+        made = shot(tmp_path, model_set=model_set, **{key: Path(v) if key == "drive" else v for key, v in more.items()})
+        choose(model_set).check(made)
+        assert bool(asked & {"speech_encoder", "speech_expression"}) is wanted, more
 
 
 def test_two_sources_of_poses_are_refused(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def build_drive(
     video = at_shot(inputs.driver, shot.fps, frames, shot.poses_fit, 0) if inputs.driver else None
     if track is not None:
         said = resample(track, shot.fps, frames).values
-    elif audio is not None and inputs.sound is not None and (video is None or min(video_shares(shot)) < 1):
+    elif audio is not None and inputs.sound is not None and may_need_voice(shot):
         how = (shot.fps, frames, shot.seed, shot.blink, device)
         said = _said.get((file_state(inputs.sound), *how), lambda: perform(audio, *how)).values
     else:
@@ -184,6 +184,14 @@ def build_drive(
 def video_shares(shot: Shot) -> tuple[float, float, float]:
     """Of the video in mouth, eyes and the rest, as REGION counts them."""
     return shot.drive_mouth_share, shot.drive_eyes, shot.drive_brows
+
+
+def may_need_voice(shot: Shot) -> bool:
+    """Whether a voice model moves the face, should a driving video have sound: what can be asked before a file is
+    decoded."""
+    if shot.curves or (shot.drive and min(video_shares(shot)) == 1):
+        return False
+    return shot.voice is not None or (shot.drive is not None and not shot.drive.is_dir())
 
 
 def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[PoseTrack, list[str]]:

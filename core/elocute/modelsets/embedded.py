@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..drive import Drive, Inputs, Reading, build_drive
+from ..drive import Drive, Inputs, Reading, build_drive, may_need_voice
 from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
 from ..limits import portrait_seed
@@ -37,7 +37,7 @@ class Embedded:
 
     def check(self, shot: Shot) -> None:
         _refuse_official(shot)
-        if shot.voice and not shot.curves:
+        if may_need_voice(shot):
             need(SPEECH_ROLES)
 
     def reading(self, shot: Shot) -> Reading:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...drive import Inputs, Reading
+from ...drive import Inputs, Reading, may_need_voice
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
 from ...limits import portrait_seed
@@ -43,7 +43,7 @@ class NerfFaceSpeech:
         roles = [*ALWAYS]
         if portrait_seed(shot.portrait) is None or shot.poses_from or shot.drive:
             roles.append("face_regressor")
-        if (shot.voice or shot.drive) and not shot.curves and shot.drive_mouth_share < 1:
+        if may_need_voice(shot):
             roles.append("speech_expression")
         if shot.reference:
             roles += ["mouth", "segmentation"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...drive import Drive, Inputs, head_poses, video_shares
+from ...drive import Drive, Inputs, head_poses, may_need_voice, video_shares
 from ...driving.retime import at_shot
 from ...head.basel import EXPRESSION
 from ...models.official import imported
@@ -48,16 +48,16 @@ def build_official_drive(
     portrait's `own` placement."""
     rest = coefficients[EXPRESSION].astype(np.float32)
     warnings: list[str] = []
-    shares = video_shares(shot)
     if inputs.curves is not None:
         values = rest + _curves(shot, inputs, networks, warnings)
-    elif inputs.sound is not None and inputs.audio is not None and (inputs.driver is None or min(shares) < 1):
+    elif inputs.sound is not None and inputs.audio is not None and may_need_voice(shot):
         values = _voice(inputs.audio, inputs.sound, rest, shot, inputs.frames, networks).values
     else:
         values = np.tile(rest, (inputs.frames, 1))
     if inputs.driver is not None:
         video = at_shot(inputs.driver, shot.fps, inputs.frames, shot.poses_fit, 0)
-        values = mixed(values, shot.expression_scale * video.expression, shares, networks.conversion.basel_moves)
+        seen = shot.expression_scale * video.expression
+        values = mixed(values, seen, video_shares(shot), networks.conversion.basel_moves)
     # The published programs know no motion of their own.
     poses, said = head_poses(shot, own, replace(inputs, audio=None) if shot.reference else inputs)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
