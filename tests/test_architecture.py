@@ -21,7 +21,7 @@ SHARED = {"__init__", "errors", "units", "limits", "settings", "protocol", "mach
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors", "units"}),
     frozenset({"limits", "settings", "protocol"}),
-    frozenset({"values", "landmarks", "spaces", "machine", "installation"}),
+    frozenset({"values", "landmarks", "ramps", "spaces", "machine", "installation"}),
     frozenset({"files", "warm", "media", "footage", "models.catalogue", "models.store", "models.weights"}),  # files
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators", "driving"}),

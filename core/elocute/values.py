@@ -18,6 +18,8 @@ import numpy as np
 
 from .units import ARKIT_NAMES as ARKIT_NAMES
 
+# Radians that a person looks to the side, up and down without turning the head; ARKit's eyeLook units say 1 there.
+LOOK_SIDE, LOOK_UP, LOOK_DOWN = np.radians(28.0), np.radians(22.0), np.radians(26.0)
 # The Basel face's expression coefficients (Guo et al., as cropped by Deep3DFaceRecon): principal components without
 # meanings of their own. They name the columns of a track, so that no track is taken for one of the other kind.
 BASEL_NAMES: tuple[str, ...] = tuple(f"baselExpression{i:02d}" for i in range(64))

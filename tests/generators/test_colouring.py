@@ -9,7 +9,6 @@ import pytest
 from scipy import ndimage
 
 from elocute.generators.appearance import PARTS, mean_appearance
-from elocute.generators.canonical import smooth_step
 from elocute.generators.colouring import room_below
 from elocute.generators.geometry import JAW_SLIT, Geometry, model_layers, sight_depth
 from elocute.generators.hidden import (
@@ -31,6 +30,7 @@ from elocute.generators.members import ears_of
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
 from elocute.head.model import HeadModel
+from elocute.ramps import smooth_step
 from elocute.rendering.shells import SKIN
 
 SEED, SIDE = 7, 256

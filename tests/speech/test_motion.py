@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elocute.head.eyes import look_angles
 from elocute.speech.motion import blink_times, blinks, brow_curves, eye_curves, gaze, head_motion
 from elocute.values import ARKIT_NAMES
 
@@ -94,3 +95,12 @@ def test_brows_move_a_little(jfk):
     values = brow_curves(jfk.audio, Fraction(25), 275, 0).values
     moved = {name for name, curve in zip(ARKIT_NAMES, values.T, strict=True) if curve.any()}
     assert moved == {"browInnerUp", "browOuterUpLeft", "browOuterUpRight"} and values.max() <= 0.25
+
+
+def test_eyes_look_where_the_gaze_goes():
+    yaw, pitch = gaze(500, Fraction(25), 3)
+    assert np.ptp(yaw) > 0.02 and pitch.max() > 0.005 > -0.005 > pitch.min()
+    track = eye_curves(500, Fraction(25), 3, blink=False)
+    seen = np.array([look_angles(values) for values in track.values])  # [T, eye, (yaw, pitch)], yaw to their left
+    for eye in (0, 1):
+        np.testing.assert_allclose(seen[:, eye], np.stack([yaw, pitch], 1), atol=1e-6)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..ramps import runs, smooth_step
 from ..rendering.shells import RELIEF, Shells, project
 from ..spaces import to_head
 from .canonical import HAIR_THICKNESS
@@ -75,7 +76,7 @@ def build_bust(shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.
     )  # fmt: skip
     weights = turn_weights(to_head(rest, motion.camera_to_world), motion.chin)
     aside = np.maximum(-uv[:, 0], uv[:, 0] - side) / side
-    weights *= 1 - _smooth(aside / STILL_FROM) * (1 - weights)
+    weights *= 1 - smooth_step(aside, 0, STILL_FROM) * (1 - weights)
     return Bust(out, weights, motion.joint)
 
 
@@ -96,7 +97,7 @@ def outside(alpha: np.ndarray, middle: float, half_shoulders: float) -> np.ndarr
         inside = np.where(y > side, np.minimum(*apart), np.where(x < side / 2, *apart))
         cover = np.clip(inside + 0.5, 0, 1).astype(np.float32)
     for name, run in edges.items():
-        for start, stop in _runs(run):
+        for start, stop in _stretches(run):
             if name != "top" and stop == side and bottom.any():
                 continue  # a shoulder
             along, away = (x, -y) if name == "top" else (y, -x if name == "left" else x - side)
@@ -115,10 +116,10 @@ def _framed(cover: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return cover
 
 
-def _runs(row: np.ndarray) -> list[tuple[int, int]]:
-    """(start, stop) of the stretches of True that are more than noise."""
-    steps = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(int), [0]])))
-    return [(a, b) for a, b in zip(steps[::2], steps[1::2], strict=True) if b - a > 2]
+def _stretches(row: np.ndarray) -> np.ndarray:
+    """`runs` that are more than noise."""
+    found = runs(row)
+    return found[found[:, 1] - found[:, 0] > 2]
 
 
 def _dome(along: np.ndarray, away: np.ndarray, start: int, stop: int, side: int) -> np.ndarray:
@@ -180,9 +181,9 @@ def _colours(small: np.ndarray, middle: float) -> np.ndarray:
         level = cv2.resize(sharp, (max(1, len(sharp) // block),) * 2, interpolation=cv2.INTER_AREA)
         level = cv2.GaussianBlur(level, (0, 0), 1.0)
         soft = _over(cv2.resize(level, (len(sharp),) * 2, interpolation=cv2.INTER_LINEAR), cloth)
-        out += _smooth((distance - begin) / (reach - begin)) * (soft - out)
+        out += smooth_step(distance, begin, reach) * (soft - out)
         begin = reach
-    out += _smooth((distance - begin) / (CLOTH_FROM - begin)) * (cloth - out)
+    out += smooth_step(distance, begin, CLOTH_FROM) * (cloth - out)
     return np.asarray(out.clip(0, 1))
 
 
@@ -193,7 +194,7 @@ def _sources(solid: np.ndarray, middle: float, at: np.ndarray) -> tuple[np.ndarr
     x, y = (np.array(part) for part in np.meshgrid(at, at))
     below = 1 - ((y - side) / (NECKLINE * side)).clip(0, 0.98)
     x = middle + (x - middle) / below
-    for start, stop in _runs(solid[:3].mean(0) > 0.5):
+    for start, stop in _stretches(solid[:3].mean(0) > 0.5):
         half, height = (stop - start) / 2, _dome_height(stop - start, side)
         rows = at < 0
         narrow = np.sqrt((1 - (at[rows] / height) ** 2).clip(0.01, 1))[:, None]
@@ -212,11 +213,6 @@ def _over(premultiplied: np.ndarray, cloth: np.ndarray) -> np.ndarray:
     """Straight colours; where hardly anybody is, the cloth's."""
     alpha = premultiplied[..., 3:]
     return (premultiplied[..., :3] + 0.02 * cloth) / (alpha + 0.02)
-
-
-def _smooth(t: np.ndarray) -> np.ndarray:
-    t = t.clip(0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _grid(alpha: np.ndarray, lens: tuple[float, float, float], depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

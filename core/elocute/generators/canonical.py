@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from ..portrait.regions import firm
+from ..ramps import ramp, runs, smooth_step
 from ..rendering.raster import rasterise
 from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
 
@@ -100,9 +101,8 @@ def overhang(below_jaw: np.ndarray, bare: np.ndarray) -> np.ndarray:
     x, y = (np.indices(bare.shape)[::-1] + step * down).astype(np.float32)
     soft = cv2.GaussianBlur(bare, (0, 0), 0.03 * side)  # more than a fold's or a strand's shadow
     neck = cv2.remap(soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    share = np.clip((OVERHANG[1] - below_jaw) / (OVERHANG[1] - OVERHANG[0]), 0, 1)
-    share *= np.clip(1 + below_jaw / JAW_EDGE, 0, 1)
-    return (share * share * (3 - 2 * share) * np.clip(3 * neck - 1, 0, 1)).astype(np.float32)
+    share = ramp(below_jaw, OVERHANG[1], OVERHANG[0]) * np.clip(1 + below_jaw / JAW_EDGE, 0, 1)
+    return (smooth_step(share, 0, 1) * np.clip(3 * neck - 1, 0, 1)).astype(np.float32)
 
 
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -128,12 +128,12 @@ def heights_above(matte: np.ndarray) -> np.ndarray:
     down = int(ARCH_ROWS * side)
     top, lower = matte[0] > 0.5, matte[down] > 0.5
     out = np.full(side, -np.inf, np.float32)
-    for first, last in _runs(top):
+    for first, last in runs(top):
         if first == 0 or last == side:
             out[first:last] = np.inf
             continue
         middle, half = (first + last) / 2, (last - first) / 2
-        wider = next((run[1] - run[0] for run in _runs(lower) if run[0] <= middle < run[1]), last - first) / 2
+        wider = next((run[1] - run[0] for run in runs(lower) if run[0] <= middle < run[1]), last - first) / 2
         centre = max((wider**2 - half**2 + down**2) / (2 * down), 0)  # below the edge
         radius = np.hypot(half, centre)
         across = np.arange(first, last) + 0.5 - middle
@@ -141,12 +141,6 @@ def heights_above(matte: np.ndarray) -> np.ndarray:
         tallest = min(ARCH * (last - first), TALLEST_ARCH * side)
         out[first:last] = arch * min(1, tallest / max(float(arch.max()), 1e-6))
     return out
-
-
-def _runs(row: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of a boolean row: first, past the last."""
-    steps = np.diff(np.concatenate([[0], row.astype(np.int8), [0]]))
-    return list(zip(np.flatnonzero(steps > 0).tolist(), np.flatnonzero(steps < 0).tolist(), strict=True))
 
 
 def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgetting: float = FORGETTING) -> np.ndarray:
@@ -228,9 +222,3 @@ def rim_distance(matte: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: how far inside the person's outline a pixel lies, 1 from RIM of the side on."""
     inside = cv2.distanceTransform((matte > 0.9).astype(np.uint8), cv2.DIST_L2, 5)
     return np.clip(inside / (RIM * matte.shape[0]) - 0.15, 0, 1).astype(np.float32)
-
-
-def smooth_step(x: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 at `low`, 1 at `high` (which may be the smaller), smooth between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

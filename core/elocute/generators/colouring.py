@@ -11,6 +11,7 @@ from ..head.model import HeadModel
 from ..landmarks import OVAL
 from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
+from ..ramps import ramp, smooth_step
 from ..rendering.shells import CAVITY, RELIEF, SKIN, Shells
 from .appearance import PARTS, Appearance, as_vivid
 from .canonical import (
@@ -24,7 +25,6 @@ from .canonical import (
     heights_above,
     rim_distance,
     sample,
-    smooth_step,
 )  # fmt: skip
 from .geometry import Geometry, model_layers
 from .hidden import fill_neck, fill_scalp, fill_teeth, fill_under_jaw, hair_colours, hidden_grain
@@ -148,7 +148,7 @@ def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
     """[count] 0..1: how far the photo is what a renderer shows of each head vertex; little of it right at the outline,
     where its colour is half the background's, and none where it may be the jaw's or light from behind."""
     count = len(geometry.motion.rest_head)
-    facing = np.clip((geometry.facing[:count] - SEAM[0]) / (SEAM[1] - SEAM[0]), 0, 1)
+    facing = ramp(geometry.facing[:count], *SEAM)
     own = sample(inside, geometry.uv[:count]) ** 2 * (1 - sample(geometry.foreign, geometry.uv[:count]))
     return geometry.shown[:count] * facing * own
 

@@ -9,7 +9,7 @@ from ..head.eyes import IRIS_RADIUS, ball_centre
 from ..head.model import HeadModel
 from ..landmarks import OUTER_LIPS
 from ..portrait.regions import polygon_mask
-from .canonical import smooth_step
+from ..ramps import smooth_step
 from .person import Person
 from .strokes import draw_lines
 from .studio import Lamp, to_linear

@@ -7,8 +7,8 @@ from scipy.spatial import cKDTree
 
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
+from ..ramps import smooth_step
 from ..values import Camera
-from .canonical import smooth_step
 from .person import Person, Style
 from .strands import CENTRE, STEPS, Strands, bun, children, shade_strands, together
 from .strokes import draw_lines

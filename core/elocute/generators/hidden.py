@@ -10,10 +10,11 @@ from scipy import ndimage
 from ..head.model import HeadModel
 from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
+from ..ramps import smooth_step
 from ..rendering.shells import RELIEF, SKIN
 from ..spaces import to_camera
 from .appearance import PARTS, Appearance, as_vivid, harmonics
-from .canonical import beyond_photo, rim_distance, sample, skin_likeness, smooth_step
+from .canonical import beyond_photo, rim_distance, sample, skin_likeness
 from .geometry import Geometry
 from .members import covered_ears
 from .planes import Layers

@@ -11,8 +11,8 @@ from ..head.model import HeadModel, load_head_model
 from ..head.projection import camera_at, pose_angles, pose_rotation, project
 from ..landmarks import CHIN, FOREHEAD, INNER_LIPS, OUTER_LIPS
 from ..portrait.regions import polygon_mask
+from ..ramps import smooth_step
 from ..values import ARKIT_NAMES, REGION_NAMES, Camera, HeadFit
-from .canonical import smooth_step
 from .features import curve, eye_axes, noise
 from .hairdo import draw_hair
 from .painting import Body, paint_body

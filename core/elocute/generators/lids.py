@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
+from ..ramps import ramp
 from ..rendering.gradients import stretch
 from ..rendering.shells import SKIN, project
 from ..values import ARKIT_NAMES
@@ -58,12 +59,12 @@ def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model:
     skin = np.clip(sample(layers.lid, uv) * shading, 0, 1)
     grown = np.empty((2, len(points)), np.float32)
     stretch(geometry.motion.rest_head, points, model.faces, *grown)
-    unrolled = np.clip((grown[0][at, None] - UNROLLED[0]) / (UNROLLED[1] - UNROLLED[0]), 0, 1)
+    unrolled = ramp(grown[0][at, None], *UNROLLED)
     fold = _fold(layers.planes[SKIN, ..., :3], geometry.uv[at], skin)
     fill = fold + unrolled * (skin - fold)
     rims = points[np.concatenate([model.seams[f"lids_{side}"].upper for side in ("left", "right")])]
     away = cKDTree(rims).query(points[at])[0]
-    lash = np.clip((LASHES[1] - away) / (LASHES[1] - LASHES[0]), 0, 1)[:, None]
+    lash = 1 - ramp(away, *LASHES)[:, None]
     fill += lash * (np.minimum(layers.lash, fill) - fill)
     return Lids(at, fill, weight[at], np.concatenate([_cheeks(scene, uv), GRAIN * (1 - lash)], 1).astype(np.float32))
 

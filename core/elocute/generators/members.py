@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..head.model import HeadModel
+from ..ramps import ramp
 from .appearance import PARTS
 from .canonical import diffuse
 
@@ -63,7 +64,7 @@ def _presume_members(
         usual = hair if members[visible, PARTS.index("hair")].mean() > HAIRY else skin
         back = hidden & beyond_ears & (scalp > 0.5)
         share = _continued(members[:, PARTS.index("hair")], visible, faces)[back, None]
-        share = np.clip((share - FRINGE[0]) / (FRINGE[1] - FRINGE[0]), 0, 1)  # hairlines lie in front, not behind
+        share = ramp(share, *FRINGE)  # hairlines lie in front, not behind
         members[back] = skin + share * (hair - skin)
         members[hidden & (other > 0.5)] = hair
         members[cut] += scalp[cut, None] * (usual - members[cut])  # softly: a hairline that nobody saw has no edge

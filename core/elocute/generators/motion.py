@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..ramps import smooth_step
 from ..spaces import JOINT, to_camera, to_head, viewer_rotation
 from .relief import Relief
 
@@ -33,8 +34,7 @@ def turn_weights(points: np.ndarray, chin: np.ndarray) -> np.ndarray:
     slope = (front[1] - back[1]) / (front[0] - back[0])
     along = np.clip(points[:, 2], back[0], front[0])
     line = back[1] + slope * (along - back[0])
-    t = np.clip((points[:, 1] - line + NECK_SPAN) / NECK_SPAN, 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return smooth_step(points[:, 1], line - NECK_SPAN, line).astype(np.float32)
 
 
 class FieldMotion:

@@ -10,8 +10,8 @@ import numpy as np
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
 from ..landmarks import CHIN
+from ..ramps import smooth_step
 from ..values import Camera
-from .canonical import smooth_step
 from .features import (
     draw_brows,
     draw_lashes,

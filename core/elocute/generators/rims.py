@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from ..head.model import HeadModel
 from ..portrait.regions import along_face, firm
+from ..ramps import ramp
 from .canonical import rim_distance, sample
 from .scene import Scene
 
@@ -33,11 +34,11 @@ REGION_BLUR = 0.008  # of the side
 def foreign_light(scene: Scene) -> np.ndarray:
     """[R, R] 0..1: how much of what skin shows at the outline is the background's or light from behind."""
     skin = np.clip(2 * _skin(scene), 0, 1)
-    soft = 1 - _ramp(scene.matte, SOFT)
+    soft = 1 - ramp(scene.matte, *SOFT)
     face = np.median(scene.photo[firm(scene.regions["skin"])], axis=0).sum()
     down = _down(scene)
-    glare = _ramp(scene.photo.sum(2) / face, GLARE) * (1 - rim_distance(scene.matte))
-    glare *= (1 - scene.outward(scene.regions["hair"])) * (1 - _ramp(down, CHIN))
+    glare = ramp(scene.photo.sum(2) / face, *GLARE) * (1 - rim_distance(scene.matte))
+    glare *= (1 - scene.outward(scene.regions["hair"])) * (1 - ramp(down, *CHIN))
     return _softened(np.maximum(soft * skin, glare))
 
 
@@ -57,7 +58,7 @@ def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
     labels, _ = ndimage.label(narrow)
     at_edge = np.unique(labels[narrow & (inside < max(2, PIXEL * scene.side))])
     down = _down(scene)
-    strips = _softened(narrow & np.isin(labels, at_edge)) * _ramp(down, LOBES) * (1 - _ramp(down, CHIN))
+    strips = _softened(narrow & np.isin(labels, at_edge)) * ramp(down, *LOBES) * (1 - ramp(down, *CHIN))
     return strips.astype(np.float32)
 
 
@@ -71,9 +72,9 @@ def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.n
     if not surface.any():
         return np.zeros(len(uv), np.float32)
     away = ndimage.distance_transform_edt(~surface) / side
-    reach = REACH * (1 + _ramp(down, EARS) * (1 - _ramp(down, LOBES)))
+    reach = REACH * (1 + ramp(down, *EARS) * (1 - ramp(down, *LOBES)))
     skin = cv2.GaussianBlur(_skin(scene), (0, 0), REGION_BLUR * side)
-    thin = (1 - _ramp(_thickness(scene.matte, away > 0), THIN)) * _ramp(down, EARS) * (1 - _ramp(down, CHIN))
+    thin = (1 - ramp(_thickness(scene.matte, away > 0), *THIN)) * ramp(down, *EARS) * (1 - ramp(down, *CHIN))
     rim = np.maximum(np.clip(4 * skin - 2, 0, 1), thin) * np.clip(2 - away / reach, 0, 1)
     return sample(rim.astype(np.float32), uv)
 
@@ -99,7 +100,7 @@ def _grown(values: np.ndarray, radius: float) -> np.ndarray:
 
 def sides_of(model: HeadModel) -> np.ndarray:
     """[V] 0..1: how far each of the head's vertices lies at its sides, which a photo from the front shows edge on."""
-    return _ramp(np.abs(model.base[:, 0]), SIDES).astype(np.float32)
+    return ramp(np.abs(model.base[:, 0]), *SIDES).astype(np.float32)
 
 
 def _skin(scene: Scene) -> np.ndarray:
@@ -110,7 +111,3 @@ def _skin(scene: Scene) -> np.ndarray:
 def _down(scene: Scene) -> np.ndarray:
     """[R, R]: 0 at the top of the forehead, 1 at the chin, along the face."""
     return along_face(scene.landmarks[:, :2], scene.side, scene.side)
-
-
-def _ramp(x: np.ndarray, between: tuple[float, float]) -> np.ndarray:
-    return np.clip((x - between[0]) / (between[1] - between[0]), 0, 1)

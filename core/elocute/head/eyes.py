@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from elocute.values import ARKIT_NAMES
+from elocute.values import ARKIT_NAMES, LOOK_DOWN, LOOK_SIDE, LOOK_UP
 
-# A person looks about this far to the side, up and down without turning the head; ARKit's units say 1 there.
-LOOK_SIDE, LOOK_UP, LOOK_DOWN = np.radians(28.0), np.radians(22.0), np.radians(26.0)
 IRIS_RADIUS = 0.0059  # metres: the visible iris measures 11.8 mm in nearly everybody
 
 _UNIT = {name: k for k, name in enumerate(ARKIT_NAMES) if name.startswith("eyeLook")}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from elocute.errors import BadInput
+from elocute.ramps import hann_mean, ramp
 from elocute.speech import levels
 from elocute.speech.coarticulation import OPENING, SEAL, TARGETS, blend, to_arkit
 from elocute.speech.pauses import hold_in_gaps, speech_gate
@@ -45,7 +46,7 @@ def curves_from_visemes(probabilities: np.ndarray, level: np.ndarray, fps: Fract
     """Viseme probabilities [T, 15] and levels in dB [T], both at 100 fps -> ExpressionTrack [frames, 52]."""
     relative = level - levels.voice_level(level)
     shapes = blend(probabilities)
-    stress = 1 + STRESS * np.clip(_smooth(relative, 25) / STRESS_DB + 1.0, -1, 1)
+    stress = 1 + STRESS * np.clip(hann_mean(relative, 25) / STRESS_DB + 1.0, -1, 1)
     shapes["jawOpen"] = shapes["jawOpen"] * stress
     held = hold_in_gaps(relative)
     gate = speech_gate(probabilities[:, SIL], relative)
@@ -54,7 +55,7 @@ def curves_from_visemes(probabilities: np.ndarray, level: np.ndarray, fps: Fract
     gate_at = _sample(gate, times)
     closed = _sample_closure(closure, times)
     sampled = {
-        name: _sample(_sample(_smooth(curve, SMOOTHING), held), times) * gate_at for name, curve in shapes.items()
+        name: _sample(_sample(hann_mean(curve, SMOOTHING), held), times) * gate_at for name, curve in shapes.items()
     }
     for name in OPENING:
         sampled[name] = sampled[name] * (1 - closed)
@@ -66,13 +67,8 @@ def curves_from_visemes(probabilities: np.ndarray, level: np.ndarray, fps: Fract
 
 def lip_closure(probability: np.ndarray) -> np.ndarray:
     """Probability of p/b/m [T] -> how far the lips are shut [T]: exactly 1 through every closure, smooth around it."""
-    shut = np.clip((probability - OPEN_AT) / (CLOSED_AT - OPEN_AT), 0, 1)
-    return _smooth(_widest(shut, CLOSURE_RAMP // 2), CLOSURE_RAMP)
-
-
-def _smooth(curve: np.ndarray, width: int) -> np.ndarray:
-    kernel = np.hanning(width + 2)[1:-1]
-    return np.convolve(np.pad(curve, width // 2, mode="edge"), kernel / kernel.sum(), "valid").astype(np.float32)
+    shut = ramp(probability, OPEN_AT, CLOSED_AT)
+    return hann_mean(_widest(shut, CLOSURE_RAMP // 2), CLOSURE_RAMP)
 
 
 def _widest(curve: np.ndarray, reach: int) -> np.ndarray:

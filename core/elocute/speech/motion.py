@@ -10,13 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from elocute.ramps import hann_mean, smooth_step
 from elocute.speech import levels
-from elocute.values import ARKIT_NAMES, ExpressionTrack, PoseTrack
+from elocute.values import ARKIT_NAMES, LOOK_DOWN, LOOK_SIDE, LOOK_UP, ExpressionTrack, PoseTrack
 
 BLINK_GAP = (2.6, 4.0)  # seconds between blinks: 15 to 23 a minute, about 18 on average
 BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.06, 0.02, 0.12  # seconds: lids fall faster than they rise
 BLINK_CLEAR = 0.4  # seconds without a blink at the start and the end: first and last frame show open eyes
-LOOK_RANGE = np.radians(25.0)  # eye rotation at which ARKit's eyeLook curves reach 1
 SACCADE_GAP = (0.7, 2.8)
 SACCADE_YAW, SACCADE_PITCH = np.radians(3.0), np.radians(1.6)  # most gaze shifts between words are within these
 SACCADE_SECONDS = 0.045
@@ -45,9 +45,8 @@ def blinks(frames: int, fps: Fraction, seed: int) -> np.ndarray:
     for start in blink_times(frames / float(fps), seed):
         part = _span(times, start, start + BLINK_SHUT + BLINK_HOLD + BLINK_REOPEN)
         local = times[part] - start
-        down = np.clip(local / BLINK_SHUT, 0, 1)
-        up = np.clip(1 - (local - BLINK_SHUT - BLINK_HOLD) / BLINK_REOPEN, 0, 1)
-        closure[part] = _ease(down) * _ease(up)
+        shut = BLINK_SHUT + BLINK_HOLD
+        closure[part] = smooth_step(local, 0, BLINK_SHUT) * smooth_step(local, shut + BLINK_REOPEN, shut)
         # The frame nearest the shut moment shows it, however short the blink is in frames.
         closure[min(frames - 1, round((start + BLINK_SHUT + BLINK_HOLD / 2) * float(fps)))] = 1.0
     return closure
@@ -80,11 +79,11 @@ def eye_curves(frames: int, fps: Fraction, seed: int, blink: bool = True, look: 
         values[:, column["eyeBlinkLeft"]] = values[:, column["eyeBlinkRight"]] = lids
     if look:
         yaw, pitch = gaze(frames, fps, seed)
-        side, height = yaw / LOOK_RANGE, pitch / LOOK_RANGE
+        side, up, down = yaw / LOOK_SIDE, pitch / LOOK_UP, -pitch / LOOK_DOWN
         # The viewer's right is the subject's left: the left eye turns out, the right eye turns in.
         for name, curve in {
             "eyeLookOutLeft": side, "eyeLookInRight": side, "eyeLookInLeft": -side, "eyeLookOutRight": -side,
-            "eyeLookUpLeft": height, "eyeLookUpRight": height, "eyeLookDownLeft": -height, "eyeLookDownRight": -height,
+            "eyeLookUpLeft": up, "eyeLookUpRight": up, "eyeLookDownLeft": down, "eyeLookDownRight": down,
         }.items():  # fmt: skip
             values[:, column[name]] = np.clip(curve, 0, 1)
     return ExpressionTrack(ARKIT_NAMES, values, fps)
@@ -119,7 +118,7 @@ def head_motion(audio: np.ndarray, fps: Fraction, frames: int, seed: int) -> Pos
     )
     limits = np.array([HEAD_YAW, HEAD_PITCH, HEAD_ROLL])
     angles = limits * np.tanh(_lowpass(angles) / limits)
-    angles *= _ease(np.clip(clock / 0.6, 0, 1))[:, None]  # from the portrait's own pose into motion
+    angles *= smooth_step(clock, 0, 0.6)[:, None]  # from the portrait's own pose into motion
     sampled = np.arange(frames) / float(fps) * _CONTROL
     yaw, pitch, roll = (np.interp(sampled, np.arange(length), axis) for axis in angles.T)
     return PoseTrack(yaw, pitch, roll)
@@ -147,9 +146,9 @@ def _voice_drive(audio: np.ndarray, length: int) -> tuple[np.ndarray, list[tuple
     relative = level - levels.voice_level(level)
     loud = np.clip((relative + 30) / 30, 0, 1.3)
     loud = np.pad(loud, (0, max(0, length - len(loud))))[:length]
-    activity = np.clip(_hann(loud, 61) * 2.0, 0, 1)
-    syllables = _hann(loud, 17)
-    contrast = syllables - _hann(loud, 121)
+    activity = np.clip(hann_mean(loud, 61) * 2.0, 0, 1)
+    syllables = hann_mean(loud, 17)
+    contrast = syllables - hann_mean(loud, 121)
     accents: list[tuple[int, float]] = []
     peaks = np.flatnonzero(
         (contrast[1:-1] > contrast[:-2]) & (contrast[1:-1] >= contrast[2:]) & (contrast[1:-1] > 0.12)
@@ -176,7 +175,7 @@ def _wander(length: int, slowest: float, rng: np.random.Generator) -> np.ndarray
 
 def _bump(local: np.ndarray) -> np.ndarray:
     """A nod around its stressed moment (seconds from it): down, and slower back up, smooth."""
-    return _ease(np.clip(1 + local / NOD_DOWN, 0, 1)) * _ease(np.clip(1 - local / NOD_UP, 0, 1))
+    return smooth_step(local, -NOD_DOWN, 0) * smooth_step(local, NOD_UP, 0)
 
 
 def _span(times: np.ndarray, start: float, end: float) -> slice:
@@ -186,14 +185,4 @@ def _span(times: np.ndarray, start: float, end: float) -> slice:
 
 def _lowpass(angles: np.ndarray) -> np.ndarray:
     """Hann window of 0.25 s on [T, 3]: a head has mass."""
-    return np.stack([_hann(axis, 25) for axis in angles.T], 1)
-
-
-def _hann(curve: np.ndarray, width: int) -> np.ndarray:
-    kernel = np.hanning(width + 2)[1:-1]
-    return np.convolve(np.pad(curve, width // 2, mode="edge"), kernel / kernel.sum(), "valid")
-
-
-def _ease(x: np.ndarray) -> np.ndarray:
-    """Smoothstep: no velocity at 0 and 1."""
-    return x * x * (3 - 2 * x)
+    return np.stack([hann_mean(axis, 25) for axis in angles.T], 1)

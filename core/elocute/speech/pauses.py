@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from elocute.ramps import runs
 from elocute.speech.visemes import FRAME_RATE
 
 QUIET_DB = 32.0  # this far under the voice nobody speaks
@@ -18,10 +19,10 @@ def speech_gate(silence: np.ndarray, relative: np.ndarray) -> np.ndarray:
     """Silence probability and level under the voice in dB, [T] each -> 0 where nobody speaks, 1 where somebody
     does, smooth between, and exactly 0 through every pause."""
     speaking = (silence < 0.5) & (relative > -QUIET_DB)
-    runs = _runs(speaking)
-    keep = np.ones(len(runs), bool)
-    keep[1:] = runs[1:, 0] - runs[:-1, 1] > SHORT_GAP * FRAME_RATE  # False: goes on after a short gap
-    starts, ends = runs[keep, 0], runs[np.append(keep[1:], True)[: len(runs)], 1]
+    spoken = runs(speaking)
+    keep = np.ones(len(spoken), bool)
+    keep[1:] = spoken[1:, 0] - spoken[:-1, 1] > SHORT_GAP * FRAME_RATE  # False: goes on after a short gap
+    starts, ends = spoken[keep, 0], spoken[np.append(keep[1:], True)[: len(spoken)], 1]
     inner = RAMP // 2
     # Lead and tail widen the speech; the ramp lies inside, so that the gate reaches 0 where the widened speech ends.
     gate = np.zeros(len(silence), np.float32)
@@ -39,7 +40,7 @@ def hold_in_gaps(relative: np.ndarray) -> np.ndarray:
     itself.
     """
     frames = np.arange(len(relative), dtype=np.float64)
-    gaps = _runs(relative < -QUIET_DB)
+    gaps = runs(relative < -QUIET_DB)
     inside = (gaps[:, 1] - gaps[:, 0] <= SHORT_GAP * FRAME_RATE) & (gaps[:, 0] > 0) & (gaps[:, 1] < len(relative))
     gaps = gaps[inside & (gaps[:, 1] - gaps[:, 0] >= 2)]
     shown, at = [0.0], [0.0]
@@ -59,9 +60,3 @@ def hold_in_gaps(relative: np.ndarray) -> np.ndarray:
         at.append(frames[-1])
         shown.append(frames[-1])
     return np.interp(frames, at, shown)
-
-
-def _runs(active: np.ndarray) -> np.ndarray:
-    """Start and end (exclusive) of each run of True, int [R, 2]."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
-    return edges.reshape(-1, 2)
