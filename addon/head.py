@@ -43,26 +43,43 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     yield
     made.texture()  # loaded now, found again by what uses it
     yield
-    scene, shot = _places(ref, stage)
+    _, shot = ref.find()
     head = made.build(f"{shot.name} Head")
-    scene.collection.objects.link(head)
     head.location = at
-    kept = head.name
-    yield
-    made.dress(_still_there(kept), corners, colours)
-    for number in range(len(made.about["shape_keys"])):
-        task.at("Building the head", number, len(made.about["shape_keys"]))
+    name = head.name
+    try:
         yield
-        made.add_shape_key(_still_there(kept), number)
-    scene, shot = _places(ref, stage)
-    head = _still_there(kept)
+        made.dress(_still_there(name), corners, colours)
+        for number in range(len(made.about["shape_keys"])):
+            task.at("Building the head", number, len(made.about["shape_keys"]))
+            yield
+            made.add_shape_key(_still_there(name), number)
+        scene, shot = _places(ref, stage)
+        head = _still_there(name)
+    except BaseException:  # stopped too: half a head is of no use
+        _discard(name)
+        raise
     camera = made.camera(f"{shot.name} Camera", head)
-    scene.collection.objects.link(camera)
+    for made_object in (head, camera):
+        scene.collection.objects.link(made_object)
     shot.head, shot.camera, shot.motion = head, camera, "OBJECTS"
     if scene.camera is None:
         scene.camera = camera
     task.message = f"{head.name} and {camera.name} are in the scene {scene.name}"
-    return kept
+    return name
+
+
+def _discard(name: str) -> None:
+    """Remove an unfinished head with all that was made for it."""
+    head = bpy.data.objects.get(name)
+    if head is None:
+        return
+    mesh: Any = head.data
+    materials = list(mesh.materials)
+    bpy.data.objects.remove(head)
+    bpy.data.meshes.remove(mesh)
+    for material in materials:
+        bpy.data.materials.remove(material)
 
 
 def _places(ref: shots.Ref, stage: str) -> tuple[bpy.types.Scene, Any]:

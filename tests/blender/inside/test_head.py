@@ -62,6 +62,20 @@ def test_the_head_is_a_head(scene, head):
     assert len(materials) > 1 and head.data.uv_layers
 
 
+def test_a_head_that_is_stopped_leaves_nothing(scene, tmp_path):
+    def things():
+        data = bpy.data
+        return [list(group.keys()) for group in (data.objects, data.meshes, data.materials, data.shape_keys)]
+
+    before, motion = things(), scene.elocute.shots[0].motion
+    shots, tasks = part("addon.shots"), part("addon.tasks")
+    ref, at = shots.ref(scene, scene.elocute.shots[0]), Vector((0, 0, 0))
+    steps = lambda task: part("addon.head").add(ref, tmp_path / "head", scene.name, at, task)  # noqa: E731
+    task = tasks.add(tasks.Task("head", "Add Head", steps))
+    tasks.run(task, lambda: task.stage == "Building the head" and task.done > 20)
+    assert task.state == "cancelled" and things() == before and scene.elocute.shots[0].motion == motion
+
+
 def middle_of_motion(head, name):
     """The mean place of the vertices that a shape key moves."""
     rest = head.data.shape_keys.reference_key.data
