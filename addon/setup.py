@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import bpy
 
+from ..core.elocute import __version__
 from ..core.elocute.errors import EnvironmentProblem
+from ..core.elocute.installation import ENVIRONMENT, LOG, READY, needs
 from ..core.elocute.protocol import Cancel, Done, Failed, Job, Progress, Warned
 from . import engine
 from .process import Process
 
 SET_UP, CHECK = "Setting up the engine", "Checking the engine"
 STOPPED = "Stopped; what was finished is kept"
-ENVIRONMENT, LOG, READY = "environment", "setup.log", "ready"  # in `folder`, as core/elocute/installation.py has them
 CANCEL_SECONDS = 5.0  # for the child to stop by itself; then it is killed
 
 
@@ -89,8 +92,16 @@ def folder() -> Path:
 
 
 def own_python() -> Path | None:
-    """The program of the extension's own environment, when there is one and it is complete."""
-    return engine.program_in(folder() / ENVIRONMENT) if (folder() / READY).is_file() else None
+    """The program of the extension's own environment, when there is one and it is complete for this version."""
+    with suppress(OSError):
+        if (folder() / READY).read_text(encoding="utf-8") == _needs():
+            return engine.program_in(folder() / ENVIRONMENT)
+    return None
+
+
+@cache
+def _needs() -> str:
+    return needs(__version__)  # preferences ask at every redraw
 
 
 def log_path() -> Path:

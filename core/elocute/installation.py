@@ -29,7 +29,7 @@ from .machine import binaries, clean_environment, explain, find_python, has_nvid
 from .protocol import Cancel, Done, Failed, Hello, Message, Progress, Warned, decode_request, encode
 
 ROOT = Path(__file__).resolve().parents[2]
-LOG, READY = "setup.log", "ready"  # the second tells that the environment is complete
+ENVIRONMENT, LOG, READY = "environment", "setup.log", "ready"  # in FOLDER; the last holds what it is complete for
 DISK_MB = {"cpu": 3000, "cuda": 9000}  # 1.8 GB measured, or about 6 with CUDA, and room for what pip unpacks
 # How long a step takes on a usual machine, in seconds: what the bar is divided by.
 STEPS = {"environment": 8, "pip": 4, "torch": 60, "libraries": 60, "models": 15, "check": 8}
@@ -48,7 +48,7 @@ class Installation:
     def __init__(self, into: Path, say: Say, python: str | None = None, torch: str = "auto") -> None:
         """`torch`: "auto", "cpu", "cuda", or what pip should be given instead."""
         self.into, self.say, self.named, self.torch = into, say, python, torch
-        self.python = program_of(into / "environment")
+        self.python = program_of(into / ENVIRONMENT)
         self._noted = into / "steps.json"
         self._step, self._part, self._done = "environment", 0, 0
         self._log: IO[str] | None = None
@@ -78,7 +78,7 @@ class Installation:
             self._once("libraries", shlex.join(libraries), lambda: self._libraries(libraries))
             self._models()
             answer = self._doctor(cuda)
-            (self.into / READY).write_text(f"{answer['version']}\n", encoding="utf-8")
+            (self.into / READY).write_text(needs(str(answer["version"])), encoding="utf-8")
             return {"python": str(self.python), "doctor": answer}
 
     def cancel(self) -> None:
@@ -98,9 +98,9 @@ class Installation:
         if noted and self.python.exists() and (not self.named or noted == self.named) and probe(self.python):
             return
         base = find_python(self.named)
-        for old in (self._noted, self.into / "environment"):
+        for old in (self._noted, self.into / ENVIRONMENT):
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
-        self._call([base, "-m", "venv", self.into / "environment"])
+        self._call([base, "-m", "venv", self.into / ENVIRONMENT])
         self._note("environment", self.named or str(base))
 
     def _libraries(self, libraries: list[str]) -> None:
@@ -239,6 +239,11 @@ def required_libraries() -> list[str]:
     """The engine's dependencies, from the pyproject.toml beside the source."""
     with (ROOT / "pyproject.toml").open("rb") as stream:
         return list(tomllib.load(stream)["project"]["dependencies"])
+
+
+def needs(version: str) -> str:
+    """What an environment has to have for the engine of a version: an older one may lack a library or a model."""
+    return "\n".join([version, *required_libraries(), ""])
 
 
 @contextmanager
