@@ -38,12 +38,13 @@ def start(task: tasks.Task) -> tasks.Task:
 
 def _tick() -> float | None:
     """One turn. A timer that raises is dropped by Blender; `tasks` lets nothing of a task out."""
-    busy = tasks.pump()
+    renders = bpy.app.is_job_running("RENDER")  # Blender itself: what it is rendering must not change
+    busy = tasks.pump(only_listen=renders)
     _remember_changes()
     _redraw(at_once=not busy)
     if busy:
         task = tasks.current()
-        return LISTENING if task is not None and task.asked else WORKING
+        return LISTENING if renders or (task is not None and task.asked) else WORKING
     if tasks.worker is not None and tasks.idle_seconds() < IDLE_LIMIT:
         return IDLE
     tasks.stop_engine()

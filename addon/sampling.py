@@ -53,9 +53,6 @@ def sample(ref: shots.Ref, frames: range) -> Iterator[Samples | int]:
     out = Samples()
     done = 0
     while done < len(frames):
-        if bpy.app.is_job_running("RENDER"):  # Blender renders: its scene must not move
-            yield done
-            continue
         with _Frame(*_scenes(ref)) as at:
             end = time.perf_counter() + (1.0 if bpy.app.background else SLICE_SECONDS)
             while done < len(frames):

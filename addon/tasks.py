@@ -154,8 +154,9 @@ def stop_engine(patience: float = 0.0) -> None:
         gone.stop(patience)
 
 
-def pump(budget: float = BUDGET_SECONDS) -> bool:
-    """Move the queue on for `budget` seconds at most. Whether there is more to do."""
+def pump(budget: float = BUDGET_SECONDS, only_listen: bool = False) -> bool:
+    """Move the queue on for `budget` seconds at most, or only take in what the engine says. Whether there is more to
+    do."""
     global _used
     end = time.perf_counter() + budget
     _listen()
@@ -164,6 +165,8 @@ def pump(budget: float = BUDGET_SECONDS) -> bool:
         if task.asked:
             _watch_cancel(task)
             break  # the engine works; there is nothing to do here
+        if only_listen:
+            break
         _step(task)
         if time.perf_counter() >= end:
             break

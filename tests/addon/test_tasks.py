@@ -204,6 +204,20 @@ def test_a_background_run_is_over_when_it_returns(tasks: ModuleType) -> None:
     assert stopped.state == tasks.CANCELLED
 
 
+def test_nothing_is_touched_while_it_only_listens(tasks: ModuleType) -> None:
+    waiting = task(tasks, {"frames": 2})
+    for _ in range(3):
+        assert tasks.pump(only_listen=True) and waiting.state == tasks.WAITING
+    while not waiting.asked:
+        tasks.pump()
+    end = time.monotonic() + 20
+    while waiting.asked:
+        assert time.monotonic() < end and tasks.pump(only_listen=True)
+        time.sleep(0.002)
+    assert len(waiting.frames) == 2 and waiting.state == tasks.RUNNING, "the engine is heard, the steps don't go on"
+    assert tasks.run(waiting).state == tasks.DONE
+
+
 def test_what_is_over_can_be_forgotten(tasks: ModuleType) -> None:
     tasks.run(task(tasks, {}))
     waiting = task(tasks, {})
