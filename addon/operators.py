@@ -190,6 +190,7 @@ class ELOCUTE_OT_render_again(_StripOperator, bpy.types.Operator):
 
     bl_idname = "elocute.render_again"
     bl_label = "Render Again"
+    bl_options = {"UNDO"}
 
     def execute(self, context: bpy.types.Context) -> Result:
         try:

@@ -23,7 +23,7 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
 
     bl_idname = "elocute.all_voices"
     bl_label = "All Voices"
-    bl_options = {"REGISTER"}
+    bl_options = {"UNDO"}  # not to be repeated with other settings: it would render twice
 
     folder: StringProperty(
         name="Portraits", subtype="DIR_PATH",
@@ -31,10 +31,10 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
     )  # type: ignore[valid-type]
     mapping: StringProperty(
         name="Mapping", subtype="FILE_PATH",
-        description="Text file with lines such as: strip name, portrait.jpg. It goes before the folder",
+        description="Text file with lines such as: strip name, portrait.jpg. Takes precedence over the folder",
     )  # type: ignore[valid-type]
     use_active: BoolProperty(
-        name="Else as Active Shot", default=True,
+        name="Fall Back to Active Shot", default=True,
         description="Strips for which nothing is found speak with the portrait of the active shot",
     )  # type: ignore[valid-type]
     render: BoolProperty(name="Render", description="Render the shots at once", default=True)  # type: ignore[valid-type]

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import bpy
-from conftest import part
+from conftest import add_sound, part
 
 
 def cut(strip, frame):
@@ -33,6 +33,17 @@ def test_a_shot_of_a_cut_strip_keeps_to_its_part_whatever_that_is_called(scene):
     second.voice_strip = "Three"
     right.name = "Four"
     assert shots.voice_strip(scene, second) == right
+
+
+def test_all_voices_are_one_step_to_undo(scene, voice):
+    add_sound(scene, voice, "Bert", 5, 60)
+    for strip in part("addon.compat").all_strips(scene):
+        strip.select = True
+    bpy.ops.ed.undo_push(message="before")
+    assert bpy.ops.elocute.all_voices("EXEC_DEFAULT", True, use_active=True, render=False) == {"FINISHED"}
+    assert len(bpy.context.scene.elocute.shots) == 2
+    bpy.ops.ed.undo()
+    assert [shot.name for shot in bpy.context.scene.elocute.shots] == ["Anna"]
 
 
 def show(scene, folder, rendered, whole=(11, 110), width=64):
