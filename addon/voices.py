@@ -75,6 +75,9 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
             if portrait is None and not (self.use_active and model):
                 without.append(strip.name)
                 continue
+            if portrait is not None and portrait_seed(portrait) is None and not Path(portrait).is_file():
+                self.report({"WARNING"}, f"{strip.name}: there is no portrait {portrait}. Correct the mapping")
+                continue
             made.append(_shot(scene, strip, portrait, model))
         if without:
             self.report({"WARNING"}, f"No portrait for {', '.join(without)}")
@@ -120,7 +123,7 @@ def _shot(scene: bpy.types.Scene, strip: Any, portrait: str | None, model: str) 
         shot.portrait_source = "IMAGE" if seed is None else "RANDOM"
         if seed is not None:
             shot.identity = seed
-        elif Path(portrait).is_file():
+        else:
             shot.portrait = bpy.data.images.load(portrait, check_existing=True)
     return str(shot.uid)
 

@@ -46,6 +46,15 @@ def test_all_voices_are_one_step_to_undo(scene, voice):
     assert [shot.name for shot in bpy.context.scene.elocute.shots] == ["Anna"]
 
 
+def test_a_photo_that_a_mapping_names_and_nobody_has_is_told(scene, tmp_path, capfd):
+    sound(scene).select = True
+    before = scene.elocute.shots[0].portrait
+    (tmp_path / "map.csv").write_text("Anna.001, nobody.jpg\n")
+    assert bpy.ops.elocute.all_voices(mapping=str(tmp_path / "map.csv")) == {"CANCELLED"}
+    assert str(tmp_path / "nobody.jpg") in capfd.readouterr().out
+    assert scene.elocute.shots[0].portrait == before and not part("addon.tasks").tasks
+
+
 def show(scene, folder, rendered, whole=(11, 110), width=64):
     """What the steps of a render end with, of files that begin on frame 11. The longest step, in seconds."""
     folder.mkdir(exist_ok=True)
