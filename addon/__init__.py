@@ -1,7 +1,7 @@
 """Blender's side, thin: it starts the engine in a Python of its own and shows what it says.
 
 Never import torch, NumPy or the engine's stages here: they live in the engine's process. Only `errors`, `units`,
-`settings` and `protocol` of core/elocute are shared, by relative import.
+`limits`, `settings`, `protocol` and `installation` of core/elocute are shared, by relative import.
 """
 
 from . import head_operators, operators, panels, preferences, preview, properties, pumping, voices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,19 @@ class Problem:
     text: str
     fix: str = ""
     label: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
     icon: str = "NONE"
     of_output: bool = False  # only about where the frames go
 
 
-PREFERENCES = ("elocute.show_preferences", "Set Up Engine", {}, "PREFERENCES")
-SAVE = ("wm.save_as_mainfile", "Save As", {}, "FILE_TICK")
-FOLDER = ("elocute.own_folder", "Own Folder", {}, "NEWFOLDER")
+PREFERENCES = ("elocute.show_preferences", "Set Up Engine", "PREFERENCES")
+SAVE = ("wm.save_as_mainfile", "Save As", "FILE_TICK")
+FOLDER = ("elocute.own_folder", "Own Folder", "NEWFOLDER")
 # What a failed job's code asks for.
-FIXES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+FIXES: dict[str, tuple[str, str, str]] = {
     **{code: PREFERENCES for code in (
         "engine_missing", "engine_ended", "model_missing", "model_hash", "model_set_missing", "device_missing",
     )},
-    "internal": ("elocute.show_log", "Open Log", {}, "TEXT"),
+    "internal": ("elocute.show_log", "Open Log", "TEXT"),
     "folder_missing": SAVE,
 }  # fmt: skip
 
@@ -119,7 +118,7 @@ def _voice_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
 
 
 def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
-    add = ("elocute.add_head", "Add Head", {}, "ADD")
+    add = ("elocute.add_head", "Add Head", "ADD")
     if shot.head is None:
         yield Problem("Choose the object that is the head, or add one", *add)
     elif shot.face_source == "KEYS" and shots.shape_keys(shot.head) is None:

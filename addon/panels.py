@@ -33,9 +33,7 @@ def paragraph(context: bpy.types.Context, layout: bpy.types.UILayout, text: str,
 
 def fix_button(layout: bpy.types.UILayout, problem: checks.Problem) -> None:
     if problem.fix:
-        button = layout.operator(problem.fix, text=problem.label, icon=problem.icon)
-        for name, value in problem.settings.items():
-            setattr(button, name, value)
+        layout.operator(problem.fix, text=problem.label, icon=problem.icon)
 
 
 def tabs(layout: Any, shot: Any, name: str) -> None:

@@ -10,7 +10,7 @@ import bpy
 import bpy.utils.previews
 
 from ..core.elocute.errors import EnvironmentProblem
-from . import rendering, shots
+from . import rendering, sequencer, shots
 from .tasks import Ask, Task
 
 IMAGE = "Elocute Preview"
@@ -29,7 +29,7 @@ def make(ref: shots.Ref, frame: int, size: int, folder: Path, task: Task) -> Gen
     number = plan.numbers[0]
     task.at("Rendering")
     yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(folder)})
-    path = folder / f"{number:06d}.png"
+    path = folder / sequencer.file_name(number)
     if not path.is_file():
         raise EnvironmentProblem("frames_missing", "The preview was not written. Try again")
     show(path)
