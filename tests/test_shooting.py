@@ -186,7 +186,7 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
     expressions = own, changed(own, jawOpen=0.5), np.zeros(52, np.float32)
     for expression in expressions:
         running.frame(expression, np.zeros(3))
-    assert told == [(stored.motion.head.sameness(e), 0) for e in expressions]
+    assert told == [(stored.motion.head.presence(e), 0) for e in expressions]
     for yaw in (0.05, 0.1, -0.1, 0.3):
         running.frame(own, np.array([yaw, 0, 0]))
     assert 0 < told[3][1] < told[4][1] == told[5][1] < told[6][1] == 1

@@ -42,7 +42,7 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
-        presence = self.head.motion.head.sameness(expression)
+        presence = self.head.motion.head.presence(expression)
         turned = min(math.hypot(*angles) / TURNED, 1.0)
         turned *= turned * (3 - 2 * turned)
         if (angles, view) != self._aimed:

@@ -74,11 +74,11 @@ class Camera:
 @dataclass(frozen=True)
 class HeadFit:
     """The head model fitted to a portrait. `identity` [I]; `expression` [52] (the photo's own, ARKIT_NAMES);
-    `offsets` [V, 3] metres, head space: the fine correction that puts lids, lips and jaw line on the photo's;
-    `head_to_world` [4, 4] is the identity by construction: the camera carries the pose; `camera` is the photo's;
-    `pose` (yaw, pitch, roll) radians of the head relative to the camera; `residual` mean landmark error in pixels
-    before and after the fine correction; `expression_offsets` [V, 3] metres (or empty) belong to the photo's own
-    mouth and fade as the expression leaves it, so that lips close whatever the photo shows."""
+    `offsets` [V, 3] metres, head space: the fine correction that puts lids, lips and jaw line on the photo's; `camera`
+    is the photo's and carries the pose: head space is world space; `pose` (yaw, pitch, roll) radians of the head
+    relative to the camera; `residual` mean landmark error in pixels before and after the fine correction;
+    `expression_offsets` [V, 3] metres (or empty) belong to the photo's own mouth and fade as the expression leaves it,
+    so that lips close whatever the photo shows."""
 
     identity: np.ndarray
     expression: np.ndarray

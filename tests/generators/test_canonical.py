@@ -236,13 +236,13 @@ def test_members_are_shares(example: Any) -> None:
     scene = example.scene
     y, x = np.mgrid[0 : scene.side : 4, 0 : scene.side : 4] + 0.5
     bare = bare_skin(scene.photo, scene.regions["skin"])
-    members = part_members(scene.regions, bare, np.stack([x.ravel(), y.ravel()], 1), PARTS)
+    members = part_members(scene.regions, bare, np.stack([x.ravel(), y.ravel()], 1))
     np.testing.assert_allclose(members.sum(1), 1, atol=1e-5)
     assert members.min() >= 0
     lips = sample(scene.regions["lips"], np.stack([x.ravel(), y.ravel()], 1)) > 0.95
     assert lips.any() and members[lips, PARTS.index("lips")].min() > 0.9
     forehead = scene.landmarks[151:152, :2]
-    assert part_members(scene.regions, bare, forehead, PARTS)[0, PARTS.index("skin")] > 0.5
+    assert part_members(scene.regions, bare, forehead)[0, PARTS.index("skin")] > 0.5
 
 
 def test_a_neck_is_skin_and_a_collar_is_not() -> None:

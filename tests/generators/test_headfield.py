@@ -79,7 +79,7 @@ def test_arrays_make_the_same_bytes(example: Any, stored: HeadField, speaking: n
         np.testing.assert_array_equal(moved[1], moved[0])
         np.testing.assert_array_equal(moved[2], moved[1])
         first, second, third = (
-            Renderer(f.shells, 256).render(m, presence=f.motion.head.sameness(speaking))[0]
+            Renderer(f.shells, 256).render(m, presence=f.motion.head.presence(speaking))[0]
             for f, m in zip((example.field, stored, again), moved, strict=True)
         )
         np.testing.assert_array_equal(third, second)

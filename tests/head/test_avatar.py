@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from elocute.head.avatar import PRESSED, AvatarHead
 from elocute.head.fit import fit_head
-from elocute.head.model import AvatarHead, HeadModel
+from elocute.head.model import HeadModel
 
 Make = Callable[..., np.ndarray]
 
@@ -47,8 +48,8 @@ def test_zero_closes_the_lips_whatever_the_photo_shows(avatar: AvatarHead, units
 def test_photo_expression_reproduces_the_photo(avatar: AvatarHead) -> None:
     fit = avatar.fit
     expected = avatar.model.vertices(fit.identity, fit.expression, fit.offsets + fit.expression_offsets)
-    assert avatar.presence(fit.expression) == pytest.approx(1) or np.abs(fit.expression_offsets).max() < 1e-3
-    if avatar.presence(fit.expression) > 0.999:
+    assert avatar.photo_share(fit.expression) == pytest.approx(1) or np.abs(fit.expression_offsets).max() < 1e-3
+    if avatar.photo_share(fit.expression) > 0.999:
         assert np.abs(avatar.vertices(fit.expression) - expected).max() < 3e-4
 
 
@@ -98,11 +99,12 @@ def test_lips_and_lids_never_pass_through_each_other(avatar: AvatarHead, seed: i
         assert deepest(avatar, seam, shape) < 6e-4
 
 
-def test_seal_draws_the_lips_together(avatar: AvatarHead, units: Make) -> None:
+def test_pressing_draws_the_lips_together(avatar: AvatarHead, units: Make) -> None:
     parted = units(jawOpen=0.2, mouthFunnel=0.3, mouthUpperUpBoth=0.2)
     open_width = widest(avatar, "lips", avatar.vertices(parted))
-    assert widest(avatar, "lips", avatar.vertices(parted, seal=1.0)) < 5e-4
-    assert 0.3 * open_width < widest(avatar, "lips", avatar.vertices(parted, seal=0.5)) < 0.7 * open_width
+    pressed, half = (parted + units(mouthPressBoth=press) for press in (PRESSED[1], sum(PRESSED) / 2))
+    assert widest(avatar, "lips", avatar.vertices(pressed)) < 5e-4
+    assert 0.3 * open_width < widest(avatar, "lips", avatar.vertices(half)) < 0.7 * open_width
 
 
 def test_motion_is_continuous(avatar: AvatarHead, units: Make) -> None:

@@ -17,6 +17,7 @@ from ..portrait.regions import firm
 from ..ramps import ramp, runs, smooth_step
 from ..rendering.raster import rasterise
 from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
+from .appearance import PARTS
 
 LAYER_OF_PART = {
     "skin": SKIN, "mouth_cavity": CAVITY, "eye_socket": EYES, "teeth_upper": TEETH, "teeth_lower": CAVITY,
@@ -181,20 +182,18 @@ def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:
     return np.where(inside < RIM_REACH * len(mask), cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), mask)
 
 
-def part_members(
-    regions: dict[str, np.ndarray], bare: np.ndarray, uv: np.ndarray, names: tuple[str, ...]
-) -> np.ndarray:
-    """Membership of photo points uv [N, 2+] in the appearance parts `names`, rows sum to 1, [N, len(names)].
+def part_members(regions: dict[str, np.ndarray], bare: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Membership of photo points uv [N, 2+] in the appearance's PARTS, rows sum to 1, [N, PARTS].
 
     `neck_shoulders` holds both bare neck and clothes: what is `bare` [R, R] 0..1 counts as skin.
     """
     value = {name: sample(mask, uv) for name, mask in regions.items()}
     bare = sample(bare, uv)
-    out = np.zeros((len(uv), len(names)), np.float32)
-    out[:, names.index("lips")] = value["lips"]
-    out[:, names.index("hair")] = value["hair"]
-    out[:, names.index("clothes")] = value["neck_shoulders"] * (1 - bare)
-    out[:, names.index("skin")] = value["skin"] + value["neck_shoulders"] * bare + 1e-3
+    out = np.zeros((len(uv), len(PARTS)), np.float32)
+    out[:, PARTS.index("lips")] = value["lips"]
+    out[:, PARTS.index("hair")] = value["hair"]
+    out[:, PARTS.index("clothes")] = value["neck_shoulders"] * (1 - bare)
+    out[:, PARTS.index("skin")] = value["skin"] + value["neck_shoulders"] * bare + 1e-3
     return out / out.sum(1, keepdims=True)
 
 

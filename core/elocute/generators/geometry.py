@@ -14,7 +14,6 @@ from ..landmarks import CHIN, STOMION
 from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
-from .appearance import PARTS
 from .canonical import (
     LAYER_OF_PART,
     Sight,
@@ -68,8 +67,7 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     skin_faces = model.faces[head_layer == SKIN]
     normals, neck = vertex_normals(points, model.faces), model.regions["neck"]
     sight = look(points, normals, skin_faces, neck, scene.lens, scene.side, _margin(scene.side))
-    ear_plane = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
-    relief = build_relief(scene.matte, sight.depth, scene.lens, ear_plane, points[np.unique(skin_faces)])
+    relief = build_relief(scene.matte, sight.depth, scene.lens, scene.ear_plane, points[np.unique(skin_faces)])
     motion = field_motion(scene.fit, head, model, relief)
     return _join(scene, model, motion, relief, sight, head_layer, _mouth_light(model, surface))
 
@@ -96,7 +94,7 @@ def _join(
     hair = without_rim(scene.regions["hair"], scene.matte)
     regions = scene.regions | {"hair": hair, "skin": scene.regions["skin"] + scene.regions["hair"] - hair}
     regions = {name: scene.outward(mask) for name, mask in regions.items()}
-    members = part_members(regions, scene.outward(scene.bare), uv, PARTS)
+    members = part_members(regions, scene.outward(scene.bare), uv)
     members[:count] = head_members(
         members[:count], model, shown[:count], cut, uv[:count, 1] > scene.side, sample(scene.matte, uv[:count])
     )

@@ -12,7 +12,6 @@ from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
 from ..ramps import smooth_step
 from ..rendering.shells import RELIEF, SKIN
-from ..spaces import to_camera
 from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import beyond_photo, rim_distance, sample, skin_likeness
 from .geometry import Geometry
@@ -148,8 +147,7 @@ def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np
     """[V] pixels by which points lie deeper than what the photo shows of the head beside them; of the relief, and
     where the photo shows none of the head, deeper than the ears."""
     points, count = geometry.motion.rest, len(geometry.motion.rest_head)
-    pose = scene.fit.camera.camera_to_world
-    ears, forward = to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
+    ears, forward = scene.ear_plane
     deeper = (ears - points) @ forward
     x, y = np.clip(geometry.uv - BESIDE * scene.side * outward, 0, scene.side - 1)[:count].astype(int).T
     front = geometry.shadow[y, x]

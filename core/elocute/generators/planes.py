@@ -41,13 +41,12 @@ IVORY = np.array([0.82, 0.81, 0.795], np.float32)  # sRGB in white light; with T
 @dataclass(frozen=True)
 class Layers:
     """planes [PLANES, R, R, 4] as in `Shells`; tooth [3] sRGB colour of the teeth; shows_teeth: the photo
-    shows them; opening [R, R] 0..1: the mouth's opening in the photo; lid [R, R, 3]: what skin would be without
+    shows them; lid [R, R, 3]: what skin would be without
     eyes and brows; lash [3] sRGB colour of the lashes."""
 
     planes: np.ndarray
     tooth: np.ndarray
     shows_teeth: bool
-    opening: np.ndarray
     lid: np.ndarray
     lash: np.ndarray
 
@@ -77,7 +76,7 @@ def split_layers(
     planes[CAVITY, ..., 3] = shows / 2
     planes[TEETH, ..., :3] = own
     planes[TEETH, ..., 3] = shows / 2 * (1 + crowns)
-    return Layers(planes, tooth, bool(crowns.any()), mouth, lid, lash_colour(own, eyes, LASH * span))
+    return Layers(planes, tooth, bool(crowns.any()), lid, lash_colour(own, eyes, LASH * span))
 
 
 def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from ..spaces import to_camera
 from ..values import HeadFit
 from .canonical import bare_skin
 
@@ -34,6 +35,12 @@ class Scene:
         """values [R, R] or [R, R, C] as if the person had no outline: outside is what is nearest inside."""
         row, column = self._nearest_inside
         return values[row, column]
+
+    @property
+    def ear_plane(self) -> tuple[np.ndarray, np.ndarray]:
+        """The plane through both ears, in camera space: a point of it [3] and the way the face looks [3]."""
+        pose = self.fit.camera.camera_to_world
+        return to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
 
     @cached_property
     def bare(self) -> np.ndarray:

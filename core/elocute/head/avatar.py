@@ -85,14 +85,14 @@ class AvatarHead:
         self._own_gap = max(float(self._gap @ own), LEAST_OPENING)
         self._own_size = max(float(own @ self._likeness @ own), LEAST_OPENING**2)
 
-    def presence(self, expression: np.ndarray) -> float:
+    def photo_share(self, expression: np.ndarray) -> float:
         """How much of the photo's own mouth is in an expression, 0..1: both as open and in the same direction."""
         mouth = np.asarray(expression)[_MOUTH]
         alike = float(mouth @ self._likeness @ self.fit.expression[_MOUTH]) / self._own_size
         opened = float(self._gap @ mouth) / self._own_gap
         return float(np.clip(min(alike, opened), 0, 1))
 
-    def sameness(self, expression: np.ndarray) -> float:
+    def presence(self, expression: np.ndarray) -> float:
         """1 for the photo's own mouth, towards 0 as the lips leave their places in it: how far what the photo shows
         between the lips may still be seen there."""
         off = np.asarray(expression)[_MOUTH] - self.fit.expression[_MOUTH]
@@ -112,19 +112,18 @@ class AvatarHead:
         """How far pressing draws the lips together, 0..1, whatever the other units leave open. A photo whose lips
         press without touching keeps them as they are."""
         pressed = _pressed(expression)
-        return max(pressed - _pressed(self.fit.expression) * self.presence(expression), 0.0) if pressed else 0.0
+        return max(pressed - _pressed(self.fit.expression) * self.photo_share(expression), 0.0) if pressed else 0.0
 
-    def vertices(self, expression: np.ndarray, seal: float | None = None) -> np.ndarray:
-        """float32 [V, 3] for 52 absolute ARKit values. `seal` 0..1 draws the lips together by that share of what the
-        units leave open (1 for the closure of p, b, m); None takes it from mouthPress."""
+    def vertices(self, expression: np.ndarray) -> np.ndarray:
+        """float32 [V, 3] for 52 absolute ARKit values; mouthPress draws the lips together, as `seal` says."""
         units = np.asarray(expression, np.float32)
         active = np.flatnonzero(units)  # einsum: BLAS threads would wait for the renderer's, and these for them
         shape = self.neutral + np.einsum("u,uv->v", units[active], self._flat[active]).reshape(-1, 3)
         if self._photo is not None:
-            shape += self.presence(units) * self._photo
+            shape += self.photo_share(units) * self._photo
         for ball, angles in zip(self.model.eyeballs, look_angles(units), strict=True):
             shape[ball] = turn_eyeball(shape[ball], *angles)
-        seal = self.seal(units) if seal is None else seal
+        seal = self.seal(units)
         if seal > 0:
             lips = self.model.seams["lips"]
             shape[lips.touched] += seal * lips.closing(shape)

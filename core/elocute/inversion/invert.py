@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..generators.appearance import PARTS, Appearance, mean_appearance
+from ..generators.appearance import Appearance, mean_appearance
 from ..generators.canonical import sample
 from ..generators.colouring import latent_shells, photo_shells
 from ..generators.geometry import build_geometry
@@ -81,4 +81,4 @@ def _pivot(scene: Scene, uv: np.ndarray, members: np.ndarray, normal: np.ndarray
     inside = (uv > 0).all(1) & (uv < scene.side).all(1)
     use = np.flatnonzero((shown > 0.5) & inside & (sample(scene.matte, uv) > 0.9))
     use = use[:: max(1, len(use) // PIVOT_SAMPLES)]
-    return fit_appearance(sample(scene.photo, uv[use]), members[use, : len(PARTS)], normal[use])
+    return fit_appearance(sample(scene.photo, uv[use]), members[use], normal[use])

@@ -64,6 +64,7 @@ def layer_influence(shells: Shells, render: Render) -> np.ndarray:
 
 
 def psnr(photo: np.ndarray, picture: np.ndarray, weight: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB of [R, R, 3] pictures in 0..1 over the pixels where `weight` [R, R] > 0.5."""
+    """Peak signal-to-noise ratio in dB of [R, R, 3] pictures in 0..1 over the pixels where `weight` [R, R] is half or
+    more (of a faint cut-out: where it is largest)."""
     error = ((photo - picture) ** 2).mean(-1)[weight >= min(0.5, float(weight.max()))].mean()
     return float(-10 * np.log10(max(float(error), 1e-10)))

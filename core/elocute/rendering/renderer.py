@@ -87,7 +87,7 @@ class Renderer:
         turned 0..1: how far the head has left the pose that the photo shows.
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
-        y1) only those pixels are computed, the rest is 0.
+        y1) only those pixels are sure to be there, and on the CPU the rest is 0.
         """
         moved = self._finer.points(np.ascontiguousarray(moved, np.float32))
         if self.device != "cpu":

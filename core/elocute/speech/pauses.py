@@ -17,7 +17,8 @@ APPROACH = 10  # frames (10 ms) before and after a gap in which the motion saved
 
 def speech_gate(silence: np.ndarray, relative: np.ndarray) -> np.ndarray:
     """Silence probability and level under the voice in dB, [T] each -> 0 where nobody speaks, 1 where somebody
-    does, smooth between, and exactly 0 through every pause."""
+    does, smooth between, and exactly 0 through every pause. What is shorter than the ways in and out (a click of less
+    than a tenth of a second between pauses) moves nothing."""
     speaking = (silence < 0.5) & (relative > -QUIET_DB)
     spoken = runs(speaking)
     keep = np.ones(len(spoken), bool)

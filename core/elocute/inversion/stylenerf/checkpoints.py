@@ -1,17 +1,55 @@
-"""Where an interrupted tuning goes on: arrays in safetensors, nothing that could run."""
+"""Where an interrupted inversion goes on: arrays in safetensors, nothing that could run."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...files import write_whole
 from ...generators.stylenerf.generator import StyleNerf
+from .projection import Pivot
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's own names
+
+
+def work_key(plan: Mapping[str, Any], arrays: Iterable[Tensor]) -> str:
+    """Of everything that a result depends on: what was kept under another key isn't continued."""
+    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(array.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_pivot(path: Path, key: str, pivot: Pivot) -> None:
+    """A finished pivot, whole or not at all. A GPU doesn't find the same one twice, and tuning goes on from one only.
+
+    Raises EnvironmentProblem output_not_writable or disk_full.
+    """
+    from safetensors.torch import save
+
+    arrays = {"w": pivot.w.cpu().contiguous(), "background": pivot.background.cpu().contiguous()}
+    write_whole(path, save(arrays, {"key": key, "distances": json.dumps(pivot.distances)}))
+
+
+def read_pivot(path: Path, key: str, device: str) -> Pivot | None:
+    """What `write_pivot` kept; None when it isn't there, is damaged or belongs to other work."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stored:
+            meta = stored.metadata() or {}
+            if meta.get("key") != key:
+                return None
+            w, background = (stored.get_tensor(name).to(device) for name in ("w", "background"))
+            return Pivot(w, background, tuple(float(value) for value in json.loads(meta["distances"])))
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return None
 
 
 def write_checkpoint(

@@ -8,8 +8,6 @@ stops when the loss no longer falls.
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from torch import Tensor
 from ...generators.stylenerf.camera import random_camera
 from ...generators.stylenerf.config import Config
 from ...generators.stylenerf.generator import StyleNerf
-from .checkpoints import read_checkpoint, write_checkpoint
+from .checkpoints import read_checkpoint, work_key, write_checkpoint
 from .perceptual import Perceptual, distance, recomputed
 from .projection import Pivot, latent_statistics
 
@@ -151,10 +149,6 @@ def _stalled(settings: TuningSettings, losses: list[float]) -> bool:
 def _key(
     generator: StyleNerf, pivot: Pivot, target: Tensor, camera: Tensor, perceptual: Perceptual, settings: TuningSettings
 ) -> str:
-    """Of everything the result depends on; a checkpoint with another key isn't continued. What ended for lack of
-    memory goes on with a limit."""
+    """What ended for lack of memory goes on with a limit, so that has no part in it."""
     plan = {**asdict(replace(settings, memory_mb=None)), "perceptual": perceptual.name}
-    digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode())
-    for array in (pivot.w, pivot.background, target, camera, *generator.state_dict().values()):
-        digest.update(array.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return work_key(plan, (pivot.w, pivot.background, target, camera, *generator.state_dict().values()))
