@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from elocute.errors import BadInput
+from elocute.head.avatar import AvatarHead
 from elocute.head.fit import fit_head
-from elocute.head.model import AvatarHead, HeadModel
+from elocute.head.model import HeadModel
 from elocute.head.projection import camera_at, pixel_ray, pose_angles, pose_rotation, project
 
 Make = Callable[..., np.ndarray]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy.spatial import cKDTree
 
 from elocute.head.eyes import look_angles, turn_eyeball
+from elocute.head.model import HeadModel
+from elocute.head.seams import Seam
 from elocute.values import ARKIT_NAMES, HeadFit
-
-if TYPE_CHECKING:
-    from elocute.head.model import HeadModel
-    from elocute.head.seams import Seam
 
 _MOUTH = np.array([k for k, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))])
 _PRESS = np.array([ARKIT_NAMES.index(f"mouthPress{side}") for side in ("Left", "Right")])

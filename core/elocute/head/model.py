@@ -14,12 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from elocute.head.avatar import AvatarHead
 from elocute.head.eyes import ball_centre, look_angles, turn_eyeball
 from elocute.head.seams import Seam
 from elocute.values import ARKIT_NAMES
-
-__all__ = ["SIDES", "AvatarHead", "HeadModel", "SparseRows", "load_head_model"]
 
 DATA_FILE = Path(__file__).parent / "data" / "head_model.safetensors"
 SIDES = ("left", "right")
