@@ -13,6 +13,7 @@ from stylenerf_samples import tiny_config, tiny_state
 
 from elocute.errors import BadInput
 from elocute.generators.stylenerf.camera import look_from
+from elocute.inversion.stylenerf.checkpoints import read_pivot, work_key, write_pivot
 from elocute.inversion.stylenerf.perceptual import Lpips, PyramidDistance, distance
 from elocute.inversion.stylenerf.projection import Pivot, ProjectionSettings, noise_at, project, rate_at
 from elocute.inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, step_memory_mb, tune
@@ -136,6 +137,21 @@ def test_an_interrupted_tuning_goes_on(generator: Any, tmp_path: Path) -> None:
     generator.load_state_dict(start)
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     assert next(tune(generator, pivot, target, CAMERA, PERCEPTUAL, settings, checkpoint)).number == 0
+
+
+def test_a_pivot_is_kept_to_the_bit_for_the_same_work(generator: Any, tmp_path: Path) -> None:
+    path = tmp_path / "pivot.safetensors"
+    pivot = replace(picture_of(generator, 1)[0], distances=(0.1 + 0.2, 1e-9))
+    key = work_key({"steps": 2}, (CAMERA,))
+    assert read_pivot(path, key, "cpu") is None
+    write_pivot(path, key, pivot)
+    kept = read_pivot(path, key, "cpu")
+    assert kept is not None and kept.distances == pivot.distances
+    assert torch.equal(kept.w, pivot.w) and torch.equal(kept.background, pivot.background)
+    for other in (work_key({"steps": 3}, (CAMERA,)), work_key({"steps": 2}, (CAMERA + 1,))):
+        assert read_pivot(path, other, "cpu") is None
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_pivot(path, key, "cpu") is None
 
 
 def test_stops_on_a_plateau(generator: Any) -> None:

@@ -16,7 +16,7 @@ import torch
 from elocute import pipeline
 from elocute.drive import Drive, Inputs, head_poses, read_inputs
 from elocute.driving.follow import Followed
-from elocute.errors import BadInput, EnvironmentProblem
+from elocute.errors import BadInput, Cancelled, EnvironmentProblem
 from elocute.finishing.frames import read_png
 from elocute.head.projection import pose_rotation
 from elocute.head.spaces import front_camera
@@ -218,6 +218,26 @@ def test_a_photo_is_inverted_once(second: Path, tmp_path: Path) -> None:
     other = pipeline.prepare(job.portrait, FitSettings(**{**vars(job.fit), "fit_steps": (2, 1)}), lambda m: None)
     assert not other.report["cached"], "other steps, another avatar"
     assert len(frames(tmp_path / "f")) == 2
+
+
+def test_an_interrupted_fit_goes_on_from_its_pivot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from elocute.inversion.stylenerf import projection
+    from elocute.protocol import Message, Progress
+
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path))
+    settings = FitSettings(str(PORTRAIT), "cpu", "nerffacespeech", fit_steps=(2, 2))
+
+    def stop(message: Message) -> None:
+        if isinstance(message, Progress) and (message.message or "").startswith("tuning"):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pipeline.prepare(settings.portrait, settings, stop)
+    assert len(list(tmp_path.glob("*.pivot.safetensors"))) == 1
+    monkeypatch.setattr(projection, "project", lambda *a, **k: pytest.fail("searched again"))
+    made = pipeline.prepare(settings.portrait, settings, lambda message: None)
+    assert made.report["pivot"]["steps"] == 2 and not made.report["cached"]
+    assert {path.name for path in tmp_path.iterdir()} == {made.path.name, f"{made.key}.json"}
 
 
 def test_the_memory_of_a_fit_reaches_the_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def invert_portrait(portrait: str, settings: FitSettings, key: str, folder: Path
     if seed is not None:
         person = random_person(networks, seed, settings.reference)
     else:
-        person = invert_photo(networks, portrait, settings, report, about, folder / f"{key}.tuning.safetensors")
+        person = invert_photo(networks, portrait, settings, report, about, folder / key)
     report(Progress("fit", 2, STEPS, None, "the front view"))
     with torch.no_grad():
         front = front_view(person)
@@ -109,9 +109,10 @@ def random_person(networks: Networks, seed: int, reference: bool) -> Person:
 
 
 def invert_photo(
-    networks: Networks, portrait: str, settings: FitSettings, report: Report, about: dict[str, Any], checkpoint: Path
+    networks: Networks, portrait: str, settings: FitSettings, report: Report, about: dict[str, Any], unfinished: Path
 ) -> Person:
-    """The person of a photo, by pivotal tuning from the pose that Deep3DFaceRecon reads in it."""
+    """The person of a photo, by pivotal tuning from the pose that Deep3DFaceRecon reads in it. `unfinished` with a
+    suffix is where an interrupted fit goes on."""
     import torch
 
     from ...head.basel import ANGLES, rotations
@@ -132,16 +133,20 @@ def invert_photo(
     camera = front_camera(rotations(angles)).float().to(networks.device)
     about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
     target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
-    pivot = find_pivot(networks, generator, target, camera, settings, report, about)
+    kept, checkpoint = (unfinished.with_suffix(f".{stage}.safetensors") for stage in ("pivot", "tuning"))
+    pivot = find_pivot(networks, generator, target, camera, settings, report, about, kept)
     tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, checkpoint)
+    for path in (checkpoint, kept):
+        path.unlink(missing_ok=True)
     return Person(generator, pivot.ws(generator), pivot.background, camera, tuned=True)
 
 
 def find_pivot(
     networks: Networks, generator: StyleNerf, target: Tensor, camera: Tensor, settings: FitSettings, report: Report,
-    about: dict[str, Any],
+    about: dict[str, Any], kept: Path,
 ) -> Pivot:  # fmt: skip
-    """The style and background closest to `target` [1, 3, H, W], 0..255."""
+    """The style and background closest to `target` [1, 3, H, W], 0..255; `kept` has it for a fit that is resumed."""
+    from ...inversion.stylenerf.checkpoints import read_pivot, work_key, write_pivot
     from ...inversion.stylenerf.projection import REFERENCE_PROJECTION, ProjectionSettings, project
     from .weights import perceptual
 
@@ -149,11 +154,15 @@ def find_pivot(
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[0])
     likeness = perceptual("lpips_vgg", networks.device, about["notes"])
-    pivot = None
-    for pivot in project(generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan):
-        done = len(pivot.distances)
-        report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
-    assert pivot is not None  # there is at least one step
+    arrays = (target, camera, *generator.state_dict().values())
+    key = work_key({**asdict(plan), "perceptual": likeness.name}, arrays)
+    pivot = read_pivot(kept, key, networks.device)
+    if pivot is None:
+        for pivot in project(generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan):
+            done = len(pivot.distances)
+            report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
+        assert pivot is not None  # there is at least one step
+        write_pivot(kept, key, pivot)
     about["pivot"] = {"steps": plan.steps, "distance": round(pivot.distances[-1], 5), "by": likeness.name}
     return pivot
 
@@ -176,7 +185,6 @@ def tune_generator(
         about["tuning"] = {"steps": step.number + 1, "squares": round(step.square, 5),
                            "distance": round(step.perceptual, 5), "by": likeness.name}  # fmt: skip
     generator.requires_grad_(False)
-    checkpoint.unlink(missing_ok=True)
 
 
 def front_view(person: Person) -> Rendering:
