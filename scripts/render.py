@@ -5,7 +5,8 @@
     python scripts/render.py shot.blend -- --shot Anna --frames 1-100      (a Python with the wheel `bpy`)
 
 Prints progress, `Saved: 'path'` for each frame, and one sentence for each shot. The exit code is 0 only when every
-frame is there; 1 something failed, 2 the arguments can't be used, 143 stopped by SIGTERM (finished frames are kept).
+frame is there; 1 something failed, 2 the arguments can't be used, 130 or 143 stopped by Ctrl-C or SIGTERM (finished
+frames are kept).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -26,7 +28,8 @@ import bpy
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "elocute_checkout"  # the extension, when it runs from a checkout and is not installed
 PROGRESS_SECONDS = 1.0
-FAILED, USAGE, TERMINATED = 1, 2, 143
+LAST_SECONDS = 1.0  # for the engine to note which frames are finished
+FAILED, USAGE, STOPPED = 1, 2, 128  # the last plus the signal's number, as shells tell it
 
 _stopped_by: list[int] = []
 
@@ -41,20 +44,24 @@ def main() -> int:
     args = _parser().parse_args(words)
     if args.python:
         os.environ["ELOCUTE_PYTHON"] = str(Path(args.python).absolute())
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGINT, signal.SIGTERM):  # instead of Blender's own, which swallows the first Ctrl-C
+        signal.signal(number, _stop)
     extension = _extension()
     try:
         if file is not None:
             if not file.is_file():
                 raise Refused(f"there is no file {file}. Check the path")
-            bpy.ops.wm.open_mainfile(filepath=str(file.resolve()))
+            try:
+                bpy.ops.wm.open_mainfile(filepath=str(file.resolve()))
+            except RuntimeError as error:
+                raise Refused(_words(error)) from None
         return _render(Elocute(extension), args)
     except Refused as error:
         print(f"Error: {error}", file=sys.stderr)
         return USAGE
     finally:
         sys.stdout.flush()
-        extension.addon.pumping.tasks.stop_engine()
+        extension.addon.pumping.tasks.stop_engine(LAST_SECONDS)
         if extension.__name__ == PACKAGE:
             extension.unregister()
 
@@ -127,8 +134,13 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
     if args.movie and len(chosen) > 1:
         raise Refused("--movie is for one shot. Choose one with --shot")
     results = []
+    taken: set[str] = set()  # folders of this run: shots may have the same name, or names that make the same folder
     for shot in chosen:
-        folder = args.output / bpy.path.clean_name(shot.name) if args.output and len(chosen) > 1 else args.output
+        folder = args.output
+        if folder and len(chosen) > 1:
+            name = elocute.shots.unused(bpy.path.clean_name(shot.name), taken)
+            taken.add(name)
+            folder = folder / name
         order = elocute.rendering.Order(
             frames=frames, size=args.size, folder=folder.absolute() if folder else None,
             movie=args.movie.absolute() if args.movie else None, strip=False,
@@ -136,7 +148,7 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
         results.append(_render_one(elocute, scene, shot, order))
         if _stopped_by:
             print("Stopped: finished frames are kept", file=sys.stderr)
-            return TERMINATED
+            return STOPPED + _stopped_by[0]
     return 0 if all(results) else FAILED
 
 
@@ -181,8 +193,13 @@ def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace
         else:
             shot.portrait = bpy.data.images.load(str(Path(args.portrait).absolute()))
     except (RuntimeError, elocute.errors.ElocuteError) as error:
-        raise Refused(str(error).strip().removeprefix("Error: ")) from None
+        raise Refused(_words(error)) from None
     return shot
+
+
+def _words(error: Exception) -> str:
+    """What Blender says of a failure."""
+    return str(error).strip().removeprefix("Error: ")
 
 
 def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
@@ -250,6 +267,9 @@ if __name__ == "__main__":
         code = main()
     except SystemExit as end:  # argparse: --help, or words it doesn't know
         code = end.code if isinstance(end.code, int) else USAGE
+    except BaseException:  # noqa: BLE001 - the wheel has to come to its exit below, Blender to a code
+        traceback.print_exc()
+        code = FAILED
     sys.stdout.flush()
     sys.stderr.flush()
     if not bpy.app.binary_path:  # the wheel: some versions crash or hang at a regular exit

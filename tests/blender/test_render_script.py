@@ -91,7 +91,10 @@ def test_a_farm_renders_what_the_panel_did(script: Script, shot: Path, tmp_path:
         assert "Traceback" not in done.stderr
 
 
-def test_sigterm_stops_it_cleanly_and_it_goes_on_later(script: Script, shot: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly_and_it_goes_on_later(
+    script: Script, shot: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     out = tmp_path / "farm"
     arguments = ("--output", out, "--size", "512")
     process = subprocess.Popen(
@@ -103,9 +106,9 @@ def test_sigterm_stops_it_cleanly_and_it_goes_on_later(script: Script, shot: Pat
         if line.startswith("Saved: "):
             break
     began = time.monotonic()
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     said = process.stdout.read()
-    assert process.wait(30) == 143 and time.monotonic() - began < 15, said
+    assert process.wait(30) == 128 + number and time.monotonic() - began < 15, said
     kept = pictures(out)
     assert 0 < len(kept) < 25 and "Traceback" not in said and "kept" in said
     done = script.run(shot, *arguments)
@@ -122,3 +125,9 @@ def test_without_a_blend_file(script: Script, tmp_path: Path) -> None:
     nobody.write_bytes((EXAMPLES / "portrait.jpg").read_bytes()[:2000])
     done = script.run(None, "--portrait", nobody, *arguments)
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stdout + done.stderr
+
+
+def test_a_file_that_is_no_blend_is_refused(script: Script, tmp_path: Path) -> None:
+    (tmp_path / "no.blend").write_text("no .blend at all")
+    done = script.run(tmp_path / "no.blend", "--all")
+    assert done.returncode in (1, 2) and "no.blend" in done.stderr + done.stdout and "Traceback" not in done.stderr

@@ -1,11 +1,12 @@
 """Strips that people cut, copy and trim, and paths as they type them, without the engine."""
 
+import importlib.util
 import os
 import time
 from pathlib import Path
 
 import bpy
-from conftest import add_sound, part
+from conftest import EXAMPLES, add_sound, part
 
 
 def cut(strip, frame):
@@ -44,6 +45,20 @@ def test_all_voices_are_one_step_to_undo(scene, voice):
     assert len(bpy.context.scene.elocute.shots) == 2
     bpy.ops.ed.undo()
     assert [shot.name for shot in bpy.context.scene.elocute.shots] == ["Anna"]
+
+
+def test_a_farm_gives_every_shot_a_folder_of_its_own(scene, tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("render", EXAMPLES.parent / "scripts" / "render.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for name in ("A/B", "A:B", "Anna"):
+        part("addon.shots").add(scene, "Other")
+        scene.elocute.shots[-1].name = name
+    folders = []
+    monkeypatch.setattr(script, "_render_one", lambda *args: folders.append(args[-1].folder) or True)
+    args = script._parser().parse_args(["--all", "--output", str(tmp_path)])
+    assert script._render(script.Elocute(script._extension()), args) == 0
+    assert folders == [tmp_path / name for name in ("Anna", "A_B", "A_B.001", "Anna.001")]
 
 
 def test_a_photo_that_a_mapping_names_and_nobody_has_is_told(scene, tmp_path, capfd):
