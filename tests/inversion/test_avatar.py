@@ -41,7 +41,7 @@ def test_what_was_stored_is_found(tmp_path: Path) -> None:
 
     made = store(tmp_path / "new" / "folder", "abc", ARRAYS, {"seconds": 1.5, "notes": ["é"]})
     found = find(tmp_path / "new" / "folder", "abc")
-    assert found == made and found.report == {"seconds": 1.5, "notes": ["é"]}
+    assert found == made and found.report == {"seconds": 1.5, "notes": ["é"], "content": made.content}
     for name, value in load_file(found.path).items():
         np.testing.assert_array_equal(value, ARRAYS[name])
         assert value.dtype == ARRAYS[name].dtype
@@ -79,7 +79,13 @@ def test_arrays_without_a_report_are_no_avatar(tmp_path: Path, monkeypatch: pyte
     assert calls == [".safetensors", ".json"]
     assert find(tmp_path, "abc") is None
     store(tmp_path, "abc", ARRAYS, {"again": True})
-    assert find(tmp_path, "abc").report == {"again": True}
+    assert find(tmp_path, "abc").report["again"]
+
+
+def test_what_a_fit_left_tells_two_fits_of_one_key_apart(tmp_path: Path) -> None:
+    one, again = (store(tmp_path / name, "abc", ARRAYS, {"seconds": s}) for name, s in (("one", 1), ("again", 2)))
+    other = store(tmp_path / "other", "abc", ARRAYS | {"numbers": ARRAYS["numbers"] + 1e-6}, {"seconds": 1})
+    assert one.content == again.content != other.content
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1, 2]", b"null", b"\xff\xfe\x00"])

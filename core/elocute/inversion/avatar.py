@@ -27,6 +27,11 @@ class Avatar:
     path: Path
     report: dict[str, Any]
 
+    @property
+    def content(self) -> str:
+        """SHA-256 of the arrays: two fits of one key differ where a GPU adds up in another order."""
+        return str(self.report["content"])
+
     def field(self) -> HeadField:
         """The radiance field. Raises EnvironmentProblem avatar_damaged."""
         from ..generators.headfield import HeadField
@@ -80,7 +85,9 @@ def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[st
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.safetensors"
-    write_whole(path, save(arrays))
+    data = save(arrays)
+    report = report | {"content": hashlib.sha256(data).hexdigest()}
+    write_whole(path, data)
     write_whole(folder / f"{key}.json", json.dumps(report, indent=1, sort_keys=True).encode())
     return Avatar(key, path, report)
 

@@ -93,7 +93,7 @@ class EmbeddedPerformance:
         how = (shot.size, shot.background, device, shot.memory_mb)
         self._shooting = _shooting.get((_state(avatar), *how), lambda: Shooting(head, *how))
         kind = "cpu" if device == "cpu" else "tensor"
-        self._base = f"{RENDERER}|{avatar.key}|{shot.size}|{shot.background}|{kind}".encode()
+        self._base = f"{RENDERER}|{avatar.content}|{shot.size}|{shot.background}|{kind}".encode()
 
     def fingerprint(self, at: int) -> bytes:
         view = self.drive.views[at]

@@ -22,6 +22,7 @@ from ...generators.stylenerf.volume import Deform, Positions, Volume
 from ...head.basel import EXPRESSION
 from ...head.spaces import front_camera
 from ...inversion.avatar import Avatar
+from ...models.catalogue import find_model
 from ...models.official import ROLES, imported_if_any, official_folder
 from ...portrait import parsing
 from ...settings import Shot
@@ -78,8 +79,10 @@ class OfficialPerformance:
         )
         found = [imported_if_any(role) for role in ("mouth", "segmentation", "face_model")]
         models = [each.sha256 if each else "" for each in found]
+        if shot.background != "keep":
+            models += [find_model(role).sha256 for role in ("face", "matting")]
         what = f"{shot.size}|{shot.reference}|{shot.background}|{device}|{models}"
-        self._base = f"nerffacespeech {RENDERER}|{avatar.key}|{what}".encode()
+        self._base = f"nerffacespeech {RENDERER}|{avatar.content}|{what}".encode()
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._mouths: OrderedDict[int, Volume] = OrderedDict()
         self._masks: OrderedDict[int, Tensor] = OrderedDict()
