@@ -7,6 +7,8 @@ import io
 import os
 import pickle
 import struct
+import tarfile
+import time
 import tracemalloc
 import zipfile
 import zlib
@@ -22,7 +24,7 @@ from elocute.errors import BadInput
 from elocute.models.inert import CALLS, Record
 from elocute.models.pickles import read_pickle
 from elocute.models.recognise import plain, read_file
-from elocute.models.torch_files import read_legacy, read_snapshot, read_zip
+from elocute.models.torch_files import read_legacy, read_snapshot, read_tar, read_zip
 from elocute.models.unreadable import Unreadable
 
 CANARY = "ran"
@@ -270,6 +272,37 @@ def test_a_network_inside_itself(here):
     nest: list = []
     nest.append(nest)
     assert code_of(plain, nest) == "import_damaged"
+
+
+def test_what_is_the_same_in_many_places_is_not_walked_for_ever():
+    nest, empty = [], {"_parameters": {}, "_buffers": {}}
+    module = Record("torch.nn.modules.module.Module")
+    module.state.update(empty)
+    for _ in range(31):
+        nest, outer = [nest, nest], Record("torch.nn.modules.module.Module")
+        outer.state.update({**empty, "_modules": {"a": module, "b": module}})
+        module = outer
+    from elocute.models.recognise import _state_dict
+
+    began = time.monotonic()
+    assert code_of(plain, nest) == "import_too_large"
+    assert code_of(plain, [["x" * 2**17] * 2] * 2) == "import_too_large"
+    assert code_of(plain, {"x" * 2**17: 1, "y" * 2**17: 1}) == "import_too_large"
+    assert code_of(_state_dict, module) == "import_too_large"
+    assert time.monotonic() - began < 5
+
+
+def test_a_tar_bomb(here):
+    """GNU's sparse members: a file that is a hole of 6 GB takes 1536 bytes."""
+    member = tarfile.TarInfo("pickle")
+    member.type, member.size = tarfile.GNUTYPE_SPARSE, 0
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[386:398], header[398:410] = b"%011o\0" % 2**32, b"%011o\0" % 0  # one piece: nothing, at the end
+    header[483:495] = b"%011o\0" % (6 * 2**30)
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    content = bytes(header) + bytes(1024)
+    refused, megabytes = peak(read_tar, memoryview(content))
+    assert refused == "import_too_large" and megabytes < 1
 
 
 def sample():

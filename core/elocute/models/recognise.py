@@ -17,7 +17,7 @@ from elocute.errors import BadInput
 from elocute.models import layouts, matlab
 from elocute.models.inert import Record, Tensor
 from elocute.models.torch_files import LEGACY_START, read_legacy, read_snapshot, read_tar, read_zip
-from elocute.models.unreadable import Unreadable, damaged, too_large
+from elocute.models.unreadable import Room, Unreadable, damaged, too_large
 
 MAX_BYTES = 4 * 2**30  # of one file; the largest official one has 0.7 GB
 COUNTER = "num_batches_tracked"  # of a batch normalisation: nothing reads it
@@ -174,6 +174,7 @@ def _arrays(state: dict[Any, Any]) -> Arrays:
 # The generator -------------------------------------------------------------------------------------------------------
 POSITIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # of StyleNeRF's constructor
 MAX_DEPTH = 32
+MAX_ROOM = 2**18  # values, and letters of names, that a walk may come across; the official generator takes 21000
 
 
 def _generator(network: Any, source: Source) -> Piece:
@@ -188,8 +189,9 @@ def _generator(network: Any, source: Source) -> Piece:
     return Piece("generator", tensors, source, config)
 
 
-def _state_dict(module: Record, depth: int = 0) -> dict[str, Tensor]:
+def _state_dict(module: Record, depth: int = 0, room: Room | None = None) -> dict[str, Tensor]:
     """What torch's `state_dict` gives for a module: parameters, lasting buffers, and those of its children."""
+    room = room or Room(MAX_ROOM)
     if depth > MAX_DEPTH:
         raise damaged("networks inside networks")
     parts = [module.state.get(name) or {} for name in ("_parameters", "_buffers", "_modules")]
@@ -199,20 +201,25 @@ def _state_dict(module: Record, depth: int = 0) -> dict[str, Tensor]:
     parameters, buffers, children = parts
     lasting = {name: value for name, value in buffers.items() if name not in passing}
     out = {name: value for name, value in {**parameters, **lasting}.items() if value is not None}
+    room.take(1 + len(children) + len(parameters) + len(buffers))
     for name, child in children.items():
         if isinstance(child, Record):
-            out |= {f"{name}.{inner}": value for inner, value in _state_dict(child, depth + 1).items()}
+            inside = _state_dict(child, depth + 1, room)
+            room.take(sum(len(str(name)) + len(str(inner)) for inner in inside))
+            out |= {f"{name}.{inner}": value for inner, value in inside.items()}
     return out
 
 
-def plain(value: Any, depth: int = 0) -> Any:
-    """A configuration as JSON has it. Raises Unreadable import_damaged for anything else."""
+def plain(value: Any, depth: int = 0, room: Room | None = None) -> Any:
+    """A configuration as JSON has it. Raises Unreadable import_damaged for anything else, import_too_large."""
+    room = room or Room(MAX_ROOM)
+    room.take(1 + len(value) if isinstance(value, str) else 1)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if depth < MAX_DEPTH and isinstance(value, (list, tuple)):
-        return [plain(item, depth + 1) for item in value]
+        return [plain(item, depth + 1, room) for item in value]
     if depth < MAX_DEPTH and isinstance(value, dict):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {str(plain(key, MAX_DEPTH, room)): plain(item, depth + 1, room) for key, item in value.items()}
     raise damaged(f"a setting of type {type(value).__name__}")
 
 

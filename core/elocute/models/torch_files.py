@@ -97,7 +97,10 @@ def read_tar(data: memoryview) -> Any:
     """torch's first format: members `storages` and `tensors` with keyed objects, and `pickle` that refers to them."""
     try:
         with tarfile.open(fileobj=_Stream(data), mode="r:") as archive:
-            parts = {member.name: archive.extractfile(member).read() for member in archive if member.isreg()}  # type: ignore[union-attr]
+            members = [member for member in archive if member.isreg()]
+            if any(member.issparse() or member.size > len(data) for member in members):  # holes take no room in a file
+                raise too_large()
+            parts = {member.name: archive.extractfile(member).read() for member in members}  # type: ignore[union-attr]
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise damaged(str(error)[:80]) from None
     if not parts.keys() >= {"pickle", "storages", "tensors"}:

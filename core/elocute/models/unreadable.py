@@ -25,3 +25,16 @@ def unsafe(name: str) -> Unreadable:
 def too_large() -> Unreadable:
     """What would fill the machine's memory."""
     return Unreadable("import_too_large", "is larger inside than any model file: don't trust where it came from")
+
+
+class Room:
+    """How much a walk may still come across: a pickle may hold one object in many places, and each is walked."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def take(self, amount: int) -> None:
+        """Raises Unreadable import_too_large when there is no more."""
+        self.left -= amount
+        if self.left < 0:
+            raise too_large()
