@@ -44,6 +44,22 @@ def test_a_pipe_sees_results_and_warnings_only(capsys: pytest.CaptureFixture) ->
     assert capsys.readouterr() == ("40 frames\n", "warning: poses end early\n")
 
 
+def test_what_nobody_foresaw_is_added_to_the_log_that_the_caller_names(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, own = tmp_path / "engine.log", tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(own))
+    monkeypatch.setenv("ELOCUTE_LOG", str(log))
+    for number in (1, 2):
+        told = as_known_error(ValueError(f"odd {number} \udcff"))
+        assert str(log) in told.message and not list(own.iterdir())
+    assert "odd 1" in log.read_text() and "odd 2" in log.read_text()
+    monkeypatch.setenv("ELOCUTE_LOG", str(tmp_path))  # a folder: the other way is left
+    as_known_error(ValueError("odd"))
+    assert "ValueError: odd" in next(own.iterdir()).read_text()
+
+
 def test_known_errors_stay_what_they_are(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = EnvironmentProblem("x", "a sentence.")
     assert as_known_error(error) is error

@@ -189,11 +189,17 @@ def as_known_error(error: BaseException) -> ElocuteError:
 
 
 def write_log(error: BaseException) -> Path | None:
-    """The traceback in a file in the temporary folder; None when even that fails."""
+    """The traceback at the end of the file that ELOCUTE_LOG names, else in one of its own in the temporary folder; None
+    when even that fails."""
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
+    named = os.environ.get("ELOCUTE_LOG")
+    if named:
+        with contextlib.suppress(OSError), open(named, "a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+            return Path(named)
     try:
         handle, name = tempfile.mkstemp(prefix="elocute-", suffix=".log", text=True)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
     except OSError:
         return None
