@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from elocute.errors import BadInput
-from elocute.speech.audio2exp import Audio2Exp, expressions, load_audio2exp, silent_windows, voice_expressions
+from elocute.speech.audio2exp import Audio2Exp, expressions, load_audio2exp, silent_expressions, voice_expressions
 from elocute.speech.sadtalker_mel import frame_windows
 from elocute.values import BASEL_NAMES
 
@@ -86,7 +86,9 @@ def test_the_reference_replaces_the_expression_and_the_default_adds_to_it(
     assert np.allclose(there.values, 1.5 * raw, rtol=1e-5, atol=1e-4)
     quiet = voice_expressions(network, np.zeros(640 * 20, np.float32), own, FPS, 20)
     assert np.allclose(quiet.values, own, atol=1e-4)
-    silent = expressions(network, torch.from_numpy(silent_windows(20)), torch.from_numpy(own)).numpy()
+    silence = torch.from_numpy(frame_windows(np.zeros(640 * 20)))
+    silent = expressions(network, silence, torch.from_numpy(own)).numpy()
+    assert np.allclose(silent_expressions(network, 20, torch.from_numpy(own)).numpy(), silent, rtol=1e-5, atol=1e-5)
     added = voice_expressions(network, voice, own, FPS, 20)
     assert np.allclose(added.values, own + 1.5 * (raw - silent), rtol=1e-5, atol=1e-3)
 

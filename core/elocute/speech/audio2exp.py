@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from elocute.errors import BadInput
 from elocute.models.weights import load_weights
-from elocute.speech.sadtalker_mel import FPS, SAMPLES_PER_FRAME, frame_windows
+from elocute.speech.sadtalker_mel import BANDS, COLUMNS, FPS, RANGE, frame_windows
 from elocute.speech.track_io import resample
 from elocute.values import BASEL_NAMES, ExpressionTrack
 
@@ -74,8 +74,21 @@ def load_audio2exp(
 def expressions(network: Audio2Exp, windows: Tensor, first: Tensor) -> Tensor:
     """The recursion: windows [T, 80, 16] and the person's own expression [64] -> [T, 64], as they are fed back."""
     weight = network.mapping1.weight
-    windows, first = windows.to(weight.device, weight.dtype), first.to(weight.device, weight.dtype)
-    encoded = torch.cat([network.encode(part) for part in windows.split(BATCH)]) if len(windows) else windows[:, 0, :0]
+    encoded = [network.encode(part.to(weight.device, weight.dtype)) for part in windows.split(BATCH)]
+    return _recursion(network, torch.cat(encoded) if len(windows) else weight.new_zeros(0, 0), first)
+
+
+@torch.no_grad()
+def silent_expressions(network: Audio2Exp, frames: int, first: Tensor) -> Tensor:
+    """What `expressions` makes of that many frames of silence, of which every window is the same."""
+    # As many at once as a voice has: a convolution's last digits depend on that, and silence is compared with silence.
+    windows = network.mapping1.weight.new_full((min(frames, BATCH), BANDS, COLUMNS), -RANGE)
+    return _recursion(network, network.encode(windows)[:1].expand(frames, -1), first)
+
+
+def _recursion(network: Audio2Exp, encoded: Tensor, first: Tensor) -> Tensor:
+    """[T, 512] and [64] -> [T, 64]."""
+    first = first.to(network.mapping1.weight.device, network.mapping1.weight.dtype)
     before, ratio = first[None], first.new_zeros(1, 1)  # the ratio would ask for a blink
     found = []
     for sound in encoded[:, None]:
@@ -108,16 +121,11 @@ def voice_expressions(
     if not len(windows):
         raise BadInput("audio_too_short", "the voice is shorter than one frame at 25 fps. Use a longer one.")
     first = torch.from_numpy(np.asarray(own, np.float64))
-    heard = expressions(network, torch.from_numpy(windows), first).double().cpu().numpy()
+    heard = expressions(network, torch.from_numpy(windows), first).cpu().double().numpy()
     if reference:
         values = scale * heard
     else:
-        quiet = expressions(network, torch.from_numpy(silent_windows(len(windows))), first).double().cpu().numpy()
+        quiet = silent_expressions(network, len(windows), first).cpu().double().numpy()
         values = np.asarray(own) + scale * (heard - quiet)
     track = ExpressionTrack(BASEL_NAMES, values.astype(np.float32), Fraction(FPS))
     return resample(track, fps, frames)
-
-
-def silent_windows(frames: int) -> np.ndarray:
-    """The windows [T, 80, 16] of silence."""
-    return frame_windows(np.zeros(frames * SAMPLES_PER_FRAME, np.float32))

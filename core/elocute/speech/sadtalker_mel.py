@@ -18,6 +18,7 @@ COLUMNS_PER_SECOND = SAMPLE_RATE // HOP
 BANDS, LOWEST, HIGHEST = 80, 55.0, 7600.0  # Hz
 COLUMNS = 16  # of the spectrogram in one frame's window: 0.2 s
 PREEMPHASIS = 0.97
+BLOCK = 60 * COLUMNS_PER_SECOND  # columns made at once: bounds memory
 FLOOR, REFERENCE_DB, RANGE_DB, RANGE = 1e-5, 20.0, 100.0, 4.0
 
 
@@ -27,18 +28,31 @@ def frame_count(samples: int) -> int:
 
 
 def mel_spectrogram(audio: np.ndarray) -> np.ndarray:
-    """Voice [N] (16 kHz, mono, -1..1) -> float64 [80, 1 + N // 200] in -4..4."""
-    emphasised = np.asarray(audio, np.float64).copy()
-    emphasised[1:] -= PREEMPHASIS * np.asarray(audio, np.float64)[:-1]
-    decibels = 20 * np.log10(np.maximum(FLOOR, mel_filters() @ magnitudes(emphasised))) - REFERENCE_DB
-    return np.clip(2 * RANGE * (decibels + RANGE_DB) / RANGE_DB - RANGE, -RANGE, RANGE)
+    """Voice [N] (16 kHz, mono, -1..1) -> float32 [80, 1 + N // 200] in -4..4: windows centred on every 200th sample,
+    silence before and after."""
+    count = 1 + len(audio) // HOP
+    mel = np.empty((BANDS, count), np.float32)
+    for start in range(0, count, BLOCK):
+        end = min(count, start + BLOCK)
+        part = _emphasised(audio, start * HOP - WINDOW // 2, (end - 1) * HOP + WINDOW // 2)
+        decibels = 20 * np.log10(np.maximum(FLOOR, mel_filters() @ magnitudes(part))) - REFERENCE_DB
+        mel[:, start:end] = np.clip(2 * RANGE * (decibels + RANGE_DB) / RANGE_DB - RANGE, -RANGE, RANGE)
+    return mel
+
+
+def _emphasised(audio: np.ndarray, low: int, high: int) -> np.ndarray:
+    """Samples `low` to `high` with their high frequencies raised, float64 [high - low], silence outside of [N]."""
+    low_pad, high_pad = max(0, 1 - low), max(0, high - len(audio))
+    part = np.pad(np.asarray(audio[max(0, low - 1) : high], np.float64), (low_pad, high_pad))
+    part[1:] -= PREEMPHASIS * part[:-1]
+    part[len(part) - high_pad :] = 0
+    return part[1:]
 
 
 def magnitudes(audio: np.ndarray) -> np.ndarray:
-    """Magnitudes [401, 1 + N // 200] of the short-time Fourier transform: Hann windows centred on every 200th sample,
-    silence before and after."""
-    padded = np.pad(audio, WINDOW // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]  # [T, 800]
+    """Magnitudes [401, T] of the short-time Fourier transform of [N]: a Hann window of 800 from every 200th sample on,
+    as far as there are whole ones."""
+    frames = np.lib.stride_tricks.sliding_window_view(audio, WINDOW)[::HOP]  # [T, 800]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)  # periodic
     return np.abs(np.fft.rfft(frames * hann, axis=1)).T
 
@@ -73,4 +87,4 @@ def frame_windows(audio: np.ndarray) -> np.ndarray:
     # Two frames back, cut towards zero: the first windows start at -6 and -3, not at -7 and -4.
     starts = np.trunc(COLUMNS_PER_SECOND * (np.arange(count) - 2) / FPS).astype(int)
     columns = np.clip(starts[:, None] + np.arange(COLUMNS), 0, mel.shape[1] - 1)  # [T, 16]
-    return mel[:, columns].transpose(1, 0, 2).astype(np.float32)
+    return mel.T[columns].transpose(0, 2, 1)
