@@ -15,7 +15,7 @@ from mathutils import Matrix, Vector
 
 from ..core.elocute.errors import BadInput
 from . import shots
-from .tasks import Ask, Task
+from .task import Ask, Task
 
 STRONGEST_KEY = 1.5  # what the engine still shows
 SENSOR_MM = 24.0

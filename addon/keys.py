@@ -20,7 +20,7 @@ from ..core.elocute.errors import BadInput
 from ..core.elocute.units import ARKIT_NAMES
 from . import curves, rendering, shots
 from .compat import Curves
-from .tasks import Ask, Task
+from .task import Ask, Task
 
 WRITTEN = "elocute_speech"  # custom property of our Actions: stretch of frames -> checksum of its keys
 GROUP = "Speech"

@@ -8,8 +8,8 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import ElocuteError
-from . import checks, compat, pumping, rendering, shots, tasks
-from .tasks import Task
+from . import checks, compat, pumping, rendering, shotlist, shots, tasks
+from .task import DONE, Task
 
 Result = set[str]
 
@@ -21,8 +21,8 @@ def queue(operator: bpy.types.Operator, kind: str, title: str, ref: shots.Ref, s
         return {"FINISHED"}
     for warning in task.warnings:
         operator.report({"WARNING"}, warning)
-    operator.report({"INFO"} if task.state == tasks.DONE else {"WARNING"}, task.message or task.state)
-    return {"FINISHED"} if task.state == tasks.DONE else {"CANCELLED"}
+    operator.report({"INFO"} if task.state == DONE else {"WARNING"}, task.message or task.state)
+    return {"FINISHED"} if task.state == DONE else {"CANCELLED"}
 
 
 def queue_render(operator: bpy.types.Operator, scene: bpy.types.Scene, shot: Any, order: rendering.Order) -> Result:
@@ -72,7 +72,7 @@ class ELOCUTE_OT_shot_add(bpy.types.Operator):
             strip = sounds[0] if len(sounds) == 1 else None
         before = shots.active(scene)
         portrait = (before.portrait_source, before.portrait, before.identity) if before else None
-        shot = shots.add(scene, Path(strip.name).stem if strip else "Shot")
+        shot = shotlist.add(scene, Path(strip.name).stem if strip else "Shot")
         if portrait:
             shot.portrait_source, shot.portrait, shot.identity = portrait
         if strip is not None:
@@ -88,7 +88,7 @@ class ELOCUTE_OT_shot_remove(ShotOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> Result:
-        shots.remove(shots.scene_of(context))
+        shotlist.remove(shots.scene_of(context))
         return {"FINISHED"}
 
 
@@ -100,7 +100,7 @@ class ELOCUTE_OT_own_folder(ShotOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def execute(self, context: bpy.types.Context) -> Result:
-        shots.own_folder(shots.active(shots.scene_of(context)))
+        shotlist.own_folder(shots.active(shots.scene_of(context)))
         return {"FINISHED"}
 
 
@@ -166,7 +166,7 @@ class _StripOperator:
             if shot.uid == strip.elocute.shot:
                 scene.elocute.active = index
                 return scene, shot
-        return scene, shots.restore(scene, strip.elocute.job)
+        return scene, shotlist.restore(scene, strip.elocute.job)
 
 
 class ELOCUTE_OT_open_shot(_StripOperator, bpy.types.Operator):

@@ -8,6 +8,7 @@ from typing import Any
 import bpy
 
 from . import checks, compat, head_operators, operators, preview, shots, tasks
+from .task import CANCELLED, DONE, FAILED, RUNNING, WAITING, Task
 from .voices import ELOCUTE_OT_all_voices
 
 CATEGORY = "Elocute"
@@ -15,8 +16,7 @@ LETTER_PIXELS = 6.6  # of the interface's font at a scale of 1, on average: for 
 MARGIN_PIXELS = 70  # of a panel: borders, icon
 SHOWN_WARNINGS = 5
 STATE_ICONS = {
-    tasks.WAITING: "TIME", tasks.RUNNING: "RENDER_ANIMATION", tasks.DONE: "CHECKMARK", tasks.FAILED: "ERROR",
-    tasks.CANCELLED: "CANCEL",
+    WAITING: "TIME", RUNNING: "RENDER_ANIMATION", DONE: "CHECKMARK", FAILED: "ERROR", CANCELLED: "CANCEL",
 }  # fmt: skip
 
 
@@ -222,7 +222,7 @@ class Preview(_ShotPanel):
         layout.prop(scene.elocute, "preview_size")
         layout.operator(head_operators.ELOCUTE_OT_preview.bl_idname, icon="IMAGE_DATA")
         failed = next((task for task in reversed(tasks.tasks) if task.kind == "preview"), None)
-        if failed is not None and failed.state == tasks.FAILED:
+        if failed is not None and failed.state == FAILED:
             _outcome(context, layout, failed)
         if preview.icon():
             scale = max(4.0, (context.region.width / context.preferences.system.ui_scale - 50) / 20)
@@ -230,10 +230,10 @@ class Preview(_ShotPanel):
             layout.operator(head_operators.ELOCUTE_OT_show_preview.bl_idname, icon="WINDOW")
 
 
-def _progress(layout: Any, task: tasks.Task) -> None:
+def _progress(layout: Any, task: Task) -> None:
     """How far the running task is, and what waits."""
     box = layout.column(align=True)
-    box.label(text=task.title, icon=STATE_ICONS[tasks.RUNNING])
+    box.label(text=task.title, icon=STATE_ICONS[RUNNING])
     text = task.stage or "Starting"
     if task.total and task.stage in ("Rendering", "Reading the scene"):
         text = f"{task.done} of {task.total}"
@@ -243,7 +243,7 @@ def _progress(layout: Any, task: tasks.Task) -> None:
         box.label(text=f"{task.fps:.1f} frames a second, {clock(left)} left", icon="BLANK1")
     waiting = sum(not other.over for other in tasks.tasks) - 1
     if waiting > 0:
-        box.label(text=f"{waiting} more to do", icon=STATE_ICONS[tasks.WAITING])
+        box.label(text=f"{waiting} more to do", icon=STATE_ICONS[WAITING])
     layout.operator(operators.ELOCUTE_OT_cancel.bl_idname, text="Cancel (Esc)", icon="CANCEL")
 
 
@@ -254,18 +254,18 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def _outcome(context: bpy.types.Context, layout: Any, task: tasks.Task) -> None:
+def _outcome(context: bpy.types.Context, layout: Any, task: Task) -> None:
     """What came of a task: its result, what to know about it, how to mend it."""
     box = layout.box()
-    if task.state == tasks.FAILED:
+    if task.state == FAILED:
         box.alert = True
     paragraph(context, box, task.message or task.title, STATE_ICONS[task.state])
     for warning in task.warnings[:SHOWN_WARNINGS]:
         paragraph(context, box, warning, "INFO")
-    problem = checks.fix_of(task.code) if task.state == tasks.FAILED else None
+    problem = checks.fix_of(task.code) if task.state == FAILED else None
     if problem is not None:
         fix_button(box, problem)
-    if task.state == tasks.DONE and task.about.get("folder"):
+    if task.state == DONE and task.about.get("folder"):
         box.operator("wm.path_open", text="Open Folder", icon="FILE_FOLDER").filepath = task.about["folder"]
 
 

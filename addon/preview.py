@@ -11,7 +11,7 @@ import bpy.utils.previews
 
 from ..core.elocute.errors import EnvironmentProblem
 from . import rendering, sequencer, shots
-from .tasks import Ask, Task
+from .task import Ask, Task
 
 IMAGE = "Elocute Preview"
 _icons: Any = None

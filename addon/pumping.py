@@ -9,6 +9,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from . import checks, tasks
+from .task import DONE, Task
 
 WORKING, LISTENING, IDLE = 0.01, 0.05, 1.0  # seconds to the next tick
 REDRAW_SECONDS = 0.1
@@ -26,7 +27,7 @@ def log_path() -> Path:
     return Path(folder) / "elocute.log"
 
 
-def start(task: tasks.Task) -> tasks.Task:
+def start(task: Task) -> Task:
     """Queue a task. In a background run it is over when this returns."""
     tasks.add(task)
     if bpy.app.background:
@@ -54,7 +55,7 @@ def _tick() -> float | None:
 def _remember_changes() -> None:
     """One undo step for what a finished task has put into the file."""
     for task in tasks.tasks:
-        if task.state == tasks.DONE and not task.about.get("undo"):
+        if task.state == DONE and not task.about.get("undo"):
             task.about["undo"] = True
             manager = bpy.context.window_manager
             if task.kind != "preview" and manager and manager.windows:

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.elocute.errors import BadInput, EnvironmentProblem
 from ..core.elocute.settings import CurvesSettings, Shot
 from . import curves, sampling, sequencer, shots
-from .tasks import Ask, Steps, Task
+from .task import Ask, Steps, Task
 
 JOB_FOLDER = "job"  # beside the frames: the shot as the engine gets it, for a farm or a second look
 _voices: dict[tuple[Any, ...], curves.Columns] = {}  # the curves of voices that were listened to in this session

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import BadInput
-from . import compat, shots
+from . import compat, shotlist, shots
 
 Frames = tuple[int, int]  # first and last, of the timeline
 
@@ -100,7 +100,7 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
         strip.transform.scale_x, strip.transform.scale_y = (
             strip.transform.scale_x * scale, strip.transform.scale_y * scale
         )  # fmt: skip
-    about.job, about.width, about.number = shots.store(ref.find()[1]), place.width, place.number
+    about.job, about.width, about.number = shotlist.store(ref.find()[1]), place.width, place.number
     if untouched:
         about.placed = [end - first for end in compat.span(strip)]
     compat.invalidate(strip)

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from ..core.elocute.errors import BadInput, ElocuteError
 from ..core.elocute.limits import portrait_seed
-from . import checks, compat, operators, rendering, shots
+from . import checks, compat, operators, rendering, shotlist, shots
 from .casting import match, read_mapping
 
 # What a new shot takes over from the active one.
@@ -110,7 +110,7 @@ def _shot(scene: bpy.types.Scene, strip: Any, portrait: str | None, model: str) 
     data = scene.elocute
     shot = next((s for s in data.shots if s.voice_source == "STRIP" and shots.voice_strip(scene, s) == strip), None)
     if shot is None:
-        shot = shots.add(scene, Path(strip.name).stem)
+        shot = shotlist.add(scene, Path(strip.name).stem)
         shot.voice_strip = strip.name
         source = next((other for other in data.shots if other.uid == model), None)
         for name in COPIED if source is not None else ():

@@ -72,6 +72,8 @@ class Elocute:
     def __init__(self, extension: ModuleType) -> None:
         part = f"{extension.__name__}.addon."
         self.shots = importlib.import_module(part + "shots")
+        self.shotlist = importlib.import_module(part + "shotlist")
+        self.task = importlib.import_module(part + "task")
         self.tasks = importlib.import_module(part + "tasks")
         self.rendering = importlib.import_module(part + "rendering")
         self.pumping = importlib.import_module(part + "pumping")
@@ -138,7 +140,7 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
     for shot in chosen:
         folder = args.output
         if folder and len(chosen) > 1:
-            name = elocute.shots.unused(bpy.path.clean_name(shot.name), taken)
+            name = elocute.shotlist.unused(bpy.path.clean_name(shot.name), taken)
             taken.add(name)
             folder = folder / name
         order = elocute.rendering.Order(
@@ -183,7 +185,7 @@ def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace
         raise Refused("--portrait needs --voice and --output, and neither --shot nor --all")
     if args.fps:
         _set_fps(elocute, scene, args.fps)
-    shot = elocute.shots.add(scene, args.voice.stem)
+    shot = elocute.shotlist.add(scene, args.voice.stem)
     shot.voice_source, shot.voice_file, shot.voice_start = "FILE", str(args.voice.absolute()), 1
     shot.folder = str(args.output.absolute())
     try:
@@ -220,12 +222,12 @@ def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any)
         print(f"Error: {name}: {why[0]}", file=sys.stderr)
         return False
     ref = elocute.shots.ref(scene, shot)
-    task = tasks.add(tasks.Task("render", name, lambda task: elocute.rendering.render(ref, order, task)))
+    task = tasks.add(elocute.task.Task("render", name, lambda task: elocute.rendering.render(ref, order, task)))
     printer = _Printer(task)
     tasks.on_frame = printer.saved
     tasks.run(task, lambda: printer.tick() or bool(_stopped_by))
     tasks.on_frame = None
-    if task.state != tasks.DONE:
+    if task.state != elocute.task.DONE:
         print(f"Error: {name}: {task.message} ({task.code or task.state})", file=sys.stderr)
         return False
     for path in task.result:  # also those that were there already

@@ -207,7 +207,7 @@ def test_a_background_run_is_over_when_it_returns(tasks: ModuleType) -> None:
 def test_nothing_is_touched_while_it_only_listens(tasks: ModuleType) -> None:
     waiting = task(tasks, {"frames": 2})
     for _ in range(3):
-        assert tasks.pump(only_listen=True) and waiting.state == tasks.WAITING
+        assert tasks.pump(only_listen=True) and waiting.state == "waiting"
     while not waiting.asked:
         tasks.pump()
     end = time.monotonic() + 20

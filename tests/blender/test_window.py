@@ -55,7 +55,7 @@ scene.frame_end = 200
 strips = part("addon.compat").strips(scene.sequence_editor_create())
 strips.new_sound(name="Grace.wav", filepath=VOICE, channel=1, frame_start=1)
 bpy.ops.wm.save_as_mainfile(filepath=FILE)
-shot = part("addon.shots").add(scene, "Grace")
+shot = part("addon.shotlist").add(scene, "Grace")
 shot.portrait = bpy.data.images.load(PORTRAIT)
 shot.voice_strip, shot.size = "Grace.wav", 256
 """

@@ -58,7 +58,7 @@ def scene(voice, tmp_path):
     scene.render.fps, scene.render.fps_base = 25, 1.0
     add_sound(scene, voice, "Anna.001", 2, 11)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
-    shot = part("addon.shots").add(scene, "Anna")
+    shot = part("addon.shotlist").add(scene, "Anna")
     shot.portrait = bpy.data.images.load(str(EXAMPLES / "portrait.jpg"))
     shot.voice_strip = "Anna.001"
     shot.folder, shot.size = "//frames", 64

@@ -23,7 +23,7 @@ def main():
     strips = addon.shots.compat.strips(scene.sequence_editor_create())
     strips.new_sound(name="Anna.wav", filepath=voice, channel=1, frame_start=5)
     bpy.ops.wm.save_as_mainfile(filepath=os.path.join(folder, "shot.blend"))
-    shot = addon.shots.add(scene, "Anna")
+    shot = addon.shotlist.add(scene, "Anna")
     shot.portrait = bpy.data.images.load(os.path.join(os.environ["ELOCUTE_EXAMPLES"], "portrait.jpg"))
     shot.voice_strip, shot.size, shot.folder = "Anna.wav", 96, "//panel"
     assert bpy.ops.elocute.render() == {"FINISHED"}, addon.tasks.tasks[-1].message

@@ -71,7 +71,7 @@ def test_a_head_that_is_stopped_leaves_nothing(scene, tmp_path):
     shots, tasks = part("addon.shots"), part("addon.tasks")
     ref, at = shots.ref(scene, scene.elocute.shots[0]), Vector((0, 0, 0))
     steps = lambda task: part("addon.head").add(ref, tmp_path / "head", scene.name, at, task)  # noqa: E731
-    task = tasks.add(tasks.Task("head", "Add Head", steps))
+    task = tasks.add(part("addon.task").Task("head", "Add Head", steps))
     tasks.run(task, lambda: task.stage == "Building the head" and task.done > 20)
     assert task.state == "cancelled" and things() == before and scene.elocute.shots[0].motion == motion
 
@@ -206,7 +206,7 @@ def test_a_keyed_pose_is_the_one_that_is_measured(scene, head, tmp_path):
 def filmed(scene, shot, video):
     shots, tasks, rendering = part("addon.shots"), part("addon.tasks"), part("addon.rendering")
     ref, order = shots.ref(scene, shot), rendering.Order(movie=video, strip=False)
-    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, order, task)))
+    task = tasks.add(part("addon.task").Task("render", "Render", lambda task: rendering.render(ref, order, task)))
     assert tasks.run(task).state == "done", task.message
     return video
 

@@ -12,11 +12,16 @@ from conftest import bytes_of, part, render
 MODULE = "bl_ext.user_default.elocute"
 
 
+def queued(scene, **order):
+    """A task that renders the first shot, put into the queue."""
+    rendering, ref = part("addon.rendering"), part("addon.shots").ref(scene, scene.elocute.shots[0])
+    steps = lambda task: rendering.render(ref, rendering.Order(**order), task)  # noqa: E731
+    return part("addon.tasks").add(part("addon.task").Task("render", "Render", steps))
+
+
 def begin(scene, ready=lambda task: len(task.frames) >= 3):
     """Start rendering as a window does, with the queue turned by hand, until some frames are there."""
-    shots, tasks, rendering = part("addon.shots"), part("addon.tasks"), part("addon.rendering")
-    ref = shots.ref(scene, scene.elocute.shots[0])
-    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, rendering.Order(), task)))
+    task = queued(scene)
     turn(lambda: ready(task) or task.over)
     return task
 
@@ -48,19 +53,15 @@ def test_the_main_thread_is_never_kept(scene):
     task = begin(scene, lambda task: False)
     assert task.state == "done", task.message
     scene.elocute.shots[0].folder = "//again"
-    tasks, rendering, shots = part("addon.tasks"), part("addon.rendering"), part("addon.shots")
-    ref = shots.ref(scene, scene.elocute.shots[0])
-    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, rendering.Order(), task)))
+    task = queued(scene)
     assert turn(lambda: task.over) < 0.05
 
 
 @pytest.mark.parametrize(("name", "told"), [("out.avi", "can't make a .avi"), ("file/out.mp4", "not a folder")])
 def test_a_video_that_cannot_be_written_is_told_before_any_frame(scene, tmp_path, name, told):
     (tmp_path / "file").touch()
-    shots, tasks, rendering = part("addon.shots"), part("addon.tasks"), part("addon.rendering")
-    ref, order = shots.ref(scene, scene.elocute.shots[0]), rendering.Order(movie=tmp_path / name)
-    task = tasks.add(tasks.Task("render", "Render", lambda task: rendering.render(ref, order, task)))
-    assert tasks.run(task).state == "failed" and told in task.message, task.message
+    task = queued(scene, movie=tmp_path / name)
+    assert part("addon.tasks").run(task).state == "failed" and told in task.message, task.message
     assert not bytes_of(tmp_path / "frames")
 
 

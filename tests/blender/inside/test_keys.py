@@ -61,7 +61,7 @@ def spoken(keys, monkeypatch):
     every second frame when it is `moving`."""
     rendering, shots, tasks = part("addon.rendering"), part("addon.shots"), part("addon.tasks")
     scene = bpy.context.scene
-    shot = shots.add(scene, "Anna")
+    shot = part("addon.shotlist").add(scene, "Anna")
     shot.head = bpy.data.objects["Cube"]
     ref = shots.ref(scene, shot)
 
@@ -75,8 +75,8 @@ def spoken(keys, monkeypatch):
             return plan, said
 
         monkeypatch.setattr(rendering, "listen", listen)
-        task = tasks.Task("keys", "Speech to Keys", lambda task: part("addon.keys").write(ref, existing, Path(), task))
-        return tasks.add(task)
+        steps = lambda task: part("addon.keys").write(ref, existing, Path(), task)  # noqa: E731
+        return tasks.add(part("addon.task").Task("keys", "Speech to Keys", steps))
 
     return begin
 

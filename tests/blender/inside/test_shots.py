@@ -141,7 +141,7 @@ def test_scenes_hold_different_shots(scene, tmp_path, voice):
     other = bpy.data.scenes.new("Second")
     other.render.fps = 25
     add_sound(other, voice, "Bert.001", 1, 1)
-    second = part("addon.shots").add(other, "Bert")
+    second = part("addon.shotlist").add(other, "Bert")
     second.portrait_source, second.identity, second.voice_strip, second.size = "RANDOM", 3, "Bert.001", 64
     assert Path(second.folder) != Path(scene.elocute.shots[0].folder)
     window = bpy.context.window_manager.windows[0]

@@ -19,10 +19,10 @@ def sound(scene):
 
 
 def test_a_shot_of_a_cut_strip_keeps_to_its_part_whatever_that_is_called(scene):
-    shots, compat = part("addon.shots"), part("addon.compat")
+    shots, compat, add = part("addon.shots"), part("addon.compat"), part("addon.shotlist").add
     left, right = sound(scene), cut(sound(scene), 20)
-    first, same, second = scene.elocute.shots[0], shots.add(scene, "Also left"), shots.add(scene, "Right")
-    first, same, second = scene.elocute.shots  # which a new one moves in memory
+    add(scene, "Also left"), add(scene, "Right")
+    first, same, second = scene.elocute.shots
     same.voice_strip, second.voice_strip = left.name, right.name
     left.name, right.name = "One", "Two"
     assert shots.voice_strip(scene, second) == right and compat.span(right) == (20, 35)
@@ -52,7 +52,7 @@ def test_a_farm_gives_every_shot_a_folder_of_its_own(scene, tmp_path, monkeypatc
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     for name in ("A/B", "A:B", "Anna"):
-        part("addon.shots").add(scene, "Other")
+        part("addon.shotlist").add(scene, "Other")
         scene.elocute.shots[-1].name = name
     folders = []
     monkeypatch.setattr(script, "_render_one", lambda *args: folders.append(args[-1].folder) or True)

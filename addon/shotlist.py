@@ -1,0 +1,95 @@
+"""The list of shots: adding, removing and naming them, and keeping one as text on its strip."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import bpy
+
+from ..core.elocute.errors import BadInput
+from . import compat
+from .properties import ElocuteShot, new_id
+
+# Stored with a strip, to make the shot anew when it has been removed.
+SETTINGS = tuple(
+    name for name in ElocuteShot.__annotations__ if name not in ("uid", "portrait", "head", "camera")
+)  # fmt: skip
+
+_ANIMATED = re.compile(r"elocute\.shots\[(\d+)\](.*)")
+
+
+def add(scene: bpy.types.Scene, name: str) -> Any:
+    """A new shot with a name and folder of its own, made the active one."""
+    data = scene.elocute
+    taken = {shot.name for shot in data.shots}
+    shot = data.shots.add()
+    shot.name = unused(name, taken)
+    shot.uid = new_id()
+    own_folder(shot)
+    shot.frame_start, shot.frame_end, shot.voice_start = scene.frame_start, scene.frame_end, scene.frame_start
+    data.active = len(data.shots) - 1
+    return shot
+
+
+def remove(scene: bpy.types.Scene) -> None:
+    """Remove the active shot; what is animated of the shots after it moves up with them."""
+    data = scene.elocute
+    gone = data.active
+    data.shots.remove(gone)
+    data.active = max(0, min(gone, len(data.shots) - 1))
+    animation = scene.animation_data
+    if animation is None:
+        return
+    curves = compat.Curves(animation.action, scene) if animation.action else None
+    for curve in [*(curves or ()), *animation.drivers]:
+        found = _ANIMATED.match(curve.data_path)
+        index = int(found[1]) if found else -1
+        if found and index > gone:
+            curve.data_path = f"elocute.shots[{index - 1}]{found[2]}"
+        elif found and index == gone and curves is not None and curve.driver is None:
+            curves.remove(curve)
+        elif found and index == gone:
+            animation.drivers.remove(curve)
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """`name`, or with a number as Blender does."""
+    count, found = 0, name
+    while found in taken:
+        count += 1
+        found = f"{name}.{count:03d}"
+    return found
+
+
+def own_folder(shot: Any) -> None:
+    """Give a shot a folder that no other has."""
+    folders = {other.folder for each in bpy.data.scenes for other in each.elocute.shots if other != shot}
+    shot.folder = unused(f"//elocute/{bpy.path.clean_name(shot.name)}", {taken.rstrip("/\\") for taken in folders})
+
+
+def store(shot: Any) -> str:
+    """Everything about a shot, as text for a strip."""
+    values: dict[str, Any] = {"name": shot.name, "uid": shot.uid}
+    for name in SETTINGS:
+        value = getattr(shot, name)
+        values[name] = list(value) if name == "color" else value
+    for name in ("portrait", "head", "camera"):
+        values[name] = getattr(shot, name).name if getattr(shot, name) else None
+    return json.dumps(values)
+
+
+def restore(scene: bpy.types.Scene, text: str) -> Any:
+    """The shot that a strip was made by, made anew. Raises BadInput job_unreadable."""
+    try:
+        values = dict(json.loads(text))
+        shot = add(scene, str(values.pop("name")))
+        for name, value in values.items():
+            if name in ("portrait", "head", "camera"):
+                value = (bpy.data.images if name == "portrait" else bpy.data.objects).get(value or "")
+            if hasattr(shot, name):
+                setattr(shot, name, value)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput("job_unreadable", f"The strip does not say how it was made ({error})") from None
+    return shot
