@@ -220,6 +220,18 @@ def test_a_photo_is_inverted_once(second: Path, tmp_path: Path) -> None:
     assert len(frames(tmp_path / "f")) == 2
 
 
+def test_other_landmarks_make_another_avatar(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elocute.modelsets.nerffacespeech.prepare import key_of
+
+    settings = FitSettings(str(PORTRAIT), "cpu", "nerffacespeech")
+    keys = [key_of(settings.portrait, settings)]
+    monkeypatch.setattr("elocute.portrait.landmarks68.face_alignment_missing", lambda: None)
+    for version in ("1.5.0", "1.6.0"):
+        monkeypatch.setattr("importlib.metadata.version", lambda name, version=version: version)
+        keys.append(key_of(settings.portrait, settings))
+    assert len(set(keys)) == 3 and keys[-1] == key_of(settings.portrait, settings)
+
+
 def test_an_interrupted_fit_goes_on_from_its_pivot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from elocute.inversion.stylenerf import projection
     from elocute.protocol import Message, Progress

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_key, store
 from ...limits import portrait_seed
+from ...models.catalogue import find_model
 from ...models.official import imported_if_any
 from ...protocol import Progress
 from ...settings import FitSettings
@@ -36,7 +37,17 @@ def key_of(portrait: str, settings: FitSettings) -> str:
     for role in FIT_ROLES:
         found = imported_if_any(role)
         hashes[role] = found.sha256 if found else ""
+    hashes |= {"face": find_model("face").sha256, "landmarks": _landmarks()}
     return avatar_key(identity(portrait), hashes, 0)
+
+
+def _landmarks() -> str:
+    """What finds the 68 landmarks, by which the photo is cropped and the face model fitted."""
+    from importlib.metadata import version
+
+    from ...portrait.landmarks68 import face_alignment_missing
+
+    return "embedded" if face_alignment_missing() else f"face-alignment {version('face-alignment')}"
 
 
 @dataclass(frozen=True)
