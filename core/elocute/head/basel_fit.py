@@ -112,7 +112,7 @@ def fit_basel(
         last, found = nonrigid(), parts.joined()
         off = (basel.project(basel.placed(points.shape(found), found), rows=True) - seen).norm(dim=-1).mean()
     photo_error = float(last["photo"]) if photo is not None else float("nan")
-    return BaselFit(parts.joined()[0].detach().double().cpu().numpy(), float(off), photo_error)
+    return BaselFit(parts.joined()[0].detach().cpu().double().numpy(), float(off), photo_error)
 
 
 class _Parts:

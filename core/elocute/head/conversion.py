@@ -88,8 +88,8 @@ def expression_conversion(basel: BaselFace, head: HeadModel) -> ExpressionConver
     neutral = pick @ (head.base[corners] * weights).sum(1)  # [68, 3]
     units = np.einsum("lj,kjx->klx", pick, (head.expression[:, corners] * weights).sum(2))  # [52, 68, 3]
     points = basel.only_keypoints()
-    there = points.mean_shape.double().cpu().numpy().reshape(68, 3)
-    components = points.expression.double().cpu().numpy().reshape(64, 68, 3)
+    there = points.mean_shape.cpu().double().numpy().reshape(68, 3)
+    components = points.expression.cpu().double().numpy().reshape(64, 68, 3)
     scale, turn = similarity(neutral, there)
     trust = np.ones(68)
     trust[JAW], trust[60:68] = JAW_TRUST, INNER_LIP_TRUST

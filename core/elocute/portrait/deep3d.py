@@ -118,7 +118,7 @@ def read_coefficients(network: Deep3DNet, crop: Crop) -> np.ndarray:
     """The 257 coefficients float64 [257] of one crop; they belong to the crop's 224-pixel camera."""
     weight = network.final_layers[0].weight
     image = torch.from_numpy(crop.image.copy()).to(weight.device).permute(2, 0, 1)[None]
-    return network(image.to(weight.dtype) / 255)[0].double().cpu().numpy()
+    return network(image.to(weight.dtype) / 255)[0].cpu().double().numpy()
 
 
 def translation_in_picture(coefficients: np.ndarray, crop: Crop, size: tuple[int, int]) -> np.ndarray:

@@ -75,5 +75,5 @@ def _standard_points(networks: Networks) -> np.ndarray:
     """[5, 3]: eyes, nose and mouth corners of the mean face, where the regressor expects them."""
     from ...portrait.deep3d import five_points
 
-    mean = networks.face.only_keypoints().mean_shape.double().cpu().numpy().reshape(68, 3)
+    mean = networks.face.only_keypoints().mean_shape.cpu().double().numpy().reshape(68, 3)
     return five_points(mean)

@@ -170,7 +170,7 @@ class OfficialPerformance:
         moved = torch.cat([face_points(self.networks.face, coefficients, self.reference)[0], self._still])
         if self.reference:
             return VertexDeformation((self._rest - moved)[None], *self._nearest)
-        return SpatialDeformation(self._rest.double().cpu().numpy(), moved.double().cpu().numpy())
+        return SpatialDeformation(self._rest.cpu().double().numpy(), moved.cpu().double().numpy())
 
 
 def _kept(kept: OrderedDict[int, Value], at: int, make: Callable[[], Value]) -> Value:
