@@ -96,7 +96,7 @@ def portrait_problems(shot: Any) -> Iterator[Problem]:
     elif image.source in {"MOVIE", "VIEWER"}:
         yield Problem("The portrait has to be a still image")
     elif image.source == "FILE" and not image.packed_file and not image.is_dirty:
-        if not shots.image_path(image).is_file():
+        if not shots.is_there(shots.image_path(image)):
             yield Problem(f"The file of the portrait is missing: {shots.image_path(image).name}")
 
 

@@ -7,6 +7,7 @@ finds a shot again.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,9 @@ from ..core.elocute.errors import BadInput
 from ..core.elocute.limits import parse_fps
 from ..core.elocute.units import ARKIT_NAMES
 from . import compat
+
+SEEN_SECONDS = 1.0
+_seen: dict[Path, tuple[float, bool]] = {}  # when a file was asked for, and whether it was there
 
 
 @dataclass(frozen=True)
@@ -90,19 +94,30 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
         return Voice(None, None, scene.frame_start, 0.0, scene.frame_start, scene.frame_end)
     if shot.voice_source == "FILE":
         path = absolute(shot.voice_file)
-        if not shot.voice_file or not path.is_file():
+        if not shot.voice_file or not is_there(path):
             raise BadInput("voice_missing", f"There is no sound file {path}. Choose another")
         return Voice(None, path, shot.voice_start)
     strip = voice_strip(scene, shot)
     if strip is None or strip.sound is None:
         raise BadInput("voice_missing", "The sound strip is not in the sequencer. Choose another")
     path = absolute(strip.sound.filepath, strip.sound.library)
-    if not strip.sound.packed_file and not path.is_file():
+    if not strip.sound.packed_file and not is_there(path):
         raise BadInput("voice_missing", f"The file of the sound strip is missing: {path}")
     start = compat.content_start(strip)
     late = getattr(strip, "sound_offset", 0.0) * float(fps_of(scene))
     first, last = compat.span(strip)
     return Voice(strip.sound, path, round(start), start + late - round(start), first, last)
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file is there; in a window, whether it was within the last second, because panels ask on every redraw
+    and a network drive is slow."""
+    if bpy.app.background:
+        return path.is_file()
+    now = time.monotonic()
+    if path not in _seen or now - _seen[path][0] > SEEN_SECONDS:
+        _seen[path] = now, path.is_file()
+    return _seen[path][1]
 
 
 def absolute(path: str, library: Any = None) -> Path:

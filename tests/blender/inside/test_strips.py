@@ -4,6 +4,7 @@ import importlib.util
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 from conftest import EXAMPLES, add_sound, part
@@ -157,6 +158,22 @@ def test_a_long_strip_is_filled_while_blender_goes_on(scene, tmp_path):
     assert pictures(*images(scene)) == in_sync(11, 7510)
     assert show(scene, folder, (500, 500), whole=(11, 110)) < 0.05
     assert len(images(scene)[0].elements) == 100
+
+
+def test_panels_ask_for_a_file_once_a_second(scene, voice, monkeypatch):
+    shots, checks, shot, now = part("addon.shots"), part("addon.checks"), scene.elocute.shots[0], [100.0]
+    monkeypatch.setattr(shots.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(shots, "_seen", {})
+    shown = SimpleNamespace(app=SimpleNamespace(background=False), path=bpy.path, data=bpy.data, types=bpy.types)
+    monkeypatch.setattr(shots, "bpy", shown)
+    assert not checks.first(scene, shot)
+    voice.unlink()
+    assert not checks.first(scene, shot)
+    now[0] += 1.5
+    assert "sound strip is missing" in checks.first(scene, shot)
+    monkeypatch.setattr(shots, "bpy", bpy)  # without a window every answer is of now
+    voice.touch()
+    assert not checks.first(scene, shot)
 
 
 def test_a_path_that_begins_anywhere_is_one_folder(scene, tmp_path, monkeypatch):
