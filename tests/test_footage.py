@@ -48,6 +48,18 @@ def test_a_video_tells_its_rate_exactly(tmp_path: Path) -> None:
     assert np.abs(np.array(levels) - (10, 60, 110, 160, 210)).max() < 6
 
 
+def test_a_video_that_is_too_long_to_follow_is_refused_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with VideoWriter(tmp_path / "v.mp4", (32, 32), Fraction(1)) as writer:
+        for value in (10, 60, 110):
+            writer.write(np.full((32, 32, 3), value, np.uint8))
+    monkeypatch.setattr("elocute.footage.LONGEST_SECONDS", 3)
+    assert open_footage(tmp_path / "v.mp4").count == 3
+    monkeypatch.setattr("elocute.footage.LONGEST_SECONDS", 2)
+    with pytest.raises(BadInput) as caught:
+        open_footage(tmp_path / "v.mp4")
+    assert caught.value.code == "video_too_long"
+
+
 @pytest.mark.parametrize(("name", "code"), [("none.mp4", "video_missing"), ("text.mp4", "video_unreadable"),
                                             ("empty", "frames_empty")])  # fmt: skip
 def test_what_is_no_footage_is_named(tmp_path: Path, name: str, code: str) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
+LONGEST_SECONDS = 3610  # as a voice
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ class Footage:
 
 
 def open_footage(path: Path) -> Footage:
-    """Look at a video or a folder. Raises BadInput video_missing, video_unreadable or frames_empty."""
+    """Look at a video or a folder. Raises BadInput video_missing, video_unreadable, video_too_long or frames_empty."""
     if not path.is_dir():
         fps, count = probe(path)
+        if count / fps > LONGEST_SECONDS:
+            raise BadInput("video_too_long", f"{path.name} lasts over 1 hour. Cut it into parts.")
         return Footage(path, fps, count)
     try:
         files = sorted((f for f in path.iterdir() if f.suffix.lower() in PICTURES and f.is_file()), key=_natural)

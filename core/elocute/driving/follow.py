@@ -32,7 +32,6 @@ TIGHTER = 0.2  # of the spread that a portrait's expression may have: it wavers 
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith("eye"))
 MOUTH = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff")))
 AT_REST = 10  # percentile over the video at which eyes and brows rest: how they look at rest is the person's, not said
-LONGEST_SECONDS = 3610  # as a voice
 # Yaw, pitch and roll of the fitted head over the true ones: the landmark network's faces are flatter than faces are.
 # Measured on renders of two heads turned by up to 20 degrees; the same holds for the portrait, which is fitted alike.
 LANDMARK_GAINS = (1.07, 0.82, 1.04)
@@ -68,10 +67,8 @@ class Followed:
 def follow(footage: Footage, tick: Tick | None = None) -> Followed:
     """Follow the largest face of the first frame that has one.
 
-    Raises BadInput video_no_face, video_empty or video_too_long; EnvironmentProblem for a missing face model.
+    Raises BadInput video_no_face or video_empty; EnvironmentProblem for a missing face model.
     """
-    if footage.fps is not None and footage.count / footage.fps > LONGEST_SECONDS:
-        raise BadInput("video_too_long", f"{footage.path.name} lasts over 1 hour. Cut it into parts.")
     model, landmarker = load_head_model(), shared_landmarker()
     person: _Person | None = None
     early: list[tuple[Face | None, tuple[int, int]]] = []
