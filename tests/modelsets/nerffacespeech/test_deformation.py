@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from elocute.modelsets.nerffacespeech import deformation
 from elocute.modelsets.nerffacespeech.deformation import REACH, SpatialDeformation
 
 GRID = np.stack(np.meshgrid([0.05], np.linspace(-0.05, 0.05, 41), np.linspace(-0.05, 0.05, 41), indexing="ij"), -1)
@@ -20,6 +22,15 @@ def test_a_moved_face_is_looked_up_where_it_was():
     moved = FACE + [0.004, 0.003, -0.006]
     found = SpatialDeformation(FACE, moved)(torch.from_numpy(moved)[None], True)[0].numpy()
     assert np.allclose(found, FACE, atol=1e-4)
+
+
+def test_coarse_and_fine_samples_of_a_frame_share_one_search_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    tree = deformation.cKDTree
+    monkeypatch.setattr(deformation, "cKDTree", lambda points: made.append(1) or tree(points))
+    deform = SpatialDeformation(FACE, FACE + [0, 0, -0.01])
+    points = torch.rand(1, 50, 3, dtype=torch.float64) * 0.1
+    assert torch.equal(deform(points, False), deform(points, True)) and len(made) == 1
 
 
 def test_motion_fades_away_from_the_face():

@@ -7,6 +7,7 @@ front camera. Here every sample of every camera is bent by the vertices around i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 NEIGHBOURS = 4  # vertices that share a sample's motion: one alone would leave the edges of its cell as cracks
-DEPTH = 0.5  # of a distance in depth counts: the fitted face and the field's own surface differ mostly in depth
+METRIC = np.array([0.5, 1, 1])  # depth counts half: the fitted face and the field's own surface differ mostly in it
 REACH = 0.02  # world units (the face is 0.12 wide) over which motion fades away from the face
 CLOSEST = 1e-4  # keeps a vertex' own weight finite
 
@@ -27,12 +28,16 @@ class SpatialDeformation:
     reference: np.ndarray
     moved: np.ndarray
 
+    @cached_property
+    def _tree(self) -> cKDTree | None:
+        """Of the moved vertices, None when none has moved: a frame asks for its coarse and for its fine samples."""
+        return None if np.array_equal(self.reference, self.moved) else cKDTree(self.moved * METRIC)
+
     def __call__(self, points: Tensor, fine: bool) -> Tensor:
-        if np.array_equal(self.reference, self.moved):
+        if self._tree is None:
             return points
-        metric = np.array([DEPTH, 1, 1])
         flat = points.detach().reshape(-1, 3).cpu().double().numpy()
-        distance, index = cKDTree(self.moved * metric).query(flat * metric, k=NEIGHBOURS)
+        distance, index = self._tree.query(flat * METRIC, k=NEIGHBOURS)
         closeness = 1 / (distance + CLOSEST)
         closeness /= closeness.sum(1, keepdims=True)
         back = ((self.reference - self.moved)[index] * closeness[..., None]).sum(1)
