@@ -209,6 +209,32 @@ def test_the_build_of_pytorch_fits_the_machine(choice: str, platform: str, nvidi
     assert re.fullmatch(wanted, " ".join(torch_arguments(choice, platform, nvidia)))
 
 
+@pytest.mark.parametrize(
+    ("platform", "choice", "wanted"),
+    [
+        ("linux", r"'/my wheels/torch.whl' --pre # x", ["/my wheels/torch.whl", "--pre", "#", "x"]),
+        ("linux", r"/my\ wheels/torch.whl", ["/my wheels/torch.whl"]),
+        ("win32", r"C:\wheels\torch.whl", [r"C:\wheels\torch.whl"]),
+        ("win32", r'--find-links="C:\my wheels\" torch', ["--find-links=C:\\my wheels\\", "torch"]),
+        ("win32", r"C:\O'Neil\torch.whl", [r"C:\O'Neil\torch.whl"]),
+    ],
+)
+def test_arguments_for_pip_are_split_as_the_machine_writes_paths(
+    platform: str, choice: str, wanted: list[str]
+) -> None:
+    assert torch_arguments(choice, platform, nvidia=False) == wanted
+
+
+@pytest.mark.parametrize("choice", ['"torch', "", "  "])
+def test_arguments_that_are_none_are_told_and_nothing_is_made(tmp_path: Path, choice: str) -> None:
+    process = started(tmp_path / "engine", "--torch", choice)
+    assert process.stdout
+    told = [json.loads(line) for line in process.stdout]
+    assert process.wait(60) == BadInput.exit_code
+    assert [line["type"] for line in told[-2:]] == ["failed", "done"] and told[-2]["code"] == "torch_arguments"
+    assert not (tmp_path / "engine" / "environment").exists()
+
+
 def test_versions_agree_with_the_makefile_and_the_project() -> None:
     assert f"TORCH ?= {machine.TORCH}\n" in (ROOT / "Makefile").read_text()
     project = (ROOT / "pyproject.toml").read_text()

@@ -69,10 +69,10 @@ class Installation:
         with only_one(self.into / "lock"), (self.into / LOG).open("w", encoding="utf-8") as self._log:
             (self.into / READY).unlink(missing_ok=True)
             cuda = has_nvidia()
+            wanted = torch_arguments(self.torch, sys.platform, cuda)
             self._check_disk(cuda)
             self._environment()
             self._once("pip", "1", lambda: self._pip("install", "--upgrade", "pip"))
-            wanted = torch_arguments(self.torch, sys.platform, cuda)
             self._once("torch", shlex.join(wanted), lambda: self._pip("install", *binaries(wanted), *wanted))
             libraries = required_libraries()
             self._once("libraries", shlex.join(libraries), lambda: self._libraries(libraries))

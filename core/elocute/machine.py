@@ -83,14 +83,33 @@ def has_nvidia() -> bool:
 
 
 def torch_arguments(choice: str, platform: str, nvidia: bool) -> list[str]:
-    """What pip is given for PyTorch. pip's own index has CUDA builds for Linux and CPU builds for Windows."""
+    """What pip is given for PyTorch. pip's own index has CUDA builds for Linux and CPU builds for Windows.
+
+    Raises BadInput torch_arguments for a choice that is none and can't be split into arguments either.
+    """
     if choice not in ("auto", "cpu", "cuda"):
-        return shlex.split(choice)
+        return _split(choice, platform)
     if platform == "darwin":
         return [TORCH]
     if choice == "cuda" or (choice == "auto" and nvidia):
         return [TORCH] if platform != "win32" else [f"{TORCH}+cu130", "--extra-index-url", f"{TORCH_WHEELS}/cu130"]
     return [f"{TORCH}+cpu", "--extra-index-url", f"{TORCH_WHEELS}/cpu"]
+
+
+def _split(text: str, platform: str) -> list[str]:
+    """Arguments as a shell of the platform splits them."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if platform == "win32":  # where backslashes are in every path, and apostrophes in some
+        lexer.escape, lexer.quotes = "", '"'
+    try:
+        words = list(lexer)
+    except ValueError:
+        words = []
+    if not words:
+        example = f"{TORCH} --index-url {TORCH_WHEELS}/cpu"
+        raise BadInput("torch_arguments", f"{text!r} are no arguments for pip. Write them as in: {example}")
+    return words
 
 
 def binaries(arguments: list[str]) -> list[str]:
