@@ -72,9 +72,11 @@ def run(*command: str | Path, log: Path | None = None, **options: object) -> str
 
 def host_packages() -> None:
     """Install what is missing of HOST_PACKAGES, where that is possible; otherwise whoever needs it will say so."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return
     libraries = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
     wanted = [name for name, sign in HOST_PACKAGES.items() if not (shutil.which(sign) or sign in libraries)]
-    if wanted and os.geteuid() == 0 and shutil.which("apt-get"):
+    if wanted:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run("apt-get", "-qq", "update", env=environment)
         run("apt-get", "-qq", "install", "-y", "--no-install-recommends", *" ".join(wanted).split(), env=environment)

@@ -53,6 +53,17 @@ def test_what_cannot_be_had_leaves_its_reason_and_nothing_else(
     assert (tmp_path / "bpy45.missing").read_text() == "needs a bigger machine\n" and not (tmp_path / "bpy45").exists()
 
 
+@pytest.mark.parametrize(("user", "programs"), [(0, ()), (1000, ("apt-get",))])
+def test_a_machine_that_installs_no_packages_is_not_asked_which_it_has(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, user: int, programs: tuple[str, ...]
+) -> None:
+    script.__loader__.exec_module(script)  # the fixture leaves this function out
+    monkeypatch.setattr(script.os, "geteuid", lambda: user)
+    monkeypatch.setattr(script.shutil, "which", lambda name: name if name in programs else None)
+    monkeypatch.setattr(script.subprocess, "run", lambda *a, **k: pytest.fail("a macOS has no ldconfig"))
+    script.host_packages()
+
+
 def test_another_release_is_not_taken_for_it(script: ModuleType, tmp_path: Path) -> None:
     blender = script.Blender("4.3", "blender", lambda folder, log: folder)
     (tmp_path / "blender").write_text("#!/bin/sh\necho Blender 4.31\n")
