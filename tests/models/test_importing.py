@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import zipfile
@@ -301,6 +302,22 @@ def test_one_bad_file_keeps_the_others_out_and_what_was_there_in(tmp_path):
     (tmp_path / "seg.pth").write_bytes(b"<html>")
     assert refused(tmp_path / "sad.safetensors", tmp_path / "seg.pth") == "import_html"
     assert (official_folder() / "mouth.safetensors").read_bytes() == kept and imported("mouth")
+
+
+def test_a_note_that_can_not_be_written_keeps_all_of_the_command_out(tmp_path, monkeypatch):
+    official.write_sadtalker(tmp_path / "sad.safetensors", with_regressor=False)
+    official.write_mouth(tmp_path / "LipaintNet.pt")
+    write = Path.write_bytes
+
+    def full(path, data):
+        if "mouth" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EnvironmentProblem) as caught:
+        import_files([tmp_path / "sad.safetensors", tmp_path / "LipaintNet.pt"])
+    assert caught.value.code == "disk_full" and not list(official_folder().iterdir())
 
 
 def test_an_import_that_was_changed_afterwards_is_noticed(tmp_path):

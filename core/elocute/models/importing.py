@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput, ElocuteError
-from elocute.files import Temporary, check_writable, write_problem, write_whole
+from elocute.files import Temporary, check_writable, write_problem
 from elocute.models import layouts, matlab
 from elocute.models.official import FORMAT, find_official, imported, official_folder
 from elocute.models.recognise import Arrays, Piece, Source, read_file
@@ -60,13 +60,12 @@ def import_files(paths: Sequence[Path], progress: Progress | None = None) -> lis
         pieces += read_file(path)
     roles = _roles(pieces)
     with contextlib.ExitStack() as undo:
-        waiting = []
+        waiting: list[Temporary] = []
         for role in roles:
             say(f"converting {role.role}")
-            waiting.append((role, _write(role, undo)))
-        for role, (temporary, note) in waiting:
+            waiting += _write(role, undo)
+        for temporary in waiting:
             temporary.keep()
-            write_whole(official_folder() / f"{role.role}.json", note)
     return roles
 
 
@@ -109,24 +108,27 @@ def _from_another(piece: Piece) -> bool:
         return False
 
 
-def _write(role: Filled, undo: contextlib.ExitStack) -> tuple[Temporary, bytes]:
-    """The weights under a temporary name, removed again unless kept, and the note that goes beside them."""
+def _write(role: Filled, undo: contextlib.ExitStack) -> tuple[Temporary, Temporary]:
+    """The weights, and the note that goes beside them, under temporary names, removed again unless kept."""
     from safetensors.numpy import save_file
 
     entry = find_official(role.role)
-    temporary = Temporary(official_folder() / f"{role.role}.safetensors")
-    undo.callback(temporary.discard)
+    weights = Temporary(official_folder() / f"{role.role}.safetensors")
+    undo.callback(weights.discard)
+    note = Temporary(official_folder() / f"{role.role}.json")
+    undo.callback(note.discard)
     try:
-        save_file(role.arrays, temporary.path)
-        with temporary.path.open("rb") as stream:
+        save_file(role.arrays, weights.path)
+        with weights.path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        words = {
+            "format": FORMAT, "role": role.role, "sha256": digest, "source": entry.source, "licence": entry.licence,
+            "sources": [dataclasses.asdict(source) for source in role.sources], "config": role.config,
+        }  # fmt: skip
+        note.path.write_bytes(json.dumps(words, indent=1, sort_keys=True).encode())
     except OSError as error:
-        raise write_problem(temporary.target, error) from error
-    note = {
-        "format": FORMAT, "role": role.role, "sha256": digest, "source": entry.source, "licence": entry.licence,
-        "sources": [dataclasses.asdict(source) for source in role.sources], "config": role.config,
-    }  # fmt: skip
-    return temporary, json.dumps(note, indent=1, sort_keys=True).encode()
+        raise write_problem(weights.target, error) from error
+    return weights, note
 
 
 # Roles out of parts ---------------------------------------------------------------------------------------------------
