@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 from elocute import __version__
 
-MANIFEST = tomllib.loads((Path(__file__).resolve().parents[2] / "blender_manifest.toml").read_text(encoding="utf-8"))
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = tomllib.loads((ROOT / "blender_manifest.toml").read_text(encoding="utf-8"))
 PERMISSIONS = {"files", "network", "clipboard", "camera", "microphone"}
 
 
@@ -31,3 +33,6 @@ def test_the_package_leaves_the_workshop_at_home() -> None:
     assert "paths" not in MANIFEST["build"]
     assert {"/build/", "/tests/", "/.*", "__pycache__/"} <= set(left_out)
     assert not {"/core/", "/addon/"} & set(left_out)
+    scripts = {f"/scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")}
+    kept = {name for name in scripts if not any(fnmatch(name, pattern) for pattern in left_out)}
+    assert kept == {"/scripts/render.py"}, "the others are for a checkout"
