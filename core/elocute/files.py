@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from elocute.errors import BadInput, EnvironmentProblem
@@ -46,9 +47,11 @@ class Temporary:
         try:
             os.chmod(self.path, 0o666 & ~_umask())  # mkstemp's 0600 would surprise whoever shares the folder
             os.replace(self.path, self.target)
-        except OSError as error:
+        except BaseException as error:
             self.discard()
-            raise write_problem(self.target, error) from error
+            if isinstance(error, OSError):
+                raise write_problem(self.target, error) from error
+            raise
         with _lock:
             _open.pop(self.path, None)
 
@@ -82,14 +85,20 @@ def write_whole(target: Path, data: bytes) -> None:
     temporary.keep()
 
 
-def read_input(path: Path, limit: int) -> bytes:
-    """A file the user named, up to `limit` bytes. Raises OSError, also for what is no file (a pipe or a device could
-    keep us reading for ever) or is larger."""
+@contextlib.contextmanager
+def open_regular(path: Path) -> Iterator[BufferedReader]:
+    """A file the user named, to read. Raises OSError, EINVAL for what is no file: a pipe or a device could keep us
+    reading for ever."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a file", str(path))
-        if status.st_size > limit:
+        yield stream
+
+
+def read_input(path: Path, limit: int) -> bytes:
+    """A file the user named, up to `limit` bytes. Raises OSError as `open_regular` does, EFBIG for a larger one."""
+    with open_regular(path) as stream:
+        if os.fstat(stream.fileno()).st_size > limit:
             raise OSError(errno.EFBIG, f"larger than {limit // 2**20} MB", str(path))
         return stream.read()
 

@@ -152,6 +152,17 @@ def test_nothing_half_written_when_fetching_fails(toy, monkeypatch):
         assert not toy.exists() or not list(toy.iterdir())
 
 
+def test_nothing_half_written_when_it_is_stopped(toy, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", pip_that(download))
+    monkeypatch.setattr(os, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        store.fetch("toy")
+    assert not list(toy.iterdir())
+
+
 def test_a_folder_that_can_not_be_written(tmp_path, toy, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path / "file"))

