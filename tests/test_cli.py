@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 import elocute
 from elocute import errors, protocol
 from elocute.cli import app
+from elocute.doctor import examine
 from elocute.limits import ARGUMENTS, OPTIONS
 from elocute.settings import FitSettings, Shot
 
@@ -192,6 +193,15 @@ def test_the_doctor_tells_what_is_missing_and_how_to_get_it(monkeypatch: pytest.
     face = next(check for check in result["checks"] if check["name"] == "model face")
     assert not face["ok"] and face["fix"] == "elocute models --fetch"
     assert "MISSING  model face" in run("doctor").stdout
+
+
+def test_the_doctor_names_the_variable_that_gives_a_folder_another_place(monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for name, variable in (("models folder", "ELOCUTE_MODELS"), ("avatars folder", "ELOCUTE_AVATARS")):
+        for place, ok in ((tmp_path / "file", False), (tmp_path / "folder", True)):
+            monkeypatch.setenv(variable, str(place))
+            check = next(check for check in examine()["checks"] if check["name"] == name)
+            assert check["ok"] is ok and str(place) in check["detail"] and (ok or variable in check["fix"])
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

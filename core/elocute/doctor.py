@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from elocute import __version__
@@ -41,7 +42,7 @@ def examine() -> dict[str, Any]:
     """Every check as {"name", "ok", "needed", "detail", "fix"}; "ok" overall when nothing needed is missing. Never
     fails itself, whatever the environment is like."""
     checks = [_python(), *(_library(name) for name in _LIBRARIES)]
-    looks = {"ffmpeg": _encoder, "models": _models, "official models": _official, "cache folder": _cache}
+    looks = {"ffmpeg": _encoder, "models": _models, "official models": _official, "folders": _folders}
     for name, look in looks.items():
         checks += _whatever_happens(name, look)
     return {
@@ -162,19 +163,27 @@ def _official() -> list[dict[str, Any]]:
     return checks
 
 
-def _cache() -> list[dict[str, Any]]:
+def _folders() -> list[dict[str, Any]]:
+    from elocute.inversion.avatar import avatar_folder
+    from elocute.models.store import models_folder
+
+    return [
+        _folder("models folder", models_folder(), "ELOCUTE_MODELS", needed=False),  # several machines may share one
+        _folder("avatars folder", avatar_folder(), "ELOCUTE_AVATARS", needed=True),
+    ]
+
+
+def _folder(name: str, folder: Path, variable: str, needed: bool) -> dict[str, Any]:
     from elocute.errors import ElocuteError
     from elocute.files import check_writable
-    from elocute.models.store import cache_folder
 
-    folder = cache_folder()
     try:
         check_writable(folder)
     except ElocuteError as error:
-        return [_check("cache folder", False, error.message, "set XDG_CACHE_HOME to a folder you may write to")]
+        return _check(name, False, error.message, f"set {variable} to a folder you may write to", needed)
     existing = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(existing).free // 2**20
-    return [_check("cache folder", free > _DISK_MB, f"{folder}, {free} MB free", f"free {_DISK_MB} MB of disk space")]
+    return _check(name, free > _DISK_MB, f"{folder}, {free} MB free", f"free {_DISK_MB} MB of disk space", needed)
 
 
 def _devices() -> list[str]:
