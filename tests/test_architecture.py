@@ -15,13 +15,13 @@ CORE = ROOT / "core" / "elocute"
 ADDON = [*sorted((ROOT / "addon").rglob("*.py")), ROOT / "__init__.py"]
 HEAVY = {"torch", "numpy", "cv2", "librosa", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
 # Blender's Python has them.
-SHARED = {"__init__", "errors", "units", "limits", "settings", "protocol", "machine", "installation"}
+SHARED = {"__init__", "errors", "units", "limits", "settings", "protocol", "machine", "installing", "installation"}
 
 # Names of modules and packages below elocute/, lowest layer first.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__init__", "errors", "units"}),
     frozenset({"limits", "settings", "protocol"}),
-    frozenset({"values", "landmarks", "ramps", "spaces", "machine", "installation"}),
+    frozenset({"values", "landmarks", "ramps", "spaces", "machine", "installing", "installation"}),
     frozenset({"files", "warm", "media", "footage", "models.catalogue", "models.store", "models.weights"}),  # files
     frozenset({"portrait", "speech", "head", "rendering", "finishing"}),
     frozenset({"generators", "driving"}),

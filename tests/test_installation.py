@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from elocute import installation, machine
+from elocute import installation, installing, machine
 from elocute.errors import BadInput, Cancelled, EnvironmentProblem
 from elocute.installation import Installation
 from elocute.machine import explain, find_python, torch_arguments
@@ -91,9 +91,9 @@ def test_an_environment_is_made_resumed_and_mended(packages: Path, tmp_path: Pat
     (packages / "tinytorch-1.0-py3-none-any.whl").unlink()  # resuming has no need of it any more
     said: list[Message] = []
     result = make(into, said).run()
-    assert result["doctor"]["ok"] and steps_of(said) == list(installation.STEPS)
+    assert result["doctor"]["ok"] and steps_of(said) == list(installing.STEPS)
     shares = [message.done for message in said if isinstance(message, Progress)]
-    assert shares == sorted(shares) and max(shares) <= installation.PARTS
+    assert shares == sorted(shares) and max(shares) <= installing.PARTS
     assert (into / installation.READY).read_text() == installation.needs("1")
     assert "tinylib" in (into / installation.LOG).read_text()
 
@@ -112,11 +112,25 @@ def test_an_engine_that_lacks_something_is_not_ready(packages: Path, tmp_path: P
     answer = {"ok": False, "version": "1", "devices": ["cpu"], "checks": [check]}
     code = f"import json, sys\nprint(json.dumps({answer!r}))\nsys.exit('models' not in sys.argv and 3)\n"
     (installation.ROOT / "core/elocute/__main__.py").write_text(code)
-    installing = make(tmp_path / "engine")
+    made = make(tmp_path / "engine")
     (tmp_path / "engine").mkdir()
-    installing.python = Path(sys.executable)
+    made.python = Path(sys.executable)
     with pytest.raises(EnvironmentProblem, match="model face: elocute models --fetch"):
-        installing._doctor(cuda=False)
+        made._doctor(cuda=False)
+
+
+def test_the_bar_moves_by_what_pip_says_of_pytorch_alone() -> None:
+    said: list[Message] = []
+    bar = installing.Bar(said.append)
+    bar.begin("torch")
+    assert bar.heard("Progress 1000 of 2000\n"), "a small package"
+    assert bar.heard(f"Progress {2**26} of {2**27}\n")
+    assert not bar.heard("  Downloading https://host/torch-2.13.0%2Bcpu-cp311.whl (190.2 MB)\n")
+    assert not bar.heard("Installing collected packages: torch\n")
+    dones = [message.done for message in said if isinstance(message, Progress)]
+    begin, length = (installing.PARTS * seconds / sum(installing.STEPS.values()) for seconds in (12, 60))
+    assert dones == [int(begin), int(begin + length / 2), int(begin + length / 2), int(begin + 0.8 * length)]
+    assert [m.message for m in said if isinstance(m, Progress)][2] == "Installing PyTorch: torch, 190.2 MB"
 
 
 def started(into: Path, *arguments: str) -> subprocess.Popen[str]:

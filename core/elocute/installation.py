@@ -25,21 +25,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from .errors import BadInput, Cancelled, ElocuteError, EnvironmentProblem
+from .installing import Bar, Say
 from .machine import binaries, clean_environment, explain, find_python, has_nvidia, probe, program_of, torch_arguments
-from .protocol import Cancel, Done, Failed, Hello, Message, Progress, Warned, decode_request, encode
+from .protocol import Cancel, Done, Failed, Hello, Message, Warned, decode_request, encode
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT, LOG, READY = "environment", "setup.log", "ready"  # in FOLDER; the last holds what it is complete for
 DISK_MB = {"cpu": 3000, "cuda": 9000}  # 1.8 GB measured, or about 6 with CUDA, and room for what pip unpacks
-# How long a step takes on a usual machine, in seconds: what the bar is divided by.
-STEPS = {"environment": 8, "pip": 4, "torch": 60, "libraries": 60, "models": 15, "check": 8}
-TITLES = {"environment": "Making the environment", "pip": "Updating pip", "torch": "Installing PyTorch",
-          "libraries": "Installing libraries", "models": "Fetching models", "check": "Checking the engine"}  # fmt: skip
-PARTS = 1000  # of the whole bar
-USUAL_LIBRARIES = 40  # packages of the step "libraries", for its share of the bar only
 RAW_PROGRESS = (24, 1)  # the pip that tells bytes in a form for programs
-
-Say = Callable[[Message], None]
 
 
 class Installation:
@@ -50,7 +43,7 @@ class Installation:
         self.into, self.say, self.named, self.torch = into, say, python, torch
         self.python = program_of(into / ENVIRONMENT)
         self._noted = into / "steps.json"
-        self._step, self._part, self._done = "environment", 0, 0
+        self._bar = Bar(say)
         self._log: IO[str] | None = None
         self._child: subprocess.Popen[str] | None = None
         self._cancelled = threading.Event()
@@ -93,7 +86,7 @@ class Installation:
             os.killpg(0, signal.SIGTERM)
 
     def _environment(self) -> None:
-        self._begin("environment")
+        self._bar.begin("environment")
         noted = self._notes().get("environment")
         if noted and self.python.exists() and (not self.named or noted == self.named) and probe(self.python):
             return
@@ -110,11 +103,11 @@ class Installation:
         (Path(found[-1]) / "elocute.pth").write_text(f"{ROOT / 'core'}\n", encoding="utf-8")
 
     def _models(self) -> None:
-        self._begin("models")
+        self._bar.begin("models")
         self._engine("models", "--fetch")
 
     def _doctor(self, cuda: bool) -> dict[str, Any]:
-        self._begin("check")
+        self._bar.begin("check")
         answer = self._engine("doctor")
         if cuda and self.torch in ("auto", "cuda") and not any("cuda" in name for name in answer["devices"]):
             self.say(Warned("PyTorch can't use the NVIDIA card: its driver may be too old. The engine uses the CPU"))
@@ -166,7 +159,7 @@ class Installation:
         assert child.stdout is not None
         with child.stdout:
             for line in child.stdout:
-                if not self._progress_line(line):
+                if not self._bar.heard(line):
                     lines.append(line.rstrip())
                     print(line, end="", file=self._log, flush=True)
         if child.wait() and self._cancelled.is_set():
@@ -175,40 +168,9 @@ class Installation:
             raise explain(lines, self.into)
         return lines or [f"exit code {child.returncode}"]
 
-    def _progress_line(self, line: str) -> bool:
-        """Tell what a line of pip or of the engine says about progress. Whether it is of no other use."""
-        if found := re.match(r"Progress (\d+) of (\d+)\s*$", line):
-            if self._step == "torch" and int(found[2]) > 2**24:  # PyTorch itself, not what it needs beside
-                self._tell(int(found[1]) / int(found[2]))
-            return True
-        if found := re.match(r"\s*Downloading (\S+) \((\d[^)]*)\)", line):
-            name = found[1].rpartition("/")[2].split("-")[0].replace("_", "-")
-            self._tell(message=f"{TITLES[self._step]}: {name}, {found[2]}")
-        elif line.startswith("Installing collected"):
-            self._tell(0.8, f"{TITLES[self._step]}: unpacking")
-        elif line.startswith("Collecting ") and self._step == "libraries":
-            self._part += 1
-            self._tell(min(self._part / USUAL_LIBRARIES, 0.75))
-        elif self._step == "models" and line.startswith("{"):
-            with suppress(ValueError):
-                if message := json.loads(line).get("progress", {}).get("message"):
-                    self._tell(message=f"{TITLES['models']}: {message}")
-        return False
-
-    def _begin(self, step: str) -> None:
-        self._step, self._part = step, 0
-        self._tell(0.0)
-
-    def _tell(self, share: float | None = None, message: str | None = None) -> None:
-        names = list(STEPS)
-        before = sum(STEPS[name] for name in names[: names.index(self._step)])
-        if share is not None:
-            self._done = int(PARTS * (before + share * STEPS[self._step]) / sum(STEPS.values()))
-        self.say(Progress(self._step, self._done, PARTS, message=message or TITLES[self._step]))
-
     def _once(self, step: str, key: str, work: Callable[[], object]) -> None:
         """Do a step unless it was done with the same key."""
-        self._begin(step)
+        self._bar.begin(step)
         if self._notes().get(step) != key:
             work()
             self._note(step, key)
