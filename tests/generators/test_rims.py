@@ -67,6 +67,19 @@ def test_only_a_narrow_strip_of_skin_is_rim(scene: Scene) -> None:
     np.testing.assert_array_equal(nowhere, 0)
 
 
+@pytest.mark.parametrize("broad", [False, True])
+def test_hair_that_looks_like_skin_is_no_rim_where_it_is_broad(scene: Scene, broad: bool) -> None:
+    """Beside the right cheek the person goes on, 5 or 40 pixels from the head's surface, in the skin's colour."""
+    matte = scene.matte.copy()
+    matte[60:, 100 : 160 + 35 * broad] = 1
+    hairy = replace(scene, matte=matte, regions=scene.regions | {"skin": matte})
+    depth = np.where(disc(55) > 0.5, 1.0, np.inf)
+    below = np.full((SIDE, SIDE), np.inf, np.float32)
+    beside = outline_rim(hairy, depth, below, np.array([[41.5, 100], [157, 100]]))
+    assert beside[0] == pytest.approx(1, abs=0.05), "the left cheek's own rim"
+    assert beside[1] < 0.05 if broad else beside[1] > 0.95
+
+
 def test_thin_hair_beside_the_cheek_is_rim_and_hair_above_is_not(scene: Scene) -> None:
     ring = cv2.GaussianBlur(disc(60) - disc(55), (0, 0), 0.5)
     regions = scene.regions | {"skin": scene.matte - ring, "hair": ring}

@@ -23,6 +23,8 @@ SPREAD = 0.003  # of the side: how softly these go over into the skin beside the
 THIN = (0.012, 0.024)  # of the side: a strip beside the cheek goes with the outline up to so much, and from it not
 CLOSE_BY = 0.008  # of the side: a strip is as thick as it is somewhere in this square around
 PIXEL = 0.002  # of the side: what is resampled at the outline reaches so much further in
+BROAD = 0.06  # of the side: what is so broad beside the head is no rim of it, also where it has the skin's colour
+NOTCH = 0.016  # of the side: so far into a notch that lobe and jaw, or ear and cheek, leave, it goes on
 REACH = 0.02  # of the side: how far beyond the head's surface its own rim goes; ears twice as far
 EARS, LOBES, CHIN = (0.3, 0.4), (0.6, 0.7), (0.9, 1.0)  # down the face: where ears begin and end, and the jaw
 STRIP = 0.04  # of the side: what is not broader along the outline may be no part of the skin
@@ -76,6 +78,7 @@ def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.n
     skin = cv2.GaussianBlur(_skin(scene), (0, 0), REGION_BLUR * side)
     thin = (1 - ramp(_thickness(scene.matte, away > 0), *THIN)) * ramp(down, *EARS) * (1 - ramp(down, *CHIN))
     rim = np.maximum(np.clip(4 * skin - 2, 0, 1), thin) * np.clip(2 - away / reach, 0, 1)
+    rim *= 1 - _broad((scene.matte > 0.5) & (away > 0))
     return sample(rim.astype(np.float32), uv)
 
 
@@ -85,6 +88,14 @@ def _thickness(matte: np.ndarray, beside: np.ndarray) -> np.ndarray:
     person = matte > 0.5
     inside = np.full(matte.shape, 1.0) if person.all() else ndimage.distance_transform_edt(person) / len(matte)
     return _grown(inside * beside, CLOSE_BY * len(matte))
+
+
+def _broad(beside: np.ndarray) -> np.ndarray:
+    """[R, R] 0..1: which of the pixels `beside` the head belong to something broad: hair and not a strip."""
+    size = 2 * max(1, round(BROAD * len(beside) / 2)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    opened = cv2.morphologyEx(beside.astype(np.float32), cv2.MORPH_OPEN, disc)
+    return np.clip(2 * cv2.GaussianBlur(_grown(opened, NOTCH * len(beside)), (0, 0), SPREAD * len(beside)), 0, 1)
 
 
 def _softened(mask: np.ndarray) -> np.ndarray:
