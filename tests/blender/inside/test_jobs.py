@@ -1,8 +1,10 @@
 """Jobs end as they should whatever happens to them: stopped, killed, another file, a broken engine."""
 
+import json
 import os
 import signal
 import time
+from array import array
 from pathlib import Path
 
 import bpy
@@ -55,6 +57,30 @@ def test_the_main_thread_is_never_kept(scene):
     scene.elocute.shots[0].folder = "//again"
     task = queued(scene)
     assert turn(lambda: task.over) < 0.05
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_the_main_thread_is_not_kept_by_a_long_voice(scene, tmp_path, objects):
+    """Five minutes, of which one frame is wanted where the head is an object, else all."""
+    rendering, shot, last = part("addon.rendering"), scene.elocute.shots[0], 7510
+    if objects:
+        shot.motion, shot.head, shot.camera = "OBJECTS", bpy.data.objects["Cube"], bpy.data.objects["Camera"]
+    chosen = (500, 500) if objects else (11, last)
+    plan = rendering.Plan(None, 11, (11, last), (11, last), chosen, 25, False)
+    said = {name: array("d", [0.5]) * 7500 for name in part("core.elocute.units").ARKIT_NAMES}
+    ref, lengths = part("addon.shots").ref(scene, shot), []
+    steps = rendering.write_drive(ref, plan, said, tmp_path, part("addon.task").Task("render", "Render", None))
+    with pytest.raises(StopIteration) as end:
+        while True:
+            began = time.perf_counter()
+            next(steps)
+            lengths.append(time.perf_counter() - began)
+    assert max(lengths) < 0.05
+    drive = {name: json.loads(Path(path).read_text()) for name, path in end.value.value.items()}
+    assert len(drive["curves"]["values"]) == chosen[1] - 10
+    assert drive.keys() == ({"curves", "poses"} if objects else {"curves"})
+    if objects:
+        assert {len(drive["poses"][name]) for name in ("head_to_camera", "fov_y_deg", "shift")} == {7500}
 
 
 @pytest.mark.parametrize(("name", "told"), [("out.avi", "can't make a .avi"), ("file/out.mp4", "not a folder")])
