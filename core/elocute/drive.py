@@ -226,12 +226,12 @@ def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[Pose
 def _seconds(
     shot: Shot, audio: np.ndarray | None, track: ExpressionTrack | None, footage: Footage | None
 ) -> Fraction:
-    """The voice decides how long a shot is, without one the curves, a pose file, then the followed video."""
+    """The voice decides how long a shot is, without one the curves, the followed video, then a pose file."""
     if audio is not None and shot.voice:
         return Fraction(len(audio), 16000)
     if track is not None:
         return Fraction(len(track.values)) / track.fps
-    if footage is not None and not (shot.poses and not shot.drive):
+    if footage is not None:
         return Fraction(footage.count) / (footage.fps or shot.fps)
     from .speech.pose_io import poses_seconds
 
