@@ -140,7 +140,8 @@ def chosen_python() -> Path:
         return python
     python = setup.own_python() or engine.default_python()
     if python is None:
-        raise EnvironmentProblem("engine_missing", "The engine is not set up. Set it up in the preferences")
+        words = "Elocute was updated: set up the engine again" if setup.is_outdated() else "The engine is not set up"
+        raise EnvironmentProblem("engine_missing", f"{words}. The preferences have a button for it")
     return python
 
 

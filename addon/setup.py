@@ -99,6 +99,11 @@ def own_python() -> Path | None:
     return None
 
 
+def is_outdated() -> bool:
+    """Whether a set-up has ended well, for another version or other libraries than this extension's."""
+    return (folder() / READY).is_file() and own_python() is None
+
+
 @cache
 def _needs() -> str:
     return needs(__version__)  # preferences ask at every redraw

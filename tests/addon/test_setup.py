@@ -19,7 +19,7 @@ def test_an_environment_is_ready_for_the_version_and_libraries_it_was_made_for(
     program = tmp_path / setup.ENVIRONMENT / "bin" / "python"
     program.parent.mkdir(parents=True)
     program.touch()
-    assert setup.own_python() is None, "set-up has not ended"
+    assert setup.own_python() is None and not setup.is_outdated(), "set-up has not ended"
     for said, found in (
         (setup.needs(setup.__version__), program),
         (setup.needs("0.0.9"), None),
@@ -27,3 +27,4 @@ def test_an_environment_is_ready_for_the_version_and_libraries_it_was_made_for(
     ):
         (tmp_path / setup.READY).write_text(said, encoding="utf-8")
         assert setup.own_python() == found
+        assert setup.is_outdated() == (found is None)
