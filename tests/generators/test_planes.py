@@ -219,6 +219,25 @@ def test_teeth_are_seen_in_a_bright_band() -> None:
     np.testing.assert_allclose(colour, TOOTH, atol=0.03)
 
 
+def test_lips_keep_nothing_of_the_teeth() -> None:
+    """A light line along the lower lip and tops of teeth in the upper one go; lips, their dark line and skin stay."""
+    xy = mouth(40)
+    own, opening = painted(xy, DARK, TOOTH)
+    column = np.arange(SIDE)
+    lips = (opening < 0.01) & (np.abs(column - 128) < 30)
+    line = lips & (np.roll(opening, 2, axis=0) > 0.5)
+    tops = lips & (np.roll(opening, -2, axis=0) > 0.5) & (column % 10 < 5)
+    own[line], own[tops] = TOOTH, 0.7 * TOOTH
+    whole, behind = np.ones((SIDE, SIDE), np.float32), np.zeros_like(own)
+    layers = split_layers(own, whole, behind, whole, np.pad(xy, ((0, 0), (0, 1))))
+    skin = layers.planes[SKIN, ..., :3]
+    assert layers.shows_teeth and layers.lip_rim[line].min() > 0.4
+    for teeth in (line, tops):
+        assert np.ptp(skin[teeth], axis=1).mean() > 2 * np.ptp(own[teeth], axis=1).mean(), "as red as lips"
+    far = (layers.lip_rim < 0.01) & (opening == 0)
+    np.testing.assert_allclose(skin[far], own[far], atol=0.01)
+
+
 @pytest.mark.parametrize(("lower_from", "upper"), [(140, True), (138, False)], ids=["both rows", "the lower alone"])
 def test_rows_apart_are_told_apart(lower_from: int, upper: bool) -> None:
     xy = mouth(56)

@@ -54,6 +54,16 @@ def test_no_texel_wanders(untuned: Shells, steps: list[Shells]) -> None:
         assert getattr(steps[-1], name) is getattr(untuned, name)
 
 
+def test_held_texels_of_the_skin_stay_and_others_do_not(example: Any, untuned: Shells, portrait_view: Any) -> None:
+    scene, held = example.scene, np.zeros(untuned.planes.shape[1:3], np.float32)
+    held[: len(held) // 2] = 1
+    held[:, : len(held) // 2] *= 0.5
+    *_, (_, tuned) = tune(untuned, scene.photo, scene.background, portrait_view, held)
+    moved = np.abs(tuned.planes - untuned.planes)[SKIN].max(-1)
+    assert moved[held == 1].max() == 0
+    assert 0.4 * REACH < moved[held == 0.5].max() <= 0.5 * REACH + 1e-6 < moved[held == 0].max()
+
+
 def test_texels_that_the_portrait_does_not_show_stay(
     untuned: Shells, steps: list[Shells], influence: np.ndarray
 ) -> None:

@@ -32,6 +32,7 @@ SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 DARK = 0.6  # of the lips' light: less comes from the depth of the mouth
 RIM = 0.02  # of the mouth's width
+LIP_RIM, TOOTH = 0.035, 0.16  # of its width: what of the lips may show teeth, where the photo does; breadth of one
 TEETH_SHOWN = 0.025  # of its square: a row of which less shows tells nothing; and less that is pale may be a wet lip
 ROWS_APART = 0.1  # of its width: so high is at least what opens above lower teeth, in
 TWO_ROWS = 0.4  # of the columns that show teeth
@@ -40,13 +41,14 @@ IVORY = np.array([0.82, 0.81, 0.795], np.float32)  # sRGB in white light; with T
 
 @dataclass(frozen=True)
 class Layers:
-    """planes [PLANES, R, R, 4] as in `Shells`; tooth [3] sRGB colour of the teeth; shows_teeth: the photo
-    shows them; lid [R, R, 3]: what skin would be without
-    eyes and brows; lash [3] sRGB colour of the lashes."""
+    """planes [PLANES, R, R, 4] as in `Shells`; tooth [3] sRGB colour of the teeth; shows_teeth: the photo shows upper
+    ones; lip_rim [R, R] 0..1: where it may show them and has lips; lid [R, R, 3]: what skin would be without eyes and
+    brows; lash [3] sRGB colour of the lashes."""
 
     planes: np.ndarray
     tooth: np.ndarray
     shows_teeth: bool
+    lip_rim: np.ndarray
     lid: np.ndarray
     lash: np.ndarray
 
@@ -66,17 +68,22 @@ def split_layers(
     planes[RELIEF, ..., :3], planes[RELIEF, ..., 3] = own, matte
     lid = lid_skin(own, skin, eyes, landmarks, LASH * span)
     planes[SKIN, ..., :3] = fill_openings(own, lid, eyes, mouth, LASH * span)
-    planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
-    planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     light = np.quantile(own[firm(skin)], 0.7, axis=0)
     tooth, crowns = find_teeth(own, mouth, xy, light)
+    width = float(np.linalg.norm(xy[78] - xy[308]))
+    lip_rim = np.zeros_like(mouth)
+    if crowns.any():
+        lip_rim = cv2.GaussianBlur(_dilate(mouth, LIP_RIM * width), (0, 0), max(0.5, LIP_RIM * width / 3))
+        planes[SKIN, ..., :3] = without_teeth(planes[SKIN, ..., :3], mouth, lip_rim, width)
+    planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
+    planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     inside = cv2.erode(mouth, np.ones((3, 3)))
-    shows = mouth_and_rim(mouth, float(np.linalg.norm(xy[78] - xy[308])))
+    shows = mouth_and_rim(mouth, width)
     planes[CAVITY, ..., :3] = push_pull(own, inside) if inside.max() > 0.9 else own
     planes[CAVITY, ..., 3] = shows / 2
     planes[TEETH, ..., :3] = own
     planes[TEETH, ..., 3] = shows / 2 * (1 + crowns)
-    return Layers(planes, tooth, bool(crowns.any()), lid, lash_colour(own, eyes, LASH * span))
+    return Layers(planes, tooth, bool(crowns.any()), lip_rim, lid, lash_colour(own, eyes, LASH * span))
 
 
 def unmix(photo: np.ndarray, matte: np.ndarray, background: np.ndarray) -> np.ndarray:
@@ -94,6 +101,14 @@ def mouth_and_rim(mouth: np.ndarray, width: float) -> np.ndarray:
     have its rim."""
     wide = _dilate((mouth > 0.2).astype(np.float32), RIM * width)
     return np.maximum(cv2.GaussianBlur(wide, (0, 0), max(0.5, RIM * width / 2)), mouth)
+
+
+def without_teeth(skin: np.ndarray, mouth: np.ndarray, rim: np.ndarray, width: float) -> np.ndarray:
+    """skin [R, R, 3] without what a laughing mouth `width` pixels wide leaves of its teeth in the `rim` [R, R] of the
+    lips around its opening `mouth` [R, R]: a light line, and spots no broader than a tooth."""
+    continued = push_pull(skin, ((mouth < 0.01) & (rim < 0.01)).astype(np.float32))
+    spotless = cv2.morphologyEx(skin, cv2.MORPH_OPEN, np.ones((1, max(3, round(TOOTH * width))), np.uint8))
+    return skin + rim[..., None] * (np.minimum(spotless, continued) - skin)
 
 
 def lid_skin(

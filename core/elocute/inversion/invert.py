@@ -67,7 +67,7 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
     result["after_pivot"] = quality(latent_shells(scene, geometry, appearance, layers))
     lap("pivot")
     shells = photo_shells(scene, geometry, appearance, layers, model)
-    for step, tuned in tune(shells, scene.photo, scene.background, render):
+    for step, tuned in tune(shells, scene.photo, scene.background, render, layers.lip_rim):
         report(step, STEPS, "tuning the field to the portrait")
         shells = tuned
     result["after_tuning"] = quality(shells)

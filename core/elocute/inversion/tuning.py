@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..rendering.shells import PLANES, Shells
+from ..rendering.shells import PLANES, SKIN, Shells
 
 STEPS = 12
 DAMPING = 0.05  # texels seen through less than a fifth of a pixel's opacity move slowly
@@ -26,20 +26,26 @@ RELAXATION = 0.9
 Render = Callable[[Shells], np.ndarray]  # premultiplied rgba [R, R, 4] at the portrait's own view
 
 
-def tune(shells: Shells, photo: np.ndarray, background: np.ndarray, render: Render) -> Iterator[tuple[int, Shells]]:
+def tune(
+    shells: Shells, photo: np.ndarray, background: np.ndarray, render: Render,
+    held: np.ndarray | float = 0.0,
+) -> Iterator[tuple[int, Shells]]:  # fmt: skip
     """Yields (step, shells) after each step; the last is the tuned field.
 
-    photo, background: float32 [R, R, 3] sRGB 0..1 at the planes' own resolution.
+    photo, background: float32 [R, R, 3] sRGB 0..1 at the planes' own resolution; held [R, R] or one number,
+    0..1: how far the skin's texels stay what they are.
     """
     influence = layer_influence(shells, render)  # [PLANES, R, R]
     norm = (influence**2).sum(0) + DAMPING
     start = shells.planes[..., :3]
+    reach = np.full((*influence.shape, 1), REACH, np.float32)
+    reach[SKIN, ..., 0] *= 1 - held
     planes = shells.planes.copy()
     for step in range(1, STEPS + 1):
         rgba = render(replace(shells, planes=planes))
         error = photo - (rgba[..., :3] + (1 - rgba[..., 3:]) * background)
         move = influence[..., None] * (RELAXATION * error / norm[..., None])
-        colour = np.clip(planes[..., :3] + move, start - REACH, start + REACH)
+        colour = np.clip(planes[..., :3] + move, start - reach, start + reach)
         planes[..., :3] = np.clip(colour, 0, 1)
         yield step, replace(shells, planes=planes.copy())
 
