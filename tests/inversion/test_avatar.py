@@ -41,7 +41,7 @@ def test_what_was_stored_is_found(tmp_path: Path) -> None:
 
     made = store(tmp_path / "new" / "folder", "abc", ARRAYS, {"seconds": 1.5, "notes": ["é"]})
     found = find(tmp_path / "new" / "folder", "abc")
-    assert found == made and found.report == {"seconds": 1.5, "notes": ["é"], "content": made.content}
+    assert found == made and found.report == {"seconds": 1.5, "notes": ["é"]}
     for name, value in load_file(found.path).items():
         np.testing.assert_array_equal(value, ARRAYS[name])
         assert value.dtype == ARRAYS[name].dtype
@@ -79,13 +79,33 @@ def test_arrays_without_a_report_are_no_avatar(tmp_path: Path, monkeypatch: pyte
     assert calls == [".safetensors", ".json"]
     assert find(tmp_path, "abc") is None
     store(tmp_path, "abc", ARRAYS, {"again": True})
-    assert find(tmp_path, "abc").report["again"]
+    assert find(tmp_path, "abc").report == {"again": True}
 
 
 def test_what_a_fit_left_tells_two_fits_of_one_key_apart(tmp_path: Path) -> None:
     one, again = (store(tmp_path / name, "abc", ARRAYS, {"seconds": s}) for name, s in (("one", 1), ("again", 2)))
     other = store(tmp_path / "other", "abc", ARRAYS | {"numbers": ARRAYS["numbers"] + 1e-6}, {"seconds": 1})
     assert one.content == again.content != other.content
+    found = [find(tmp_path / name, "abc") for name in ("one", "again", "other")]
+    assert [avatar.content for avatar in found] == [avatar.content for avatar in (one, again, other)]
+
+
+def test_a_fit_that_stops_between_its_files_is_known_by_its_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(tmp_path, "abc", ARRAYS, {"fit": 1})
+    other = ARRAYS | {"numbers": ARRAYS["numbers"] + 1}
+    expected = store(tmp_path / "elsewhere", "abc", other, {}).content
+
+    def arrays_only(target: Path, data: bytes, whole: Any = files.write_whole) -> None:
+        if target.suffix == ".json":
+            raise KeyboardInterrupt
+        whole(target, data)
+
+    monkeypatch.setattr(files, "write_whole", arrays_only)
+    with pytest.raises(KeyboardInterrupt):
+        store(tmp_path, "abc", other, {"fit": 2})
+    assert find(tmp_path, "abc").content == expected
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[1, 2]", b"null", b"\xff\xfe\x00"])
@@ -118,7 +138,7 @@ def test_arrays_of_something_else_are_said_to_be_damaged(tmp_path: Path, example
             store(tmp_path, "abc", content, {}).field()
         assert problem.value.code == "avatar_damaged", name
     with pytest.raises(EnvironmentProblem) as problem:
-        Avatar("abc", tmp_path / "nothing.safetensors", {}).field()
+        Avatar("abc", tmp_path / "nothing.safetensors", {}, "").field()
     assert problem.value.code == "avatar_damaged"
 
 

@@ -14,10 +14,10 @@ from elocute.settings import Shot
 
 @pytest.fixture
 def performance(example: Any) -> Any:
-    """performance(**report): the example's avatar, as a fit left it that reports so, in a still shot of two frames."""
+    """performance(**other): the example's avatar, or one that differs so, in a still shot of two frames."""
 
-    def make(**report: Any) -> EmbeddedPerformance:
-        avatar = replace(example.avatar, report=example.avatar.report | report)
+    def make(**other: Any) -> EmbeddedPerformance:
+        avatar = replace(example.avatar, **other)
         shot = Shot(portrait="a.jpg", voice="a.wav", output="a.mp4", still=True, size=64)
         silence = Inputs(audio=None, curves=None, frames=2)
         return EmbeddedPerformance(avatar, shot, silence, "cpu")
@@ -27,5 +27,5 @@ def performance(example: Any) -> Any:
 
 def test_frames_of_another_fit_are_other_frames(performance: Any) -> None:
     """A fit made again on a GPU has the same key, and differs: its frames don't go on where the last ones stopped."""
-    one, again, other = performance(), performance(seconds=99), performance(content="0" * 64)
+    one, again, other = performance(), performance(report={}), performance(content="0" * 64)
     assert one.fingerprint(0) == again.fingerprint(0) != other.fingerprint(0)

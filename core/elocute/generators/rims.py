@@ -92,9 +92,12 @@ def _thickness(matte: np.ndarray, beside: np.ndarray) -> np.ndarray:
 
 def _broad(beside: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: which of the pixels `beside` the head belong to something broad: hair and not a strip."""
-    size = 2 * max(1, round(BROAD * len(beside) / 2)) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    opened = cv2.morphologyEx(beside.astype(np.float32), cv2.MORPH_OPEN, disc)
+    radius = max(1.0, BROAD * len(beside) / 2)
+    within = cv2.distanceTransform(np.pad(beside, 1, mode="edge").astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    middle = within > radius
+    if not middle.any():
+        return np.zeros(beside.shape, np.float32)
+    opened = cv2.distanceTransform((~middle).astype(np.uint8), cv2.DIST_L2, 5) <= radius
     return np.clip(2 * cv2.GaussianBlur(_grown(opened, NOTCH * len(beside)), (0, 0), SPREAD * len(beside)), 0, 1)
 
 

@@ -16,21 +16,18 @@ if TYPE_CHECKING:
 
     from ..generators.headfield import HeadField
 
-VERSION = 23  # raise it whenever a fit would come out differently; old avatars are then made anew
+VERSION = 24  # raise it whenever a fit would come out differently; old avatars are then made anew
 
 
 @dataclass(frozen=True)
 class Avatar:
-    """An inverted portrait. `report` says how well it fits; `field()` loads it (a tenth of a second)."""
+    """An inverted portrait. `report` says how well it fits; `content` is the SHA-256 of its arrays: two fits of one key
+    differ where a GPU adds up in another order. `field()` loads it (a tenth of a second)."""
 
     key: str
     path: Path
     report: dict[str, Any]
-
-    @property
-    def content(self) -> str:
-        """SHA-256 of the arrays: two fits of one key differ where a GPU adds up in another order."""
-        return str(self.report["content"])
+    content: str
 
     def field(self) -> HeadField:
         """The radiance field. Raises EnvironmentProblem avatar_damaged."""
@@ -71,8 +68,9 @@ def find(folder: Path, key: str) -> Avatar | None:
     arrays = folder / f"{key}.safetensors"
     try:
         report = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        with safe_open(arrays, framework="np"):  # reads the header, which says how long the file is
-            return Avatar(key, arrays, report) if isinstance(report, dict) else None
+        with safe_open(arrays, framework="np") as header:  # which also says how long the file is
+            content = (header.metadata() or {}).get("content", "")
+        return Avatar(key, arrays, report, content) if isinstance(report, dict) else None
     except (OSError, ValueError, SafetensorError):
         return None
 
@@ -85,11 +83,10 @@ def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[st
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.safetensors"
-    data = save(arrays)
-    report = report | {"content": hashlib.sha256(data).hexdigest()}
-    write_whole(path, data)
+    content = hashlib.sha256(save(arrays)).hexdigest()
+    write_whole(path, save(arrays, {"content": content}))
     write_whole(folder / f"{key}.json", json.dumps(report, indent=1, sort_keys=True).encode())
-    return Avatar(key, path, report)
+    return Avatar(key, path, report, content)
 
 
 def avatar_folder() -> Path:

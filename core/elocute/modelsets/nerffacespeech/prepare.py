@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,17 +38,22 @@ def key_of(portrait: str, settings: FitSettings) -> str:
     for role in FIT_ROLES:
         found = imported_if_any(role)
         hashes[role] = found.sha256 if found else ""
-    hashes |= {"face": find_model("face").sha256, "landmarks": _landmarks()}
+    if portrait_seed(portrait) is None:
+        hashes |= {"face": find_model("face").sha256, "landmarks": _landmarks()}
     return avatar_key(identity(portrait), hashes, 0)
 
 
 def _landmarks() -> str:
-    """What finds the 68 landmarks, by which the photo is cropped and the face model fitted."""
-    from importlib.metadata import version
+    """What finds the 68 landmarks, by which a photo is cropped and the face model fitted."""
+    from importlib.metadata import PackageNotFoundError, version
 
     from ...portrait.landmarks68 import face_alignment_missing
 
-    return "embedded" if face_alignment_missing() else f"face-alignment {version('face-alignment')}"
+    if face_alignment_missing():
+        return "embedded"
+    with suppress(PackageNotFoundError):  # run from its sources
+        return f"face-alignment {version('face-alignment')}"
+    return "face-alignment"
 
 
 @dataclass(frozen=True)
