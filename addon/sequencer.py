@@ -86,7 +86,9 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
         span = kept[0] + late, kept[1] + late
     elif not untouched:
         first, span = place.first - late, kept
-    yield from _fill(ref, name, place)
+    if untouched:
+        about.placed = 0, 0  # it grows: broken off or undone halfway, it is not to be taken for trimmed
+    yield from _fill(ref, name, place, held=not untouched)
     strip = _again(ref, name)
     about = strip.elocute
     if untouched:
@@ -161,14 +163,15 @@ def _free_channel(owner: Any, lowest: int, span: Frames) -> int:
     raise BadInput("channels_full", "There is no free channel above the voice. Make room; the frames are kept")
 
 
-def _fill(ref: shots.Ref, name: str, place: _Place) -> Generator[None, Any, None]:
-    """Have a strip consist of the files of `place`. Each file that it gets or loses moves all others in memory, which
-    for a long voice takes seconds."""
+def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[None, Any, None]:
+    """Have a strip consist of the files of `place`; a `held` one shows on the same frames all the while. Each file that
+    it gets or loses moves all others in memory, which for a long voice takes seconds."""
     strip = _again(ref, name)
     strip.directory = _relative(place.folder) or f"{place.folder}/"
     done = 0
     while done < place.count or len(strip.elements) > place.count:
         end, elements = time.perf_counter() + SLICE_SECONDS, strip.elements
+        span, channel = compat.span(strip), strip.channel
         while time.perf_counter() < end:
             if len(elements) > place.count:
                 elements.pop(len(elements) - 1)
@@ -177,6 +180,9 @@ def _fill(ref: shots.Ref, name: str, place: _Place) -> Generator[None, Any, None
             else:
                 _set_file(elements, done, file_name(place.number + done))
                 done += 1
+        if held and compat.span(strip) != span:
+            compat.set_span(strip, *span)
+            strip.channel = channel  # another one if it was in the way of a neighbour for a moment
         yield
         strip = _again(ref, name)
 

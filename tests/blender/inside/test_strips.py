@@ -71,19 +71,23 @@ def test_a_photo_that_a_mapping_names_and_nobody_has_is_told(scene, tmp_path, ca
     assert scene.elocute.shots[0].portrait == before and not part("addon.tasks").tasks
 
 
-def show(scene, folder, rendered, whole=(11, 110), width=64):
-    """What the steps of a render end with, of files that begin on frame 11. The longest step, in seconds."""
+def steps(scene, folder, rendered, whole=(11, 110), width=64):
+    """What the steps of a render end with, of files that begin on frame 11."""
     folder.mkdir(exist_ok=True)
     for frame in range(rendered[0], rendered[1] + 1):
         header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * width.to_bytes(4, "big")
         (folder / f"{frame - 10:06d}.png").write_bytes(header)
     sequencer, shots = part("addon.sequencer"), part("addon.shots")
-    steps = sequencer.show(shots.ref(scene, scene.elocute.shots[0]), folder, 11, whole, rendered, whole)
-    longest = 0.0
+    return sequencer.show(shots.ref(scene, scene.elocute.shots[0]), folder, 11, whole, rendered, whole)
+
+
+def show(*args, **kwargs):
+    """The same at once. The longest step, in seconds."""
+    going, longest = steps(*args, **kwargs), 0.0
     while True:
         began = time.perf_counter()
         try:
-            next(steps)
+            next(going)
         except StopIteration:
             return longest
         finally:
@@ -139,6 +143,38 @@ def test_the_parts_of_a_strip_that_was_cut_stay_where_they_are(scene, tmp_path):
     left, right = images(scene)
     assert pictures(right) == in_sync(50, 110)
     assert pictures(left) == in_sync(11, 49) | {frame: "000005.png" for frame in range(11, 15)}, "the first is held"
+
+
+def broken_off(monkeypatch, *args):
+    """The same, stopped when every strip has got some of its files."""
+    enough = 100 + max(len(strip.elements) for strip in images(args[0]))
+    with monkeypatch.context() as patch:
+        patch.setattr(part("addon.sequencer"), "SLICE_SECONDS", 0.0005)
+        going = steps(*args)
+        while min(len(strip.elements) for strip in images(args[0])) < enough:
+            next(going)
+        going.close()
+
+
+def test_a_strip_that_stopped_growing_halfway_grows_with_the_next_render(scene, tmp_path, monkeypatch):
+    folder, compat = tmp_path / "frames", part("addon.compat")
+    show(scene, folder, (11, 110))
+    broken_off(monkeypatch, scene, folder, (11, 5010), (11, 5010))
+    assert 110 < compat.span(images(scene)[0])[1] < 5010
+    show(scene, folder, (11, 5010), (11, 5010))
+    assert pictures(*images(scene)) == in_sync(11, 5010)
+
+
+def test_a_trimmed_or_cut_strip_stays_where_it_is_when_its_filling_is_stopped(scene, tmp_path, monkeypatch):
+    compat, folder = part("addon.compat"), tmp_path / "frames"
+    show(scene, folder, (11, 110))
+    compat.set_span(images(scene)[0], 20, 80)
+    broken_off(monkeypatch, scene, folder, (11, 5010), (11, 5010))
+    assert compat.span(*images(scene)) == (20, 80)
+    cut(images(scene)[0], 50)
+    before = [(strip.channel, compat.span(strip)) for strip in images(scene)]
+    broken_off(monkeypatch, scene, tmp_path / "other", (11, 9010), (11, 9010))
+    assert [(strip.channel, compat.span(strip)) for strip in images(scene)] == before
 
 
 def test_frames_of_another_size_cover_as_much_of_the_picture(scene, tmp_path):
