@@ -37,16 +37,19 @@ def _sound_names(self: Any, context: bpy.types.Context, text: str) -> list[str]:
 
 
 def _voice_chosen(self: Any, context: bpy.types.Context) -> None:
-    strips = compat.all_strips(self.id_data)
-    strip = next((s for s in strips if s.name == self.voice_strip), None)
-    if strip is None:
+    marks = {strip.name: strip.elocute for strip in compat.all_strips(self.id_data) if strip.type == "SOUND"}
+    if self.voice_strip not in marks:
         return
-    own = strip.elocute.voice_id
-    if not own or sum(s.elocute.voice_id == own for s in strips) > 1:  # a cut or copied strip brings its id along
-        strip.elocute.voice_id = new_id()
+    chosen = marks[self.voice_strip]
+    own = chosen.voice_id
+    parts = [mark for mark in marks.values() if mark.voice_id == own] if own else [chosen]
+    is_shared = len(parts) > 1  # a cut or copied strip brings its id along: from now on that names none of them
+    if is_shared or not own:
+        for mark in parts:
+            mark.voice_id = new_id()
     for shot in self.id_data.elocute.shots:
-        if shot.voice_strip == strip.name:
-            shot.voice_id = strip.elocute.voice_id
+        if shot.voice_strip == self.voice_strip or is_shared and shot.voice_id == own:
+            shot.voice_id = marks[shot.voice_strip].voice_id if shot.voice_strip in marks else ""
 
 
 def _is_camera(self: Any, found: bpy.types.Object) -> bool:

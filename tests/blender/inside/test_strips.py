@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bpy
+import pytest
 from conftest import EXAMPLES, add_sound, part
 
 
@@ -35,6 +36,19 @@ def test_a_shot_of_a_cut_strip_keeps_to_its_part_whatever_that_is_called(scene):
     second.voice_strip = "Three"
     right.name = "Four"
     assert shots.voice_strip(scene, second) == right
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_a_shot_that_lost_its_strip_to_a_cut_does_not_take_the_part_that_no_other_chose(scene, chosen):
+    shots, strip = part("addon.shots"), sound(scene)
+    strip.name = "Renamed"
+    parts = strip, cut(strip, 20)
+    part("addon.shotlist").add(scene, "Second")
+    lost, second = scene.elocute.shots
+    second.voice_strip = parts[chosen].name
+    assert shots.voice_strip(scene, second) == parts[chosen] and shots.voice_strip(scene, lost) is None
+    parts[chosen].name = "Renamed again"
+    assert shots.voice_strip(scene, second) == parts[chosen] and shots.voice_strip(scene, lost) is None
 
 
 def test_all_voices_are_one_step_to_undo(scene, voice):
