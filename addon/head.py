@@ -14,7 +14,7 @@ import bpy
 from mathutils import Matrix, Vector
 
 from ..core.elocute.errors import BadInput
-from . import shots
+from . import drafts, shots
 from .task import Ask, Task
 
 STRONGEST_KEY = 1.5  # what the engine still shows
@@ -46,19 +46,20 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     _, shot = ref.find()
     head = made.build(f"{shot.name} Head")
     head.location = at
-    name = head.name
+    mark = drafts.begin(head)
     try:
         yield
-        made.dress(_still_there(name), corners, colours)
+        made.dress(_still_there(mark), corners, colours)
         for number in range(len(made.about["shape_keys"])):
             task.at("Building the head", number, len(made.about["shape_keys"]))
             yield
-            made.add_shape_key(_still_there(name), number)
+            made.add_shape_key(_still_there(mark), number)
         scene, shot = _places(ref, stage)
-        head = _still_there(name)
+        head = _still_there(mark)
     except BaseException:  # stopped too: half a head is of no use
-        _discard(name)
+        _discard(mark)
         raise
+    drafts.finish(head)
     camera = made.camera(f"{shot.name} Camera", head)
     for made_object in (head, camera):
         scene.collection.objects.link(made_object)
@@ -66,12 +67,12 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     if scene.camera is None:
         scene.camera = camera
     task.message = f"{head.name} and {camera.name} are in the scene {scene.name}"
-    return name
+    return str(head.name)
 
 
-def _discard(name: str) -> None:
+def _discard(mark: str) -> None:
     """Remove an unfinished head with all that was made for it."""
-    head = bpy.data.objects.get(name)
+    head = drafts.find(bpy.data.objects, mark)
     if head is None:
         return
     mesh: Any = head.data
@@ -88,8 +89,8 @@ def _places(ref: shots.Ref, stage: str) -> tuple[bpy.types.Scene, Any]:
     return bpy.data.scenes.get(stage, scene), shot
 
 
-def _still_there(name: str) -> bpy.types.Object:
-    head = bpy.data.objects.get(name)
+def _still_there(mark: str) -> bpy.types.Object:
+    head = drafts.find(bpy.data.objects, mark)
     if head is None:
         raise BadInput("head_missing", "The new head was removed while it was made. Add it again")
     return head

@@ -18,7 +18,7 @@ import bpy
 
 from ..core.elocute.errors import BadInput
 from ..core.elocute.units import ARKIT_NAMES
-from . import curves, rendering, shots
+from . import curves, drafts, rendering, shots
 from .compat import Curves
 from .task import Ask, Task
 
@@ -53,24 +53,25 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     task.at("Writing keys", 0, len(said))
     _, shot = ref.find()
     _theirs(shots.shape_keys(shot.head), plan.whole, existing)
-    name = _draft(shots.shape_keys(shot.head), shot.name)
+    mark = _draft(shots.shape_keys(shot.head), shot.name)
     try:
         for unit, values in said.items():
-            keys, draft = _still_there(ref, name)
+            keys, draft = _still_there(ref, mark)
             if keys.key_blocks.get(unit) is not None:
                 part = values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
                 _key(draft.ensure(path_of(unit), GROUP), part, plan.whole)
             task.done += 1
             yield
-        _remember(_still_there(ref, name)[1], plan.whole)
+        _remember(_still_there(ref, mark)[1], plan.whole)
         yield
-        keys, draft = _still_there(ref, name)
+        keys, draft = _still_there(ref, mark)
         theirs = _theirs(keys, plan.whole, existing)
     except BaseException:  # stopped too: half of the speech is of no use
-        unfinished = bpy.data.actions.get(name)
+        unfinished = drafts.find(bpy.data.actions, mark)
         if unfinished is not None:
             bpy.data.actions.remove(unfinished)
         raise
+    drafts.finish(draft.action)
     _use(draft, plan.whole, existing, theirs)
     _, shot = ref.find()
     shot.face_source = "AUTO" if shot.face_source == "VOICE" else shot.face_source
@@ -87,10 +88,10 @@ def _theirs(keys: Any, frames: Frames, existing: str) -> str:
     return theirs
 
 
-def _still_there(ref: shots.Ref, action: str) -> tuple[Any, Curves]:
-    """The head's shape keys and the Action, found again after Blender had its turn."""
+def _still_there(ref: shots.Ref, mark: str) -> tuple[Any, Curves]:
+    """The head's shape keys and the draft, found again after Blender had its turn."""
     _, shot = ref.find()
-    keys, found = shots.shape_keys(shot.head), bpy.data.actions.get(action)
+    keys, found = shots.shape_keys(shot.head), drafts.find(bpy.data.actions, mark)
     if keys is None or found is None:
         raise BadInput("head_missing", "The head or its Action was removed while keys were written. Try again")
     return keys, Curves(found, keys, create=True)
@@ -150,9 +151,9 @@ def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:
 
 
 def _draft(keys: Any, name: str) -> str:
-    """A new Action to write into, with the speech that is there; returns its name. Nothing uses it yet."""
+    """Begin an Action to write into, with the speech that is there; returns its mark."""
     speech, _ = _speech(keys)
-    return str((speech.copy() if speech is not None else bpy.data.actions.new(f"{name} Speech")).name)
+    return drafts.begin(speech.copy() if speech is not None else bpy.data.actions.new(f"{name} Speech"))
 
 
 def _use(draft: Curves, frames: Frames, existing: str, theirs: str) -> None:
@@ -160,7 +161,9 @@ def _use(draft: Curves, frames: Frames, existing: str, theirs: str) -> None:
     keys, action = draft.owner, draft.action
     speech, strip = _speech(keys)
     animation = keys.animation_data or keys.animation_data_create()
-    if speech is not None:
+    if speech == action:
+        pass  # somebody has it move the head already
+    elif speech is not None:
         name = speech.name
         speech.user_remap(action)
         if theirs:

@@ -109,6 +109,33 @@ def test_a_job_that_is_stopped_leaves_the_keys_as_they_were(keys, spoken):
     assert tasks.run(spoken(0.9)).state == "done", "nobody edited anything"
 
 
+@pytest.mark.parametrize("stopped", [False, True])
+def test_speech_that_redo_brings_back_is_not_taken_for_the_draft(keys, spoken, stopped):
+    tasks, actions = part("addon.tasks"), bpy.data.actions
+    tasks.run(spoken(0.5))
+    speech = actions["Anna Speech"]
+    speech.name, keys.animation_data.action = "Undone", None
+    task = spoken(0.8)
+    while task.done < 1:
+        tasks._step(task)
+    actions.remove(actions["Anna Speech"])  # redo: the data is as it was after the first run
+    speech.name = "Anna Speech"
+    part("addon.compat").Curves(speech, keys).assign()
+    tasks.cancel(task) if stopped else tasks.run(task)
+    assert (task.state, task.code) == (("cancelled", "") if stopped else ("failed", "head_missing"))
+    assert list(actions) == [speech] and jaw(keys, 12) == 0.5
+
+
+def test_a_draft_that_already_moves_the_head_goes_on_doing_so(keys, spoken):
+    tasks = part("addon.tasks")
+    task = spoken(0.8)
+    while task.done < 1:
+        tasks._step(task)
+    part("addon.compat").Curves(bpy.data.actions["Anna Speech"], keys).assign()
+    assert tasks.run(task).state == "done" and jaw(keys, 12) == 0.8
+    assert list(bpy.data.actions) == [keys.animation_data.action]
+
+
 def test_edited_speech_stays_in_the_file(keys, spoken):
     tasks = part("addon.tasks")
     tasks.run(spoken(0.5))
