@@ -10,7 +10,7 @@ import math
 import re
 from array import array
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -184,7 +184,8 @@ def _whole(path: Path) -> Iterator[TextIO]:
             yield file
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # a virus scanner may hold it; the next one takes its place
+            part.unlink(missing_ok=True)
 
 
 def on_timeline(warning: str, origin: int, frames: tuple[int, int]) -> str:

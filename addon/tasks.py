@@ -75,7 +75,10 @@ def cancel(task: Task) -> None:
             task.stage = "Stopping"
     else:
         if task.running is not None:
-            task.running.close()
+            try:
+                task.running.close()
+            except Exception:  # noqa: BLE001 - what it couldn't put away: those after it have to be stopped too
+                _note(traceback.format_exc())
         _end(task, CANCELLED, "Stopped")
     _changed()
 

@@ -105,6 +105,33 @@ def test_a_running_job_can_be_cancelled(tasks: ModuleType) -> None:
     assert running.state == tasks.CANCELLED and len(running.frames) == 2
 
 
+def test_what_a_stopped_job_cannot_put_away_keeps_no_other_running(tasks: ModuleType, tmp_path: Path) -> None:
+    def locked(own: object) -> Iterator:
+        try:
+            while True:
+                yield None
+        finally:
+            raise PermissionError(errno.EACCES, "Permission denied", "curves.json.part")
+
+    waiting, running = task(tasks, {}), tasks.add(tasks.Task("render", "locked", locked))
+    tasks.tasks.reverse()  # the one that runs is stopped first
+    tasks.pump()
+    tasks.cancel_all()
+    assert (waiting.state, running.state, running.message) == (tasks.CANCELLED, tasks.CANCELLED, "Stopped")
+    assert not tasks.pump() and "PermissionError" in (tmp_path / "elocute.log").read_text()
+
+
+def test_a_file_that_cannot_be_removed_hides_no_reason(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", held)
+    with pytest.raises(ZeroDivisionError), load("curves")._whole(tmp_path / "curves.json"):
+        raise ZeroDivisionError
+
+
 def test_an_engine_that_does_not_listen_is_ended(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "CANCEL_SECONDS", 0.2)
     running = task(tasks, {"frames": 1, "deaf": True})
