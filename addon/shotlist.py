@@ -55,9 +55,9 @@ def remove(scene: bpy.types.Scene) -> None:
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """`name`, or with a number as Blender does."""
-    count, found = 0, name
-    while found in taken:
+    """`name`, or with a number as Blender does. "Anna" takes "anna" too: on Windows and macOS they are one folder."""
+    count, found, folded = 0, name, {other.casefold() for other in taken}
+    while found.casefold() in folded:
         count += 1
         found = f"{name}.{count:03d}"
     return found

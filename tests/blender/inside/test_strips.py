@@ -66,14 +66,22 @@ def test_a_farm_gives_every_shot_a_folder_of_its_own(scene, tmp_path, monkeypatc
     spec = importlib.util.spec_from_file_location("render", EXAMPLES.parent / "scripts" / "render.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    for name in ("A/B", "A:B", "Anna"):
+    for name in ("A/B", "A:B", "Anna", "anna", "anna"):
         part("addon.shotlist").add(scene, "Other")
         scene.elocute.shots[-1].name = name
     folders = []
     monkeypatch.setattr(script, "_render_one", lambda *args: folders.append(args[-1].folder) or True)
     args = script._parser().parse_args(["--all", "--output", str(tmp_path)])
     assert script._render(script.Elocute(script._extension()), args) == 0
-    assert folders == [tmp_path / name for name in ("Anna", "A_B", "A_B.001", "Anna.001")]
+    names = "Anna", "A_B", "A_B.001", "Anna.001", "anna.002", "anna.003"
+    assert folders == [tmp_path / name for name in names]
+
+
+def test_shots_that_differ_only_in_case_have_different_folders_on_every_system(scene):
+    added = [part("addon.shotlist").add(scene, name).folder for name in ("Bert", "bert", "BERT")]
+    assert added == [f"//elocute/{name}" for name in ("Bert", "bert_001", "BERT_002")]
+    scene.elocute.shots[-1].folder = "//elocute/clara"
+    assert part("addon.shotlist").add(scene, "Clara").folder == "//elocute/Clara.001"
 
 
 def test_a_photo_that_a_mapping_names_and_nobody_has_is_told(scene, tmp_path, capfd):
