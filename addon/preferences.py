@@ -199,7 +199,8 @@ class ELOCUTE_OT_setup_engine(_Activity, bpy.types.Operator):
         tasks.stop_engine()  # it would go on with the libraries that are about to be replaced
         torch = preferences.torch_custom if preferences.torch == "CUSTOM" else preferences.torch
         base = preferences.base_python
-        return setup.start_setup(str(shots.absolute(base)) if base else "", torch)
+        is_command = Path(base).name == base  # one to look for, such as python3.12, or none
+        return setup.start_setup(base if is_command else str(shots.absolute(base)), torch)
 
 
 class ELOCUTE_OT_check_engine(_Activity, bpy.types.Operator):

@@ -245,3 +245,17 @@ def test_a_path_that_begins_anywhere_is_one_folder(scene, tmp_path, monkeypatch)
     preferences.engine_python = os.path.relpath(os.environ["ELOCUTE_PYTHON"], tmp_path)
     assert part("addon.preferences").chosen_python() == Path(os.environ["ELOCUTE_PYTHON"])
     preferences.source, preferences.engine_python = "OWN", ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("", ""), ("python3.12", "python3.12"), ("bin/python", "{}/bin/python"), ("//python", "{}/python")],
+)
+def test_a_python_is_named_by_its_command_or_its_path(scene, tmp_path, monkeypatch, typed, meant):
+    module = part("addon.preferences")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module.setup, "start_setup", lambda python, torch: python)
+    preferences = bpy.context.preferences.addons[part("addon.engine").PACKAGE].preferences
+    preferences.base_python = typed
+    assert module.ELOCUTE_OT_setup_engine.start(None, preferences) == meant.format(tmp_path)
+    preferences.base_python = ""
