@@ -13,11 +13,14 @@ import bpy
 MARK = "elocute_draft"  # custom property of a draft
 
 
-def begin(block: bpy.types.ID) -> str:
-    """Make a data-block a draft; returns the mark by which `find` knows it."""
-    mark = uuid.uuid4().hex
+def new_mark() -> str:
+    """A job's own, by which `find` knows what it has begun."""
+    return uuid.uuid4().hex
+
+
+def begin(block: bpy.types.ID, mark: str) -> None:
+    """Make a data-block a draft."""
     block[MARK] = mark
-    return mark
 
 
 def find(blocks: Iterable[Any], mark: str) -> Any:
@@ -26,5 +29,5 @@ def find(blocks: Iterable[Any], mark: str) -> Any:
 
 
 def finish(block: bpy.types.ID) -> None:
-    """A draft is one no longer."""
-    del block[MARK]
+    """Have a data-block be no draft any longer, if it is one."""
+    block.pop(MARK, None)

@@ -41,13 +41,14 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     yield
     colours = made.colours()
     yield
-    made.texture()  # loaded now, found again by what uses it
-    yield
-    _, shot = ref.find()
-    head = made.build(f"{shot.name} Head")
-    head.location = at
-    mark = drafts.begin(head)
+    mark = drafts.new_mark()
     try:
+        made.load_texture(mark)
+        yield
+        _, shot = ref.find()
+        head = made.build(f"{shot.name} Head")
+        drafts.begin(head, mark)
+        head.location = at
         yield
         made.dress(_still_there(mark), corners, colours)
         for number in range(len(made.about["shape_keys"])):
@@ -59,7 +60,8 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     except BaseException:  # stopped too: half a head is of no use
         _discard(mark)
         raise
-    drafts.finish(head)
+    for block in (head, made.texture()):
+        drafts.finish(block)
     camera = made.camera(f"{shot.name} Camera", head)
     for made_object in (head, camera):
         scene.collection.objects.link(made_object)
@@ -73,14 +75,16 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
 def _discard(mark: str) -> None:
     """Remove an unfinished head with all that was made for it."""
     head = drafts.find(bpy.data.objects, mark)
-    if head is None:
-        return
-    mesh: Any = head.data
-    materials = list(mesh.materials)
-    bpy.data.objects.remove(head)
-    bpy.data.meshes.remove(mesh)
-    for material in materials:
-        bpy.data.materials.remove(material)
+    if head is not None:
+        mesh: Any = head.data
+        materials = list(mesh.materials)
+        bpy.data.objects.remove(head)
+        bpy.data.meshes.remove(mesh)
+        for material in materials:
+            bpy.data.materials.remove(material)
+    image = drafts.find(bpy.data.images, mark)
+    if image is not None and not image.users:
+        bpy.data.images.remove(image)
 
 
 def _places(ref: shots.Ref, stage: str) -> tuple[bpy.types.Scene, Any]:
@@ -185,6 +189,13 @@ class _Head:
         picture.image, picture.display_depth, picture.alpha = self.texture(), "BACK", 1.0
         picture.frame_method = "FIT"
         return camera
+
+    def load_texture(self, mark: str) -> None:
+        """Load the portrait for what will use it, as a draft unless another head uses it already."""
+        known = list(bpy.data.images)
+        image = self.texture()
+        if image not in known:
+            drafts.begin(image, mark)
 
     def texture(self) -> bpy.types.Image:
         return bpy.data.images.load(str(self.folder / "texture.png"), check_existing=True)

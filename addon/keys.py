@@ -53,7 +53,8 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     task.at("Writing keys", 0, len(said))
     _, shot = ref.find()
     _theirs(shots.shape_keys(shot.head), plan.whole, existing)
-    mark = _draft(shots.shape_keys(shot.head), shot.name)
+    mark = drafts.new_mark()
+    drafts.begin(_draft(shots.shape_keys(shot.head), shot.name), mark)
     try:
         for unit, values in said.items():
             keys, draft = _still_there(ref, mark)
@@ -150,10 +151,10 @@ def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:
     return None, None
 
 
-def _draft(keys: Any, name: str) -> str:
-    """Begin an Action to write into, with the speech that is there; returns its mark."""
+def _draft(keys: Any, name: str) -> bpy.types.Action:
+    """A new Action to write into, with the speech that is there."""
     speech, _ = _speech(keys)
-    return drafts.begin(speech.copy() if speech is not None else bpy.data.actions.new(f"{name} Speech"))
+    return speech.copy() if speech is not None else bpy.data.actions.new(f"{name} Speech")
 
 
 def _use(draft: Curves, frames: Frames, existing: str, theirs: str) -> None:

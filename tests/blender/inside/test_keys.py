@@ -93,6 +93,7 @@ def test_speech_takes_the_place_of_speech(keys, spoken):
         assert [action.name for action in bpy.data.actions] == ["Anna Speech"]
         assert [jaw(keys, frame) for frame in (9, 10, last, last + 1)] == [0, value, value, 0]
     assert keys.animation_data.action.name == "Anna Speech"
+    assert part("addon.drafts").MARK not in keys.animation_data.action
 
 
 def test_a_job_that_is_stopped_leaves_the_keys_as_they_were(keys, spoken):
