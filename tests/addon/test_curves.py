@@ -129,11 +129,12 @@ def test_ten_minutes_of_curves_take_many_short_steps(curves: ModuleType, tmp_pat
         (curves.write_lists("25", lists, tmp_path / "poses.json"), 150),
         (curves.compose({"jawOpen": columns["jawOpen"]}, amounts, 25.0), 75),
     ):  # fmt: skip
-        lengths, began = [], time.perf_counter()
-        for _ in steps:
-            lengths.append(time.perf_counter() - began)
-            began = time.perf_counter()
-        assert len(lengths) >= fewest and sorted(lengths)[len(lengths) // 2] < 0.05
+        lengths, going = [], True
+        while going:
+            began = time.thread_time()  # a busy machine's other programs don't count
+            going = next(steps, steps) is not steps
+            lengths.append(time.thread_time() - began)
+        assert len(lengths) > fewest and max(lengths) < 0.05
     assert finished(curves.read(path))["jawOpen"] == columns["jawOpen"]
     assert json.loads((tmp_path / "poses.json").read_text()) == {
         "fps": "25", "shift": [[0.1, 0.2]] * count, "fov_y_deg": [20.0] * count

