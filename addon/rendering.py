@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..core.elocute.settings import CurvesSettings, Shot
 from . import curves, sampling, sequencer, shots
 from .task import Ask, Steps, Task
 
+SLICE = 5_000  # names of files looked at between two turns of Blender's, a few milliseconds
 JOB_FOLDER = "job"  # beside the frames: the shot as the engine gets it, for a farm or a second look
 _voices: dict[tuple[Any, ...], curves.Columns] = {}  # the curves of voices that were listened to in this session
 
@@ -84,20 +86,37 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     yield Ask("speak", _checked(settings))
     found = (curves.on_timeline(warning, plan.origin, plan.chosen) for warning in task.warnings)
     task.warnings = [warning for warning in found if warning]
-    files = [folder / sequencer.file_name(number) for number in range(plan.numbers[0], plan.numbers[1] + 1)]
-    there = set(os.listdir(folder))  # at once: asking for one after the other takes long on a network drive
-    missing = [path.name for path in files if path.name not in there]
-    if missing:
-        text = f"{len(missing)} frames are missing, {missing[0]} first. Render again"
-        raise EnvironmentProblem("frames_missing", text)
+    files, there = yield from finished(folder, plan.numbers)
     task.message = f"{len(files)} frames in {folder}"
     if order.strip:
         yield
         _still_there(ref, folder)
         task.at("Filling the strip")
-        name = yield from sequencer.show(ref, folder, plan.origin, plan.whole, plan.chosen, plan.span)
+        name = yield from sequencer.show(ref, folder, there, plan.origin, plan.whole, plan.chosen, plan.span)
         task.message = f"{name}: {len(files)} frames"
-    return [str(path) for path in files]
+    return files
+
+
+def finished(folder: Path, numbers: tuple[int, int]) -> Generator[None, Any, tuple[list[str], set[str]]]:
+    """Steps of finding the files of these frames, in order, and the names of all that is in the folder. Raises
+    EnvironmentProblem frames_missing."""
+    there: set[str] = set()
+    with os.scandir(folder) as entries:  # asking for one file after the other takes long on a network drive
+        while some := [entry.name for entry in islice(entries, SLICE)]:
+            there.update(some)
+            yield
+    files: list[str] = []
+    missing: list[str] = []
+    begin = os.path.join(folder, "")
+    for low in range(numbers[0], numbers[1] + 1, SLICE):
+        names = [sequencer.file_name(number) for number in range(low, min(low + SLICE, numbers[1] + 1))]
+        files += [begin + name for name in names]
+        missing += [name for name in names if name not in there]
+        yield
+    if missing:
+        text = f"{len(missing)} frames are missing, {missing[0]} first. Render again"
+        raise EnvironmentProblem("frames_missing", text)
+    return files, there
 
 
 def _still_there(ref: shots.Ref, folder: Path) -> tuple[Any, Any]:

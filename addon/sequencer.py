@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ Frames = tuple[int, int]  # first and last, of the timeline
 CHANNELS = 128
 SLICE_SECONDS = 0.01  # of filling a strip between two turns of Blender's
 SLICE = 100  # files looked into between two turns, a few milliseconds
+NAMES = 5_000  # or names looked for
 STANDARD: Any = "Standard"  # the stubs don't know the names of the configuration's transforms
 
 
@@ -46,14 +46,15 @@ class _Place:
 
 
 def show(
-    ref: shots.Ref, folder: Path, origin: int, whole: Frames, rendered: Frames, span: Frames
+    ref: shots.Ref, folder: Path, files: set[str], origin: int, whole: Frames, rendered: Frames, span: Frames
 ) -> Generator[None, Any, str]:
     """Steps of putting frames into the sequencer; returns the strip's name.
 
-    `origin` is the timeline frame of file 1, `whole` the frames that have sound, `rendered` those that this run made,
-    `span` where the voice's strip shows: at its ends a picture may be held for a frame of rounding. A strip of the same
-    shot is used again and keeps what was done to it; else there is a new one above the voice. Where nobody has trimmed
-    or cut it, it covers the whole voice if all its frames are there, else as many around the rendered ones as are.
+    `files` are the names of all that is in `folder`. `origin` is the timeline frame of file 1, `whole` the frames that
+    have sound, `rendered` those that this run made, `span` where the voice's strip shows: at its ends a picture may be
+    held for a frame of rounding. A strip of the same shot is used again and keeps what was done to it; else there is
+    a new one above the voice. Where nobody has trimmed or cut it, it covers the whole voice if all its frames are
+    there, else as many around the rendered ones as are.
     """
     scene, shot = ref.find()
     if scene.sequence_editor is None:
@@ -63,7 +64,7 @@ def show(
     strips = strips_of(scene, ref.uid) or [_new(scene, shot, path, span)]
     names = [str(strip.name) for strip in strips]
     resized = any(strip.elocute.width not in (0, width) for strip in strips)
-    low, high = yield from _available(folder, origin, whole, rendered, width if resized else 0)
+    low, high = yield from _available(folder, files, origin, whole, rendered, width if resized else 0)
     shown = span[0] if low == whole[0] else low, span[1] if high == whole[1] else high
     place = _Place(folder, whole[0] - origin + 1, whole[0], whole[1] - whole[0] + 1, shown, width)
     for name in names:
@@ -118,18 +119,17 @@ def _again(ref: shots.Ref, name: str) -> Any:
 
 
 def _available(
-    folder: Path, origin: int, whole: Frames, rendered: Frames, width: int
+    folder: Path, files: set[str], origin: int, whole: Frames, rendered: Frames, width: int
 ) -> Generator[None, Any, Frames]:
     """The longest stretch of timeline frames around the rendered ones whose files are all there, and have a width when
     one is given."""
-    files = set(os.listdir(folder))
     ends = []
     for end, limit, step in ((rendered[0], whole[0], -1), (rendered[1], whole[1], 1)):
         while end != limit and (name := file_name(end + step - origin + 1)) in files:
             if width and _width(folder / name) != width:
                 break
             end += step
-            if width and end % SLICE == 0:
+            if end % (SLICE if width else NAMES) == 0:
                 yield
         ends.append(end)
     return ends[0], ends[1]

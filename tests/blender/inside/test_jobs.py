@@ -87,6 +87,29 @@ def test_the_main_thread_is_not_kept_by_a_long_voice(scene, tmp_path, objects):
         assert {len(drive["poses"][name]) for name in ("head_to_camera", "fov_y_deg", "shift")} == {7500}
 
 
+def test_the_main_thread_is_not_kept_by_looking_for_many_files(tmp_path):
+    count, lengths = 30_000, []
+    for number in range(1, count + 1):
+        os.close(os.open(tmp_path / f"{number:06d}.png", os.O_CREAT))
+    (tmp_path / "job").mkdir()
+    steps = part("addon.rendering").finished(tmp_path, (2, count))
+    with pytest.raises(StopIteration) as end:
+        while True:
+            began = time.thread_time()
+            try:
+                next(steps)
+            finally:
+                lengths.append(time.thread_time() - began)
+    assert max(lengths) < 0.05 and len(lengths) > 10
+    files, there = end.value.value
+    assert files == [str(tmp_path / f"{number:06d}.png") for number in range(2, count + 1)]
+    assert there == set(os.listdir(tmp_path))
+    os.remove(files[-1])
+    with pytest.raises(Exception, match=r"2 frames are missing, 030000\.png first"):
+        for _ in part("addon.rendering").finished(tmp_path, (1, count + 1)):
+            pass
+
+
 @pytest.mark.parametrize(("name", "told"), [("out.avi", "can't make a .avi"), ("file/out.mp4", "not a folder")])
 def test_a_video_that_cannot_be_written_is_told_before_any_frame(scene, tmp_path, name, told):
     (tmp_path / "file").touch()

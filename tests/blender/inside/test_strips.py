@@ -100,7 +100,8 @@ def steps(scene, folder, rendered, whole=(11, 110), width=64):
         header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * width.to_bytes(4, "big")
         (folder / f"{frame - 10:06d}.png").write_bytes(header)
     sequencer, shots = part("addon.sequencer"), part("addon.shots")
-    return sequencer.show(shots.ref(scene, scene.elocute.shots[0]), folder, 11, whole, rendered, whole)
+    ref, there = shots.ref(scene, scene.elocute.shots[0]), set(os.listdir(folder))
+    return sequencer.show(ref, folder, there, 11, whole, rendered, whole)
 
 
 def show(*args, **kwargs):
