@@ -10,7 +10,7 @@ import hashlib
 import json
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ PARTS = {
     **dict.fromkeys(("handle_left_type", "handle_right_type", "interpolation", "easing", "type"), ("i", 1)),
 }
 LINEAR = 1  # an interpolation, by Blender's number
+DIGITS = 16  # of a checksum
 Frames = tuple[int, int]
 
 
@@ -51,11 +52,13 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     if not said:
         raise BadInput("voice_missing", "Speech to Keys needs a voice. Choose one")
     task.at("Writing keys", 0, len(said))
-    _, shot = ref.find()
-    _theirs(shots.shape_keys(shot.head), plan.whole, existing)
+    _refuse((yield from _whose(lambda: _keys_of(ref), plan.whole)), existing)
+    speech, _ = _speech(_keys_of(ref))
+    begun = speech.copy() if speech is not None else bpy.data.actions.new(f"{ref.find()[1].name} Speech")
     mark = drafts.new_mark()
-    drafts.begin(_draft(shots.shape_keys(shot.head), shot.name), mark)
+    drafts.begin(begun, mark)
     try:
+        yield
         for unit, values in said.items():
             keys, draft = _still_there(ref, mark)
             if keys.key_blocks.get(unit) is not None:
@@ -63,10 +66,10 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
                 _key(draft.ensure(path_of(unit), GROUP), part, plan.whole)
             task.done += 1
             yield
-        _remember(_still_there(ref, mark)[1], plan.whole)
-        yield
+        yield from _remember(lambda: _still_there(ref, mark)[1], plan.whole)
         keys, draft = _still_there(ref, mark)
-        theirs = _theirs(keys, plan.whole, existing)
+        theirs = hand_made(keys, plan.whole)  # in one step with what follows: nobody edits a key in between
+        _refuse(theirs, existing)
     except BaseException:  # stopped too: half of the speech is of no use
         unfinished = drafts.find(bpy.data.actions, mark)
         if unfinished is not None:
@@ -81,20 +84,29 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     return str(draft.action.name)
 
 
-def _theirs(keys: Any, frames: Frames, existing: str) -> str:
-    """As `hand_made`. Raises BadInput keys_exist when a person has to decide first."""
-    theirs = hand_made(keys, frames)
+def _refuse(theirs: str, existing: str) -> None:
+    """Raises BadInput keys_exist when a person has to decide first what becomes of keys of theirs."""
     if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
         raise BadInput("keys_exist", f"{SAID[theirs]}. Speech to Keys in the panel asks what becomes of them")
-    return theirs
+
+
+def _keys_of(ref: shots.Ref) -> Any:
+    """The head's shape keys, found again after Blender had its turn."""
+    keys = shots.shape_keys(ref.find()[1].head)
+    if keys is None:
+        raise _gone()
+    return keys
+
+
+def _gone() -> BadInput:
+    return BadInput("head_missing", "The head or its Action was removed while keys were written. Try again")
 
 
 def _still_there(ref: shots.Ref, mark: str) -> tuple[Any, Curves]:
     """The head's shape keys and the draft, found again after Blender had its turn."""
-    _, shot = ref.find()
-    keys, found = shots.shape_keys(shot.head), drafts.find(bpy.data.actions, mark)
-    if keys is None or found is None:
-        raise BadInput("head_missing", "The head or its Action was removed while keys were written. Try again")
+    keys, found = _keys_of(ref), drafts.find(bpy.data.actions, mark)
+    if found is None:
+        raise _gone()
     return keys, Curves(found, keys, create=True)
 
 
@@ -110,21 +122,47 @@ def path_of(name: str) -> str:
     return f'key_blocks["{name}"].value'
 
 
+PATHS = {path_of(name) for name in ARKIT_NAMES}
+
+
 def hand_made(keys: Any, frames: Frames) -> str:
     """Whether writing these frames would touch what a person made: OTHERS, an Action of theirs; EDITED, keys of ours
     that they changed; "" nothing."""
+    steps = _whose(lambda: keys, frames)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return str(end.value)
+
+
+def _whose(find: Callable[[], Any], frames: Frames) -> Generator[None, None, str]:
+    """`hand_made` in steps, of the shape keys that `find` finds after each."""
+
+    def ours() -> Curves:
+        keys = find()
+        speech, _ = _speech(keys)
+        if speech is None:
+            raise _gone()
+        return Curves(speech, keys)
+
+    keys = find()
     action, _ = _speech(keys)
     if action is None:
         animation = keys.animation_data
         theirs = animation.action if animation else None
         there = theirs is not None and any(len(curve.keyframe_points) for curve in Curves(theirs, keys))
         return OTHERS if there else ""
-    ours = Curves(action, keys)
-    for first, last, checksum in _written(action):
-        if first <= frames[1] + 1 and frames[0] - 1 <= last and checksum != _checksum(ours, (first, last)):
+    written = sorted(_written(action))
+    near = {(a, b): checksum for a, b, checksum in written if a <= frames[1] + 1 and frames[0] - 1 <= b}
+    sums = {stretch: hashlib.sha256() for stretch in near}
+    known = [(first - 1, last + 1) for first, last, _ in written]
+    for path, points, kinds in _contents(ours):
+        if _are_between(known, points[::2], frames):
             return EDITED
-    known = [(first - 1, last + 1) for first, last, _ in sorted(_written(action))]
-    return EDITED if any(_are_between(known, _points(curve)[::2], frames) for curve in ours) else ""
+        _add(sums, path, points, kinds)
+        yield
+    return EDITED if any(sums[stretch].hexdigest()[:DIGITS] != checksum for stretch, checksum in near.items()) else ""
 
 
 def _are_between(known: list[Frames], times: array, frames: Frames) -> bool:
@@ -149,12 +187,6 @@ def _speech(keys: Any) -> tuple[bpy.types.Action | None, Any]:
             if strip.action is not None and WRITTEN in strip.action:
                 return strip.action, strip
     return None, None
-
-
-def _draft(keys: Any, name: str) -> bpy.types.Action:
-    """A new Action to write into, with the speech that is there."""
-    speech, _ = _speech(keys)
-    return speech.copy() if speech is not None else bpy.data.actions.new(f"{name} Speech")
 
 
 def _use(draft: Curves, frames: Frames, existing: str, theirs: str) -> None:
@@ -188,12 +220,6 @@ def _points(curve: bpy.types.FCurve) -> array:
     points = array("f", bytes(8 * len(curve.keyframe_points)))
     curve.keyframe_points.foreach_get("co", points)
     return points
-
-
-def _within(points: array, frames: Frames) -> array:
-    """Those of `_points` that lie on these frames."""
-    times = points[::2]
-    return points[2 * bisect_left(times, frames[0]) : 2 * bisect_right(times, frames[1])]
 
 
 def _key(curve: bpy.types.FCurve, values: array, frames: Frames) -> None:
@@ -236,24 +262,35 @@ def _written(action: bpy.types.Action) -> list[tuple[int, int, str]]:
         return []
 
 
-def _remember(target: Curves, frames: Frames) -> None:
+def _remember(find: Callable[[], Curves], frames: Frames) -> Generator[None, None, None]:
+    """Note that the keys of these frames are the speech's, in steps; `find` finds the Action after each."""
+    action = find().action
     apart = [
-        (first, last) for first, last, _ in _written(target.action) if last < frames[0] - 1 or first > frames[1] + 1
-    ] if WRITTEN in target.action else []  # fmt: skip
-    stretches = sorted([*apart, frames])
-    target.action[WRITTEN] = json.dumps([(*stretch, _checksum(target, stretch)) for stretch in stretches])
+        (first, last) for first, last, _ in _written(action) if last < frames[0] - 1 or first > frames[1] + 1
+    ] if WRITTEN in action else []  # fmt: skip
+    sums = {stretch: hashlib.sha256() for stretch in sorted([*apart, frames])}
+    for content in _contents(find):
+        _add(sums, *content)
+        yield
+    find().action[WRITTEN] = json.dumps([(*stretch, found.hexdigest()[:DIGITS]) for stretch, found in sums.items()])
 
 
-def _checksum(ours: Curves, frames: Frames) -> str:
-    """Of every key on these frames, of the expression units."""
-    found = hashlib.sha256()
-    paths = {path_of(name) for name in ARKIT_NAMES}
-    for curve in sorted((curve for curve in ours if curve.data_path in paths), key=lambda curve: curve.data_path):
-        kinds = array("i", bytes(4 * len(curve.keyframe_points)))
-        curve.keyframe_points.foreach_get("interpolation", kinds)
-        points = _points(curve)
-        start = bisect_left(points[::2], frames[0])
-        part = _within(points, frames)
-        for content in (curve.data_path.encode(), part.tobytes(), kinds[start : start + len(part) // 2].tobytes()):
+def _contents(find: Callable[[], Curves]) -> Iterator[tuple[str, array, array]]:
+    """Of one curve after the other: path, `_points` and interpolations; `find` finds the curves for each."""
+    for path in sorted(curve.data_path for curve in find()):
+        curve = find().find(path)
+        if curve is not None:
+            kinds = array("i", bytes(4 * len(curve.keyframe_points)))
+            curve.keyframe_points.foreach_get("interpolation", kinds)
+            yield path, _points(curve), kinds
+
+
+def _add(sums: dict[Frames, Any], path: str, points: array, kinds: array) -> None:
+    """Have the checksum of each stretch of frames take in the keys of an expression unit; of others none."""
+    if path not in PATHS:
+        return
+    times = points[::2]
+    for (first, last), found in sums.items():
+        low, high = bisect_left(times, first), bisect_right(times, last)
+        for content in (path.encode(), points[2 * low : 2 * high].tobytes(), kinds[low:high].tobytes()):
             found.update(content)
-    return found.hexdigest()[:16]
