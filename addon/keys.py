@@ -32,6 +32,7 @@ PARTS = {
     **dict.fromkeys(("co", "handle_left", "handle_right"), ("f", 2)),
     **dict.fromkeys(("back", "amplitude", "period"), ("f", 1)),
     **dict.fromkeys(("handle_left_type", "handle_right_type", "interpolation", "easing", "type"), ("i", 1)),
+    **dict.fromkeys(("select_control_point", "select_left_handle", "select_right_handle"), ("i", 1)),
 }
 LINEAR = 1  # an interpolation, by Blender's number
 DIGITS = 16  # of a checksum
@@ -198,6 +199,9 @@ def _use(draft: Curves, frames: Frames, existing: str, theirs: str) -> None:
         pass  # somebody has it move the head already
     elif speech is not None:
         name = speech.name
+        if speech.asset_data is not None:
+            action.asset_mark()
+            action.asset_data = speech.asset_data
         speech.user_remap(action)
         if theirs:
             speech.name, speech.use_fake_user = f"{name} Edited", True  # the edited keys stay in the file
@@ -258,16 +262,14 @@ def _parts_of(points: Any) -> dict[str, array]:
 def _written(action: bpy.types.Action) -> list[tuple[int, int, str]]:
     try:
         return [(int(first), int(last), str(checksum)) for first, last, checksum in json.loads(action[WRITTEN])]
-    except (ValueError, TypeError):
+    except (KeyError, ValueError, TypeError):
         return []
 
 
 def _remember(find: Callable[[], Curves], frames: Frames) -> Generator[None, None, None]:
     """Note that the keys of these frames are the speech's, in steps; `find` finds the Action after each."""
-    action = find().action
-    apart = [
-        (first, last) for first, last, _ in _written(action) if last < frames[0] - 1 or first > frames[1] + 1
-    ] if WRITTEN in action else []  # fmt: skip
+    written = _written(find().action)
+    apart = [(first, last) for first, last, _ in written if last < frames[0] - 1 or first > frames[1] + 1]
     sums = {stretch: hashlib.sha256() for stretch in sorted([*apart, frames])}
     for content in _contents(find):
         _add(sums, *content)

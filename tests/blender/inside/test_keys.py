@@ -26,8 +26,8 @@ def speak(curve, frames, value=0.5):
 
 
 def told(key):
-    names = part("addon.keys").PARTS
-    return {name: (value if isinstance(value, (str, float)) else tuple(value))
+    names = {*part("addon.keys").PARTS, "select_control_point", "select_left_handle", "select_right_handle"}
+    return {name: (value if isinstance(value, (str, float, bool)) else tuple(value))
             for name in names for value in [getattr(key, name)]}  # fmt: skip
 
 
@@ -44,6 +44,8 @@ def test_keys_outside_the_spoken_frames_stay_as_they_are(keys):
     sine.interpolation, sine.type = "SINE", "BREAKDOWN"
     free.interpolation, free.handle_left_type, free.handle_right_type = "BEZIER", "FREE", "FREE"
     free.handle_left, free.handle_right = (110.0, 0.1), (140.0, 3.0)
+    first.select_control_point = sine.select_left_handle = free.select_right_handle = False
+    sine.select_control_point = free.select_control_point = True
     curve.update()
     before = {key.co.x: told(key) for key in curve.keyframe_points if not 9 <= key.co.x <= 21}
 
@@ -94,6 +96,18 @@ def test_speech_takes_the_place_of_speech(keys, spoken):
         assert [jaw(keys, frame) for frame in (9, 10, last, last + 1)] == [0, value, value, 0]
     assert keys.animation_data.action.name == "Anna Speech"
     assert part("addon.drafts").MARK not in keys.animation_data.action
+
+
+def test_speech_that_is_an_asset_stays_one(keys, spoken):
+    tasks = part("addon.tasks")
+    tasks.run(spoken(0.5))
+    speech = keys.animation_data.action
+    speech.asset_mark()
+    speech.asset_data.description = "Anna's greeting"
+    speech.asset_data.tags.new("greeting")
+    assert tasks.run(spoken(0.8)).state == "done" and jaw(keys, 12) == 0.8
+    (renewed,) = bpy.data.actions
+    assert renewed.asset_data.description == "Anna's greeting" and renewed.asset_data.tags.keys() == ["greeting"]
 
 
 def test_a_job_that_is_stopped_leaves_the_keys_as_they_were(keys, spoken):
