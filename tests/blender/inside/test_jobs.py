@@ -52,6 +52,18 @@ def long_shot(scene):
     return scene
 
 
+def timed(steps):
+    """Seconds of this thread's work for each step of a task, the last one too, and what the task returns."""
+    lengths = []
+    while True:
+        began = time.thread_time()
+        try:
+            next(steps)
+        except StopIteration as end:
+            return [*lengths, time.thread_time() - began], end.value
+        lengths.append(time.thread_time() - began)
+
+
 def test_the_main_thread_is_never_kept(scene):
     task = begin(scene, lambda task: False)
     assert task.state == "done", task.message
@@ -70,17 +82,11 @@ def test_the_main_thread_is_not_kept_by_a_long_voice(scene, tmp_path, objects):
     chosen = (500, 500) if objects else (11, last)
     plan = rendering.Plan(None, 11, (11, last), (11, last), chosen, 25, False)
     said = {name: array("d", [0.5]) * 7500 for name in part("core.elocute.units").ARKIT_NAMES}
-    ref, lengths = part("addon.shots").ref(scene, shot), []
+    ref = part("addon.shots").ref(scene, shot)
     steps = rendering.write_drive(ref, plan, said, tmp_path, part("addon.task").Task("render", "Render", None))
-    with pytest.raises(StopIteration) as end:
-        while True:
-            began = time.thread_time()
-            try:
-                next(steps)
-            finally:
-                lengths.append(time.thread_time() - began)
+    lengths, value = timed(steps)
     assert max(lengths) < 0.05
-    drive = {name: json.loads(Path(path).read_text()) for name, path in end.value.value.items()}
+    drive = {name: json.loads(Path(path).read_text()) for name, path in value.items()}
     assert len(drive["curves"]["values"]) == chosen[1] - 10
     assert drive.keys() == ({"curves", "poses"} if objects else {"curves"})
     if objects:
@@ -88,20 +94,14 @@ def test_the_main_thread_is_not_kept_by_a_long_voice(scene, tmp_path, objects):
 
 
 def test_the_main_thread_is_not_kept_by_looking_for_many_files(tmp_path):
-    count, lengths = 30_000, []
+    count = 30_000
     for number in range(1, count + 1):
         os.close(os.open(tmp_path / f"{number:06d}.png", os.O_CREAT))
     (tmp_path / "job").mkdir()
     steps = part("addon.rendering").finished(tmp_path, (2, count))
-    with pytest.raises(StopIteration) as end:
-        while True:
-            began = time.thread_time()
-            try:
-                next(steps)
-            finally:
-                lengths.append(time.thread_time() - began)
+    lengths, value = timed(steps)
     assert max(lengths) < 0.05 and len(lengths) > 10
-    files, there = end.value.value
+    files, there = value
     assert files == [str(tmp_path / f"{number:06d}.png") for number in range(2, count + 1)]
     assert there == set(os.listdir(tmp_path))
     os.remove(files[-1])
