@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
 
 from elocute.landmarks import CHIN, FOREHEAD, INNER_LIPS, LEFT_LIDS, OUTER_LIPS, OVAL, RIGHT_LIDS
 from elocute.portrait.face import face_height
@@ -18,6 +20,9 @@ BROWS, MOUTH_CORNERS = (105, 334), (61, 291)
 
 WORK_FACE_HEIGHT = 160  # pixels: enough for the colour models, and the same cost for every photo
 SAMPLES = 4000  # pixels a colour model learns from
+FEWEST = 50  # pixels: fewer teach no colour
+SHARP = 10.0  # steps of CIELAB lightness from one pixel to the next that make an edge
+WAY = 0.02  # of crossing such an edge: what each pixel of even colour on the way costs
 FINER = 4  # subpixels along each side of a pixel, for outlines
 SKIN, HAIR, CLOTHES = range(3)
 
@@ -102,11 +107,21 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     skin_colour = _colour_logits(lab, lab[oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))])
     # Around the upper face is hair, except what looks like skin: a high forehead, a bald head, ears.
     around = solid & (outside > 0.06) & (outside < 0.6) & (down < brow) & (skin_colour < -4)
+    edge = cv2.distanceTransform(person.astype(np.uint8), cv2.DIST_L2, 5) / unit
+    crown = around & (edge > 0.02) & (((edge < 0.12) & (down < -0.1)) | (outside > 0.25))
+    upper = person & (outside < 0.5) & (down < brow + 0.12)
+    forehead = _nearer(lab, oval & (down < 0.95) & (skin_colour > -5), crown, upper)
+    forehead &= (down < brow) & _before(points, oval)
+    if (around & ~forehead).sum() >= FEWEST:
+        around &= ~forehead
+        face = oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))
+        skin_colour = _colour_logits(lab, lab[face | (forehead & solid)])
     worn = solid & (down > 1.35) | solid & (down > 1.05) & (outside > 0.35)
     colour = np.stack([skin_colour, _colour_logits(lab, lab[around]), _colour_logits(lab, lab[worn])])
     # Ears lie beside the oval between brow and mouth, a high forehead above it; farther out skin gets unlikely.
     beside = (down > brow) & (down < mouth)
     skin = np.where(oval, 4.5, np.where(beside, 2.5, 1.5) - 12 * outside)
+    skin = np.where(forehead & (colour[SKIN] > colour[HAIR] - 2), 4.5, skin)
     # Hair is everything around the upper face; below the mouth it has to look more and more like hair.
     hair = np.where(down < mouth, 3.0, 3.0 - 11 * (down - mouth))
     clothes = np.where(down < mouth, -6.0, -2.0 + 11 * (down - mouth))
@@ -119,6 +134,43 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     logits[SKIN][oval & (down > brow)] = 20  # a beard or glasses stay skin
     logits[CLOTHES][~person & (down < mouth)] = -20
     return logits
+
+
+def _nearer(lab: np.ndarray, one: np.ndarray, other: np.ndarray, domain: np.ndarray) -> np.ndarray:
+    """Which pixels of `domain` [H, W] are nearer to the pixels `one` than to the `other`, on ways within it that avoid
+    edges: a shining, wrinkled forehead goes over into the face little by little, and ends sharply at the hair."""
+    smooth = cv2.GaussianBlur(lab, (0, 0), 0.8)
+    number = np.arange(domain.size).reshape(domain.shape)
+    height, width = domain.shape
+    links = []
+    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        a = slice(0, height - dy), slice(max(-dx, 0), width - max(dx, 0))
+        b = slice(dy, height), slice(max(dx, 0), width - max(-dx, 0))
+        both = domain[a] & domain[b]
+        length = np.hypot(dx, dy)
+        slope = np.linalg.norm(smooth[a] - smooth[b], axis=-1)[both] / (SHARP * length)
+        links.append(np.stack([number[a][both], number[b][both], (slope**4 + WAY) * length]))
+    i, j, cost = np.concatenate(links, axis=1)
+    graph = sparse.coo_matrix((cost, (i.astype(int), j.astype(int))), (domain.size, domain.size)).tocsr()
+    away = [_distances(graph, number[seeds & domain]) for seeds in (one, other)]
+    return domain & (away[0] < away[1]).reshape(domain.shape)
+
+
+def _distances(graph: sparse.csr_matrix, seeds: np.ndarray) -> np.ndarray:
+    """From the nearest of the `seeds` to each node, [N]."""
+    if not len(seeds):
+        return np.full(graph.shape[0], np.inf)
+    return csgraph.dijkstra(graph, directed=False, indices=seeds, min_only=True)
+
+
+def _before(points: np.ndarray, oval: np.ndarray) -> np.ndarray:
+    """[H, W]: between the sides of the face's `oval` [H, W], but for a tenth of its width at each."""
+    across = points[CHIN] - points[FOREHEAD]
+    y, x = np.indices(oval.shape)
+    at = x * across[1] - y * across[0]
+    low, high = (at[oval].min(), at[oval].max()) if oval.any() else (0, 0)
+    margin = 0.1 * (high - low)
+    return (at > low + margin) & (at < high - margin)
 
 
 def along_face(points: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -135,7 +187,7 @@ def _along(points: np.ndarray, where: np.ndarray) -> np.ndarray:
 def _colour_logits(lab: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Log-density [H, W] of each pixel's colour under a small Gaussian mixture of `samples` [N, 3], relative to a
     perfect match; a flat -6 when there is nothing to learn from."""
-    if len(samples) < 50:
+    if len(samples) < FEWEST:
         return np.full(lab.shape[:2], -6.0, np.float32)
     samples = samples[:: max(len(samples) // SAMPLES, 1)]
     # Deterministic k-means: seeds at the quantiles of lightness.
