@@ -99,14 +99,21 @@ def ears(scene: Scene, model: HeadModel) -> np.ndarray:
     return np.stack(np.nonzero((scene.matte > 0.5) & ~without)[::-1])
 
 
-def test_ears_under_hair_stay(bald: Scene, model: HeadModel) -> None:
-    other = painted(bald, model, moved(bald.fit, model, trans_up=0.5))
-    no_ears = silhouette(bald, model, moved(bald.fit, model, wing_decr=1.5))
-    hair = ((other.matte > 0.5) | (bald.matte > 0.5)) & ~no_ears
-    assert kept(with_hair(other, hair), model)
+def test_ears_under_hair_lie_flat(bald: Scene, model: HeadModel) -> None:
+    x, y = ears(bald, model)
+    face = cv2.erode(bald.matte, np.ones((1, 2 * round(0.08 * bald.side) + 1), np.uint8)) > 0
+    flat = fit_ears(with_hair(bald, (bald.matte > 0.5) & ~face), model)
+    left = silhouette(bald, model, flat)
+    assert left[y, x].mean() < 0.2, "what stuck out of the head"
+    moves = np.linalg.norm(flat.offsets - bald.fit.offsets, axis=1)
+    assert 0.01 < moves.max() < 0.05 and (np.abs(model.base[moves > 0, 0]) > 0.05).all(), "ears alone"
+    one = fit_ears(with_hair(bald, (bald.matte > 0.5) & ~face & (np.arange(bald.side) > bald.side / 2)), model)
+    moved_on = np.linalg.norm(one.offsets - bald.fit.offsets, axis=1) > 0.01
+    assert moved_on.any() and len(set(np.sign(model.base[moved_on, 0]))) == 1, "the one under hair"
 
 
-def test_a_lobe_alone_is_no_ear(bald: Scene, model: HeadModel) -> None:
+def test_a_lobe_alone_is_no_ear(bald: Scene, model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elocute.inversion.ears.COVERED", 1.0)  # not even where nothing is laid flat
     other = painted(bald, model, moved(bald.fit, model, trans_up=0.3))
     rows = ears(other, model)[1]
     y = np.arange(bald.side)[:, None] * np.ones(bald.side)

@@ -40,6 +40,7 @@ FEWEST = 4e-4  # of the picture: less hair or neck than so much tells no colour
 # Of what passes for hair: with less that isn't like skin, it is fair hair and not a bald head's. Of the face's light:
 # what bald skin has at least, and in the middle; what is darker is hair in the skin's hue.
 BALD, BALD_LIGHT = 0.15, (0.6, 0.9)
+HAIR_EDGE, MUCH = 0.012, 0.25  # of the side; of the hair
 GRAIN_BAND = 0.05  # of the side: from farther in, a cheek's grain would be the eye's or the mouth's
 BESIDE = 0.01  # of the side: so far inside the outline the photo shows a surface and not its edge
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
@@ -72,7 +73,14 @@ def hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray
     strands = hair & ~bald
     if strands.sum() > BALD * hair.sum() and bald.any() and np.median(light[bald]) > BALD_LIGHT[1]:
         hair = strands
-    return push_pull(layers.planes[RELIEF, ..., :3], hair.astype(np.float32))
+    return push_pull(layers.planes[RELIEF, ..., :3], _thick(hair).astype(np.float32))
+
+
+def _thick(hair: np.ndarray) -> np.ndarray:
+    """The mask [R, R] without its edge, where hairlines and outlines mix it with what lies beside it, if much remains."""
+    size = 2 * max(1, round(HAIR_EDGE * len(hair))) + 1
+    inner = cv2.erode(hair.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) > 0
+    return inner if inner.sum() > MUCH * hair.sum() else hair
 
 
 def fill_scalp(
@@ -137,7 +145,8 @@ def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     out = beyond_photo(place, scene.side) > 0
     place[out] = scene.side - np.abs(scene.side - np.abs(place[out]))
     hair, skin = (geometry.members[:, PARTS.index(name)].copy() for name in ("hair", "skin"))
-    hair[out] *= sample(scene.regions["hair"], place[out])
+    thick = scene.outward(_thick(scene.regions["hair"] > 0.5)).astype(np.float32)
+    hair *= sample(cv2.GaussianBlur(thick, (0, 0), HAIR_EDGE * scene.side), place)  # no forehead's folds on a scalp
     skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
     pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
     return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
+from scipy.sparse import linalg
 
 from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
@@ -28,6 +29,7 @@ STRIP = 0.08  # of the same: what of the photo's skin beside the model's head is
 ENOUGH, TOO_MUCH = 0.4, 2.0  # of the model's ear: with less the photo's is under hair; with more it is no ear
 SMALLEST = 0.03  # of the side, squared: less of the model's ear stands out of a head that is turned
 FREE, FARTHER = 0.6, 0.2  # of an end's pixels have background beyond them, so much of an ear's size farther out
+COVERED = 0.62  # of what the photo shows of an ear, from which it is under hair
 UNCUT = 0.02  # of an ear's height: a photo's ear that comes so near to where it is looked for goes on from there
 
 
@@ -44,9 +46,14 @@ class _Ear:
 def fit_ears(scene: Scene, model: HeadModel) -> HeadFit:
     """The fit with `offsets` that bring top, lobe and rim of each ear to where the photo shows them; one that the
     photo shows less far out than the model has it only where background lies beyond, or hair may cover the rest. An
-    ear that hardly shows, and one that would go too far, stays as it is."""
+    ear that hardly shows, and one that would go too far, stays as it is. One under hair is laid flat: nothing sticks
+    out of the hair when the head turns."""
     fit = scene.fit
-    for ear in (_ear(scene, model, side) for side in ("l", "r")):
+    ears = [_ear(scene, model, side) for side in ("l", "r")]
+    for ear, covered in zip(ears, _covered(scene, model, ears), strict=True):
+        if covered:
+            fit = _laid_flat(fit, model, ear)
+            continue
         start = fit
         for _ in range(ROUNDS):
             change = _towards_photo(replace(scene, fit=fit), model, ear)
@@ -69,6 +76,35 @@ def _ear(scene: Scene, model: HeadModel, side: str) -> _Ear:
     axes = to_camera(ways, rotation)[:, :2]
     axes /= np.maximum(np.linalg.norm(axes, axis=1, keepdims=True), 1e-9)
     return _Ear(np.flatnonzero(winged > ON_EAR * winged.max()), moves, axes)
+
+
+def _covered(scene: Scene, model: HeadModel, ears: list[_Ear]) -> list[bool]:
+    """Whether hair covers each ear; one that the photo doesn't show is like the other one."""
+    points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), scene.fit.camera.camera_to_world)
+    skin = model.faces[model.part_faces("skin")]
+    face = rasterise(project(points, *scene.lens), skin, scene.side, scene.side)[0]
+    shares = []
+    for ear in ears:
+        shown = (face >= 0) & np.isin(skin, ear.vertices).all(1)[face] & (scene.matte > 0.5)
+        much = shown.sum() > (SMALLEST * scene.side) ** 2
+        shares.append(float(scene.regions["hair"][shown].mean()) if much else np.nan)
+    known = [share for share in shares if not np.isnan(share)]
+    return [bool(known) and (share if not np.isnan(share) else max(known)) > COVERED for share in shares]
+
+
+def _laid_flat(fit: HeadFit, model: HeadModel, ear: _Ear) -> HeadFit:
+    """The fit with the side of the head drawn smoothly over the place of an ear: each vertex amid its neighbours."""
+    points = AvatarHead(model, fit).vertices(fit.expression)
+    inside = np.isin(np.arange(len(points)), ear.vertices)
+    edges = model.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    edges = np.unique(np.sort(edges[inside[edges].any(1)], axis=1), axis=0)
+    i, j = np.concatenate([edges, edges[:, ::-1]]).T
+    link = sparse.csr_matrix((np.ones(len(i)), (i, j)), (len(points),) * 2)[ear.vertices]
+    system = sparse.diags(np.asarray(link.sum(1)).ravel()) - link[:, ear.vertices]
+    flat = linalg.spsolve(system.tocsc(), link[:, ~inside] @ points[~inside])
+    offsets = fit.offsets.copy()
+    offsets[ear.vertices] += (flat - points[ear.vertices]).astype(np.float32)
+    return replace(fit, offsets=offsets)
 
 
 def _towards_photo(scene: Scene, model: HeadModel, ear: _Ear) -> np.ndarray | None:
