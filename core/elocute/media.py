@@ -30,10 +30,12 @@ _LOG_TAIL = 4096  # bytes of what ffmpeg says, of which the last line is told
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the container says: `seconds` (None when it doesn't say, or only guesses), `rate` in Hz."""
+    """What the container says: `seconds` (None when it doesn't say, or only guesses), `rate` in Hz, whether it has one
+    channel only."""
 
     seconds: float | None
     rate: int
+    mono: bool
 
 
 def load_audio(path: str | Path) -> np.ndarray:
@@ -47,9 +49,9 @@ def load_audio(path: str | Path) -> np.ndarray:
     info = probe_audio(path)
     if info.seconds is not None and info.seconds > MAX_SECONDS:
         raise _too_long(path, f"{info.seconds / 3600:.1f} hours")
-    audio, cancelled = _decode(path, info.rate, "mid")
+    audio, cancelled = _decode(path, info, "mid")
     if cancelled:  # out-of-phase stereo: the mean of both channels is nearly nothing
-        audio, _ = _decode(path, info.rate, "left")
+        audio, _ = _decode(path, info, "left")
     return _checked(audio, path)
 
 
@@ -74,7 +76,7 @@ def probe_audio(path: str | Path) -> AudioInfo:
     if length and not guessed:
         hours, minutes, rest = length.groups()
         seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
-    return AudioInfo(seconds, int(rate.group(1)))
+    return AudioInfo(seconds, int(rate.group(1)), bool(re.search(r" Hz, (mono|1 channels)\b", streams[0])))
 
 
 def _existing(path: str | Path) -> Path:
@@ -115,15 +117,16 @@ def _input(path: Path) -> list[str]:
     return ["-protocol_whitelist", "file,crypto,data", "-i", f"file:{path}"]
 
 
-def _decode(path: Path, rate: int, channel: str) -> tuple[np.ndarray, bool]:
+def _decode(path: Path, info: AudioInfo, channel: str) -> tuple[np.ndarray, bool]:
     """Stream the track through the resampler. Returns float32 [N] and whether mixing down cancelled the sound."""
     import soxr
 
+    rate = info.rate
     resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
     parts: list[np.ndarray] = []
     mid_energy = side_energy = 0.0
     samples = 0
-    for block in _stereo_blocks(path, rate):  # [n, 2]
+    for block in _blocks(path, info):  # [n, 1 or 2]
         if not np.isfinite(block).all():
             raise BadInput("audio_nan", f"{path.name} holds samples that are not numbers. Export it again.")
         samples += len(block)
@@ -139,21 +142,25 @@ def _decode(path: Path, rate: int, channel: str) -> tuple[np.ndarray, bool]:
     return np.concatenate(parts), mid_energy < CANCELLED_RATIO * side_energy
 
 
-def _stereo_blocks(path: Path, rate: int) -> Iterator[np.ndarray]:
-    """Decoded sound as float32 blocks [n, 2]; ffmpeg is always ended, also when the reader stops early."""
+def _blocks(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
+    """Decoded sound as float32 blocks [n, 2], or [n, 1] of a file with one channel, which ffmpeg would make 3 dB
+    quieter on its way to two; ffmpeg is always ended, also when the reader stops early."""
+    channels = 1 if info.mono else 2
+    sample = 4 * channels  # bytes of one moment
     command = [
         *(ffmpeg(), "-v", "error", "-nostdin", *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"),
         # Silence where the track starts late or has holes: sound stays where a player would play it.
-        *("-af", "aresample=async=1:first_pts=0", "-ac", "2", "-ar", str(rate), "-f", "f32le", "-"),
+        *("-af", "aresample=async=1:first_pts=0", "-ac", str(channels)),
+        *("-ar", str(info.rate), "-f", "f32le", "-"),
     ]
     with tempfile.TemporaryFile() as log:  # not a pipe: one that nobody reads fills up and stops ffmpeg for ever
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         assert process.stdout is not None
         got_any = False
         try:
-            while data := process.stdout.read(_BLOCK * 8):
+            while data := process.stdout.read(_BLOCK * sample):
                 got_any = True
-                yield np.frombuffer(data[: len(data) // 8 * 8], "<f4").reshape(-1, 2)
+                yield np.frombuffer(data[: len(data) // sample * sample], "<f4").reshape(-1, channels)
             # Damage still leaves usable sound (players play it too); nothing decoded at all does not.
             if process.wait() != 0 and not got_any:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))

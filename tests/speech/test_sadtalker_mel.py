@@ -29,6 +29,15 @@ def test_every_array_of_the_reference_is_met(recorded: Any) -> None:
     assert np.abs(sadtalker_mel.magnitudes(np.pad(emphasised, 400))[:, :20] - wanted["stft_abs"]).max() < 1e-5
 
 
+def test_a_mono_file_gives_the_references_windows(recorded: Any, tmp_path: Path) -> None:
+    wanted = recorded("audio/mel_io.npz")
+    with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
+        file.writeframes(wanted["pcm16"].tobytes())
+    voice = load_audio(tmp_path / "voice.wav") + wanted["wav"].mean()
+    assert np.abs(frame_windows(voice) - wanted["frame_mel"][0]).max() < 1e-4
+
+
 def test_stereo_at_another_rate_is_loaded_as_the_reference_does(recorded: Any, tmp_path: Path) -> None:
     wanted = recorded("audio/mel_io.npz")
     with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
