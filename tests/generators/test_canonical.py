@@ -29,6 +29,7 @@ from elocute.generators.canonical import (
     rim_distance,
     sample,
     without_rim,
+    without_strips,
 )
 from elocute.head.model import HeadModel, load_head_model
 
@@ -275,6 +276,14 @@ def test_a_line_along_the_outline_is_taken_from_a_mask_and_a_strand_inside_is_no
     out = without_rim(mask, matte)
     assert out[140:450, 50:55].max() == 0
     assert out[60:115, 60:440].min() == 1 and out[210:390, 250:253].min() == 1
+
+
+def test_a_strip_of_light_beside_a_neck_is_no_collar_and_a_collar_is_one() -> None:
+    matte, bare = np.zeros((500, 500), np.float32), np.zeros((500, 500), np.float32)
+    matte[:, 100:400] = bare[:400, 110:400] = 1  # light on the left, cloth below
+    bare[:, 360:] = 0  # and on the right
+    out = without_strips(bare, matte)
+    assert out[:380, 100:340].min() == 1 and out[410:, 110:390].max() == 0 and out[:, 365:395].max() == 0
 
 
 def test_rim_distance_grows_inwards() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from elocute.generators.appearance import Appearance, mean_appearance
+from elocute.generators.appearance import PARTS, Appearance, mean_appearance
 from elocute.generators.canonical import sample
 from elocute.generators.geometry import Geometry
 from elocute.generators.hidden import hidden_grain
@@ -14,6 +16,8 @@ from elocute.generators.motion import to_camera
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
 from elocute.head.model import HeadModel
+from elocute.landmarks import OUTER_LIPS
+from elocute.portrait.regions import polygon_mask
 from elocute.rendering.gradients import stretch
 from elocute.rendering.shells import SKIN
 
@@ -84,3 +88,15 @@ def test_hidden_hair_finds_strands_inside_the_outline(scene: Scene, geometry: Ge
     face = face[face < len(geometry.motion.rest_head)]
     moved = np.linalg.norm(grain[face, :2] * SIDE - geometry.uv[face], axis=1)
     assert np.quantile(moved, 0.95) < 6  # what faces us finds its grain where it is
+
+
+def test_hidden_skin_repeats_no_eye_and_no_mouth(scene: Scene, geometry: Geometry) -> None:
+    """As of a face that is turned so far that its outline runs past them."""
+    at = scene.landmarks.copy()
+    at[:, 0] += 0.9 * (scene.matte.shape[1] / 2 - at[:, 0].min())
+    grain, near = (hidden_grain(one, geometry) for one in (scene, replace(scene, landmarks=at)))
+    mouth = polygon_mask(at[list(OUTER_LIPS), :2], SIDE, SIDE) > 0.5
+    x, y = np.clip((grain[:, :2] * SIDE).astype(int), 0, SIDE - 1).T
+    skin = geometry.members[:, PARTS.index("skin")] > 0.99
+    copies = mouth[y, x] & (grain[:, 2] > 0.3) & skin
+    assert copies.sum() > 20 and near[copies, 2].max() < 0.1

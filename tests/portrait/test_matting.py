@@ -7,7 +7,7 @@ from elocute.landmarks import OVAL
 from elocute.portrait.analyse import analyse
 from elocute.portrait.fill import push_pull
 from elocute.portrait.matting import _clean, foreground_colour
-from elocute.portrait.regions import find_regions, polygon_mask
+from elocute.portrait.regions import along_face, find_regions, polygon_mask
 from elocute.values import REGION_NAMES
 
 
@@ -109,6 +109,23 @@ def test_regions_do_not_need_hair_or_clothes(portrait):
     regions = find_regions(portrait.rgb, oval, portrait.face)
     assert np.allclose(sum(regions.values()), 1, atol=1e-5)
     assert regions["skin"].sum() > 0.8 * oval.sum()
+
+
+def test_a_high_forehead_that_shines_is_no_hair(portrait):
+    """Above the landmarks, paler and greyer little by little, up to where black hair begins."""
+    points, (height, width) = portrait.face.landmarks[:, :2], portrait.matte.shape
+    rgb, down = portrait.rgb.copy(), along_face(points, height, width)
+    skin = np.median(rgb[polygon_mask(points[list(OVAL)], height, width) > 0.9], axis=0)
+    person = portrait.matte > 0.5
+    shine = np.clip((0.25 - down) / 0.45, 0, 1)[..., None]
+    painted = skin + shine * (np.array([235, 235, 240]) - skin)
+    painted[down < -0.2] = 18
+    above = person & (down < 0.25)
+    rgb[above] = (painted + np.random.default_rng(3).normal(0, 3, painted.shape))[above].clip(0, 255)
+    regions = find_regions(rgb, portrait.matte, portrait.face)
+    middle = person & (np.abs(np.arange(width) - points[10, 0]) < 0.25 * np.ptp(points[:, 0]))
+    assert regions["skin"][middle & (down > -0.12) & (down < 0)].mean() > 0.8
+    assert regions["hair"][middle & (down < -0.24)].mean() > 0.9
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])

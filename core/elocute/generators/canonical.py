@@ -29,6 +29,7 @@ DEPTH_SLACK = 0.004  # metres a vertex may lie behind what the photo shows and s
 SOLIDITY_BLUR = 0.006  # of the side: unseen surface outside the softened matte is not there
 RIM = 0.03  # of the side: rim light and matting errors reach so far in from the outline
 RIM_LINE, RIM_REACH = 0.016, 0.03  # of the side: what is narrower, so close to the outline, is no hair
+COLLAR = 0.03  # of the side: what is narrower between a neck and the background is none
 EVEN_LIGHT = 1.2  # of a face lit from the front: its brightest over its median; lit from the side it is more
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
@@ -180,6 +181,13 @@ def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     inside = cv2.distanceTransform((matte > 0.1).astype(np.uint8), cv2.DIST_L2, 5)
     return np.where(inside < RIM_REACH * len(mask), cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), mask)
+
+
+def without_strips(bare: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """`bare` [R, R] also where a strip of something else lies between it and the outline of matte [R, R]: light from
+    behind or shade, which has not the skin's colour, is no collar."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(COLLAR * len(bare) / 2)) + 1,) * 2)
+    return cv2.morphologyEx(np.where(matte > 0.5, bare, 1).astype(np.float32), cv2.MORPH_CLOSE, disc)
 
 
 def part_members(regions: dict[str, np.ndarray], bare: np.ndarray, uv: np.ndarray) -> np.ndarray:

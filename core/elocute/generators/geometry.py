@@ -23,6 +23,7 @@ from .canonical import (
     part_members,
     sample,
     without_rim,
+    without_strips,
 )  # fmt: skip
 from .members import head_members, named
 from .motion import FieldMotion
@@ -94,7 +95,7 @@ def _join(
     hair = without_rim(scene.regions["hair"], scene.matte)
     regions = scene.regions | {"hair": hair, "skin": scene.regions["skin"] + scene.regions["hair"] - hair}
     regions = {name: scene.outward(mask) for name, mask in regions.items()}
-    members = part_members(regions, scene.outward(scene.bare), uv)
+    members = part_members(regions, scene.outward(without_strips(scene.bare, scene.matte)), uv)
     members[:count] = head_members(
         members[:count], model, shown[:count], cut, uv[:count, 1] > scene.side, sample(scene.matte, uv[:count])
     )

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..head.model import HeadModel
+from ..landmarks import LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS
 from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
 from ..ramps import smooth_step
@@ -40,8 +41,11 @@ FEWEST = 4e-4  # of the picture: less hair or neck than so much tells no colour
 # Of what passes for hair: with less that isn't like skin, it is fair hair and not a bald head's. Of the face's light:
 # what bald skin has at least, and in the middle; what is darker is hair in the skin's hue.
 BALD, BALD_LIGHT = 0.15, (0.6, 0.9)
-HAIR_EDGE, MUCH = 0.012, 0.25  # of the side; of the hair
+HAIR_EDGE, MUCH = 0.012, 0.25  # of the side; of the hair, what has to remain without its edge
 GRAIN_BAND = 0.05  # of the side: from farther in, a cheek's grain would be the eye's or the mouth's
+# Mouth, eyes with their brows, nose: landmarks around each.
+FEATURES = (OUTER_LIPS, (*RIGHT_LIDS, 70, 105, 107), (*LEFT_LIDS, 300, 334, 336), (168, 129, 2, 358))
+FEATURE_EDGE = 0.01  # of the side: they end so softly
 BESIDE = 0.01  # of the side: so far inside the outline the photo shows a surface and not its edge
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 
@@ -77,9 +81,9 @@ def hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray
 
 
 def _thick(hair: np.ndarray) -> np.ndarray:
-    """The mask [R, R] without its edge, where hairlines and outlines mix it with what lies beside it, if much remains."""
-    size = 2 * max(1, round(HAIR_EDGE * len(hair))) + 1
-    inner = cv2.erode(hair.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))) > 0
+    """The mask [R, R] without its edge, where it is mixed with what lies beside it; the mask itself if it is thin."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(HAIR_EDGE * len(hair))) + 1,) * 2)
+    inner = cv2.erode(hair.astype(np.uint8), disc) > 0
     return inner if inner.sum() > MUCH * hair.sum() else hair
 
 
@@ -149,7 +153,18 @@ def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     hair *= sample(cv2.GaussianBlur(thick, (0, 0), HAIR_EDGE * scene.side), place)  # no forehead's folds on a scalp
     skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
     pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
+    pores *= 1 - sample(_features(scene), place)
     return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)
+
+
+def _features(scene: Scene) -> np.ndarray:
+    """[R, R] 0..1: eyes with their brows, nose and mouth, which of a turned face lie close to its outline."""
+    out, marks = np.zeros(scene.matte.shape, np.float32), scene.landmarks[:, :2]
+    for ring in FEATURES:
+        hull = cv2.convexHull(marks[list(ring)].astype(np.float32))[:, 0]
+        out = np.maximum(out, polygon_mask(hull, scene.side, scene.side))
+    wide = 2 * round(FEATURE_EDGE * scene.side) + 1
+    return cv2.GaussianBlur(cv2.dilate(out, np.ones((wide, wide), np.uint8)), (0, 0), FEATURE_EDGE * scene.side)
 
 
 def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np.ndarray:
