@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, Inputs, build_drive, frame_count
+from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, Inputs, build_drive, frame_count, read_inputs
 from elocute.driving.follow import Followed
 from elocute.errors import BadInput
 from elocute.models.store import verify
@@ -64,6 +64,17 @@ def curves_file(path: Path, fps: object = 25, **columns: list[float]) -> Path:
 def poses_file(path: Path, **content: Any) -> Path:
     path.write_text(json.dumps(content))
     return path
+
+
+def test_only_the_reference_hears_a_recordings_offset(tmp_path: Path) -> None:
+    path = tmp_path / "offset.wav"
+    noise = np.random.default_rng(0).uniform(-8000, 8000, 16000) + 3000
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
+        file.writeframes(noise.astype("<i2").tobytes())
+    for reference, offset in ((False, 0), (True, noise.mean() / 32768), (False, 0)):
+        audio = read_inputs(shot(tmp_path, voice=path, model_set="nerffacespeech", reference=reference)).audio
+        assert audio is not None and audio.mean() == pytest.approx(offset, abs=1e-4)
 
 
 RATES = st.sampled_from([Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60)])

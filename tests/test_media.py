@@ -103,7 +103,11 @@ def test_stereo_out_of_phase_is_still_heard(tmp_path, original):
 def test_an_offset_is_not_sound(tmp_path, original):
     path = write_wav(tmp_path / "offset.wav", original + 0.3)
     assert abs(load_audio(path).mean()) < 1e-6
-    assert code_of(write_wav(tmp_path / "flat.wav", np.full(16000, 0.3))) == "audio_silent"
+    assert np.abs(load_audio(path, keep_offset=True) - (original + 0.3)).max() < 1e-6
+    flat = write_wav(tmp_path / "flat.wav", np.full(16000, 0.3))
+    assert code_of(flat) == "audio_silent"
+    with pytest.raises(BadInput):
+        load_audio(flat, keep_offset=True)
 
 
 def test_what_is_not_there_or_not_sound(tmp_path):

@@ -81,7 +81,6 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     `read_curves`, `read_poses`, `open_footage` and `follow` do."""
     reading = reading or Reading()
     from .footage import open_footage
-    from .media import load_audio
     from .speech.pose_io import read_poses
     from .speech.track_io import read_curves
 
@@ -89,8 +88,8 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     if shot.poses:
         read_poses(shot.poses, shot.fps, 1)
     leading, driving = (open_footage(path) if path else None for path in (shot.poses_from, shot.drive))
-    sound = shot.voice or (shot.drive if shot.drive and _has_sound(shot.drive) else None)
-    audio = _heard.get(file_state(sound), lambda: load_audio(sound)) if sound else None
+    sound = shot.voice or (shot.drive if shot.drive and _has_sound(shot.drive, shot.reference) else None)
+    audio = _hear(sound, shot.reference) if sound else None
     seconds = _seconds(shot, audio, track, driving or leading)
     if seconds > MAX_SECONDS:
         hours = f"{float(seconds / 3600):.1f} hours"
@@ -100,14 +99,19 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     return Inputs(audio, track, frame_count(seconds, shot.fps), sound, leader, driver)
 
 
-def _has_sound(path: Path) -> bool:
-    """Whether a video has sound that somebody could hear; a folder hasn't."""
+def _hear(path: Path, reference: bool) -> np.ndarray:
+    """A file's sound, from memory when it was heard before. The published programs leave a constant offset in it."""
     from .media import load_audio
 
+    return _heard.get((file_state(path), reference), lambda: load_audio(path, keep_offset=reference))
+
+
+def _has_sound(path: Path, reference: bool) -> bool:
+    """Whether a video has sound that somebody could hear; a folder hasn't."""
     if path.is_dir():
         return False
     try:
-        _heard.get(file_state(path), lambda: load_audio(path))
+        _hear(path, reference)
     except BadInput as error:
         if error.code in ("audio_no_track", "audio_silent", "audio_too_short", "audio_empty"):
             return False

@@ -38,8 +38,8 @@ class AudioInfo:
     mono: bool
 
 
-def load_audio(path: str | Path) -> np.ndarray:
-    """Decode the first audio track of `path`.
+def load_audio(path: str | Path, keep_offset: bool = False) -> np.ndarray:
+    """Decode the first audio track of `path`. `keep_offset`: a constant offset of its samples stays.
 
     Returns float32 [N], 16 kHz, mono, as long as the track on the file's own time line (a track that starts late
     begins with silence). Raises BadInput: audio_missing, audio_is_directory, audio_unreadable, audio_no_track,
@@ -52,7 +52,7 @@ def load_audio(path: str | Path) -> np.ndarray:
     audio, cancelled = _decode(path, info, "mid")
     if cancelled:  # out-of-phase stereo: the mean of both channels is nearly nothing
         audio, _ = _decode(path, info, "left")
-    return _checked(audio, path)
+    return _checked(audio, path, keep_offset)
 
 
 def probe_audio(path: str | Path) -> AudioInfo:
@@ -171,15 +171,17 @@ def _blocks(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
             process.wait()
 
 
-def _checked(audio: np.ndarray, path: Path) -> np.ndarray:
+def _checked(audio: np.ndarray, path: Path, keep_offset: bool) -> np.ndarray:
     if len(audio) < MIN_SECONDS * SAMPLE_RATE:
         raise BadInput(
             "audio_too_short",
             f"{path.name} holds {len(audio) / SAMPLE_RATE:.3f} s of sound. Use at least {MIN_SECONDS} s.",
         )
-    audio -= audio.mean(dtype=np.float64).astype(np.float32)  # a sound card's constant offset is not sound
-    if max(float(audio.max()), -float(audio.min())) < SILENCE_PEAK:
+    offset = audio.mean(dtype=np.float64).astype(np.float32)  # a sound card's is not sound
+    if max(float(audio.max() - offset), float(offset - audio.min())) < SILENCE_PEAK:
         raise BadInput("audio_silent", f"{path.name} is silent. Check the microphone or the exported track.")
+    if not keep_offset:
+        audio -= offset
     return audio
 
 
