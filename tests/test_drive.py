@@ -66,6 +66,19 @@ def poses_file(path: Path, **content: Any) -> Path:
     return path
 
 
+@pytest.mark.parametrize(("samples", "rounded", "whole"), [(16000, 25, 25), (16320, 26, 25), (16639, 26, 25)])
+def test_the_reference_counts_whole_frames_of_a_voice(tmp_path: Path, samples: int, rounded: int, whole: int) -> None:
+    path = tmp_path / "v.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
+        file.writeframes(np.random.default_rng(0).integers(-8000, 8000, samples, np.int16).tobytes())
+    for reference, frames in ((False, rounded), (True, whole)):
+        made = shot(tmp_path, voice=path, model_set="nerffacespeech", reference=reference)
+        assert read_inputs(made).frames == frames
+    assert frame_count(Fraction(samples, 16000), Fraction(25), whole=True) == samples // 640
+    assert frame_count(Fraction(1, 100), Fraction(25), whole=True) == 1
+
+
 def test_only_the_reference_hears_a_recordings_offset(tmp_path: Path) -> None:
     path = tmp_path / "offset.wav"
     noise = np.random.default_rng(0).uniform(-8000, 8000, 16000) + 3000

@@ -96,7 +96,8 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
         raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
     leader = _followed(leading, _leader, tick, reading)
     driver = _followed(driving, _driver, tick, reading)
-    return Inputs(audio, track, frame_count(seconds, shot.fps), sound, leader, driver)
+    frames = frame_count(seconds, shot.fps, shot.reference and shot.voice is not None)
+    return Inputs(audio, track, frames, sound, leader, driver)
 
 
 def _hear(path: Path, reference: bool) -> np.ndarray:
@@ -130,9 +131,10 @@ def _followed(
     return kept.get((states, reading.key), lambda: (reading.follow or follow)(footage, tick))
 
 
-def frame_count(seconds: float | Fraction, fps: Fraction) -> int:
-    """duration x fps, rounded half up, at least one."""
-    return max(1, floor(Fraction(seconds) * fps + Fraction(1, 2)))
+def frame_count(seconds: float | Fraction, fps: Fraction, whole: bool = False) -> int:
+    """duration x fps, rounded half up, at least one. `whole`: only frames that last to their end, as the published
+    programs count those of a voice."""
+    return max(1, floor(Fraction(seconds) * fps + (0 if whole else Fraction(1, 2))))
 
 
 def resting_face(portrait_expression: np.ndarray) -> np.ndarray:
