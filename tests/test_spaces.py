@@ -68,6 +68,12 @@ def test_shift_has_blenders_sign() -> None:
     assert blender_shift(replace(CAMERA, cy=512.0)) == (0, 0.5)
 
 
+@pytest.mark.parametrize("yaw", [np.pi / 2, -np.pi / 2])
+def test_a_face_in_profile_keeps_its_turn(yaw: float) -> None:
+    turn = viewer_rotation(yaw, 0.3, 0.5)
+    np.testing.assert_allclose(viewer_rotation(*viewer_angles(turn)), turn, atol=1e-9)
+
+
 @given(TURN)
 def test_angles_come_back_from_a_turn(angles: tuple[float, float, float]) -> None:
     np.testing.assert_allclose(viewer_angles(viewer_rotation(*angles)), angles, atol=1e-9)
@@ -151,6 +157,23 @@ def test_a_head_in_the_lens_or_out_of_sight_is_kept_away() -> None:
     last = track.views[2]
     assert last.zoom * depth / (depth + last.move[2]) == pytest.approx(1 / 8, abs=1e-3)
     assert [line.split(":")[0] for line in told] == ["frames 1-2", "frame 3"]
+
+
+@given(st.tuples(st.floats(-3, 3), st.floats(-1.5, 1.5), st.floats(-3, 3)))
+def test_without_limits_a_placement_is_kept_to_the_last_digit(angles: tuple[float, float, float]) -> None:
+    own, placed = placement_of(CAMERA), turned(*angles)
+    placed[:3, 3] *= (1, 1, 40)
+    placed[0, 3] += 1e-6
+    track, told = poses_against(own, Placements(placed[None], own.fov_y, own.shift), limited=False)
+    assert told == []
+    turn = viewer_rotation(track.yaw[0], track.pitch[0], track.roll[0])
+    np.testing.assert_allclose(turn, viewer_rotation(*angles), atol=1e-8)
+    view, moved = track.views[0], placed[:3, 3] - own.head_to_camera[0, :3, 3]
+    np.testing.assert_allclose(view.move, moved * (1, -1, -1), atol=1e-12)
+    assert view.zoom == pytest.approx(1, abs=1e-12) and view.shift == (0, 0)
+    placed[2, 3] = 1.0
+    track, told = poses_against(own, Placements(placed[None]), limited=False)
+    assert -own.head_to_camera[0, 2, 3] + track.views[0].move[2] == pytest.approx(NEAREST) and len(told) == 1
 
 
 def test_frames_are_named_as_people_do() -> None:

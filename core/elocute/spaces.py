@@ -28,8 +28,10 @@ GRID, REST = 5e-5, 1e-4
 FARTHEST_SIDEWAYS = np.radians(45)  # beyond, the back of the head comes into sight
 FARTHEST_UP_DOWN = np.radians(35)  # beyond, the underside of the jaw
 FARTHEST_ROLL = np.radians(45)  # beyond, the neck folds
+PROFILE = 1e-9  # cosine of a yaw that is a quarter turn but for rounding
 NEAREST = 0.35  # metres from the joint to the camera: nearer, the nose passes through the lens
 SIZES = (1 / 8, 16.0)  # of the head in the picture over the portrait's
+ANY_SIZE = (0.0, np.inf)
 
 
 def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
@@ -77,7 +79,10 @@ def viewer_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 
 def viewer_angles(rotation: np.ndarray) -> tuple[float, float, float]:
-    """(yaw, pitch, roll) of a turn [3, 3] with a yaw within +-90 degrees: the inverse of `viewer_rotation`."""
+    """(yaw, pitch, roll) of a turn [3, 3] with a yaw within +-90 degrees: the inverse of `viewer_rotation`. A face in
+    profile, where a nod is a tilt as well, only tilts."""
+    if np.hypot(rotation[2, 1], rotation[2, 2]) < PROFILE:
+        return float(np.copysign(np.pi / 2, rotation[2, 0])), 0.0, float(np.arctan2(-rotation[0, 1], rotation[1, 1]))
     yaw = np.arcsin(np.clip(rotation[2, 0], -1, 1))
     pitch = np.arctan2(-rotation[2, 1], rotation[2, 2])
     roll = np.arctan2(rotation[1, 0], rotation[0, 0])
@@ -103,10 +108,12 @@ def turn_of(placed: Placements) -> np.ndarray:
     return np.asarray(placed.head_to_camera[0, :3, :3] @ _HEAD_OF_OBJECT.T)
 
 
-def poses_against(own: Placements, placed: Placements) -> tuple[PoseTrack, list[str]]:
+def poses_against(own: Placements, placed: Placements, limited: bool = True) -> tuple[PoseTrack, list[str]]:
     """Placements of the head before any camera as poses against the one of `own` (one frame), and what had to be
-    clamped, naming the frames, counted from 1."""
+    clamped, naming the frames, counted from 1. Not `limited`, they are kept to the last digit however far they go; only
+    before the camera, and not nearer than NEAREST, the head has to be."""
     count = len(placed)
+    snap = _snap if limited else np.asarray
     zoom, shift = _lens_against(own, placed)
     move = (placed.head_to_camera[:, :3, 3] - own.head_to_camera[0, :3, 3]) * _Y_DOWN  # [T, 3]
     turns = placed.head_to_camera[:, :3, :3] @ own.head_to_camera[0, :3, :3].T * np.outer(_Y_DOWN, _Y_DOWN)
@@ -114,11 +121,11 @@ def poses_against(own: Placements, placed: Placements) -> tuple[PoseTrack, list[
     angles, views = np.zeros((count, 3)), []
     clamped: dict[str, list[int]] = {}
     for i in range(count):
-        turn, beyond = _reachable_turn(turns[i])
-        z, size, far = _reachable_place(move[i, 2], zoom[i], depth)
-        angles[i] = _snap(viewer_angles(turn))
-        x, y, z = _snap((move[i, 0], move[i, 1], z)).tolist()
-        views.append(View((x, y, z), 1 + float(_snap(size - 1)), tuple(_snap(shift[i]).tolist())))
+        turn, beyond = _reachable_turn(turns[i]) if limited else (turns[i], [])
+        z, size, far = _reachable_place(move[i, 2], zoom[i], depth, SIZES if limited else ANY_SIZE)
+        angles[i] = snap(viewer_angles(turn))
+        x, y, z = snap((move[i, 0], move[i, 1], z)).tolist()
+        views.append(View((x, y, z), 1 + float(snap(size - 1)), tuple(snap(shift[i]).tolist())))
         for what in (*beyond, *far):
             clamped.setdefault(what, []).append(i + 1)
     told = [f"{frame_list(frames)}: {what}, clamped" for what, frames in clamped.items()]
@@ -171,13 +178,14 @@ def _swing(by: np.ndarray) -> np.ndarray:
     return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
-def _reachable_place(z: float, zoom: float, depth: float) -> tuple[float, float, list[str]]:
-    """Move away from the camera and zoom that can be shown; `depth` of the joint in the portrait, metres."""
+def _reachable_place(z: float, zoom: float, depth: float, sizes: tuple[float, float]) -> tuple[float, float, list[str]]:
+    """Move away from the camera and zoom that can be shown with the head's size within `sizes` times the portrait's;
+    `depth` of the joint in the portrait, metres."""
     beyond = []
     if depth + z < NEAREST:
         beyond.append(f"the head is nearer to the camera than {NEAREST * 100:.0f} cm")
         z = NEAREST - depth
-    size, (least, most) = zoom * depth / (depth + z), SIZES
+    size, (least, most) = zoom * depth / (depth + z), sizes
     if size < least:
         beyond.append(f"the head is smaller than 1/{1 / least:.0f} of the portrait's")
     if size > most:

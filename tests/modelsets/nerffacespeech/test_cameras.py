@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elocute.drive import Inputs, head_poses
+from elocute.driving.follow import Followed
 from elocute.head.basel import rotations
 from elocute.head.spaces import front_camera
 from elocute.modelsets.nerffacespeech.cameras import (
@@ -20,8 +24,9 @@ from elocute.modelsets.nerffacespeech.cameras import (
     cameras_of,
     placement_of,
 )
+from elocute.settings import Shot
 from elocute.spaces import poses_against, viewer_angles, viewer_rotation
-from elocute.values import AS_IN_PORTRAIT, Placements, View
+from elocute.values import AS_IN_PORTRAIT, BASEL_NAMES, Placements, View
 
 FOV = math.radians(12)
 FRONT = front_camera(torch.eye(3, dtype=torch.float64)[None])[0].numpy()
@@ -112,3 +117,17 @@ def test_a_blender_head_in_the_portrait_s_place_changes_nothing_and_a_turned_one
     track, _ = poses_against(own, Placements(matrix[None], own.fov_y, own.shift))
     assert np.allclose((track.yaw[0], track.pitch[0], track.roll[0]), (0.2, -0.1, 0.05), atol=2e-5)
     assert np.allclose(OBJECT @ [0, -1, 0], [1, 0, 0])  # a head object looks along its -y
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_the_reference_looks_from_where_a_guiding_frame_was_taken_however_far(reference, tmp_path):
+    read = torch.tensor([[0.01, 0.02, 0], [0.1, -0.03, 0.00003], [0.3, 1.2, -0.4], [-0.9, -1.5, 1.1]]).double()
+    own = front_camera(rotations(torch.tensor([[0.1, -0.2, 0.05]]).double()))[0].numpy()
+    turns = rotations(read).numpy().transpose(0, 2, 1)
+    guide = Followed(turns, np.tile([0, 0, -1.0], (4, 1)), np.zeros((4, 64)), Fraction(25), units=BASEL_NAMES)
+    job = Shot("seed:1", poses_from=Path("v.mp4"), frames_dir=tmp_path, model_set="nerffacespeech", reference=reference)
+    track, told = head_poses(job, placement_of(own, FOV), Inputs(None, None, 4, leader=guide))
+    poses = np.stack([track.yaw, track.pitch, track.roll], 1)
+    cameras, clamped = cameras_of(own, poses, track.views, FOV, limited=not reference)
+    apart = np.abs(cameras - front_camera(rotations(read)).numpy()).max((1, 2))
+    assert (apart.max() < 1e-9 and not told + clamped) if reference else (apart[2:].min() > 0.1 and told)
