@@ -49,7 +49,7 @@ class Followed:
     fps: Fraction | None
     missing: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
-    units: tuple[str, ...] = ARKIT_NAMES  # of the expression's columns; the Basel face's, [T, 64], have no rest
+    units: tuple[str, ...] = ARKIT_NAMES  # of the expression's columns; the Basel face's are [T, 64]
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # yaw, pitch, roll as read over the true ones
 
     def __len__(self) -> int:
@@ -171,14 +171,18 @@ def _finished(rows: list[_Row | None], footage: Footage, faceless: int) -> Follo
     """Rows with the last good one held over gaps."""
     kept, missing = hold_gaps(rows, footage, faceless)
     expression = np.stack([row.expression for row in kept])
-    seen = [i for i, row in enumerate(rows) if row is not None]
     rests = np.array([i not in MOUTH and not ARKIT_NAMES[i].startswith("eyeLook") for i in range(len(ARKIT_NAMES))])
-    rest = np.percentile(expression[seen], AT_REST, axis=0) * rests
+    rest = resting(expression, missing, AT_REST) * rests
     return Followed(
         np.stack([row.turn for row in kept]), np.stack([row.place for row in kept]),
         np.clip(expression - rest, 0, 1).astype(np.float32), footage.fps, missing,
         tuple(footage.name(i) for i in missing) if footage.files else (), gains=LANDMARK_GAINS,
     )  # fmt: skip
+
+
+def resting(expression: np.ndarray, missing: tuple[int, ...], percentile: float) -> np.ndarray:
+    """[U]: where each column of an expression [T, U] rests, a percentile of it over the frames that could be read."""
+    return np.asarray(np.percentile(np.delete(expression, list(missing), axis=0), percentile, axis=0))
 
 
 Row = TypeVar("Row")

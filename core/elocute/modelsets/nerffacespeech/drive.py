@@ -56,7 +56,8 @@ def build_official_drive(
         values = np.tile(rest, (inputs.frames, 1))
     if inputs.driver is not None:
         video = at_shot(inputs.driver, shot.fps, inputs.frames, shot.poses_fit, 0)
-        seen = shot.expression_scale * video.expression
+        # The published program puts the video's face in place of the portrait's.
+        seen = (0 if shot.reference else rest) + shot.expression_scale * video.expression
         values = mixed(values, seen, video_shares(shot), networks.conversion.basel_moves)
     # The published programs know no motion of their own.
     poses, said = head_poses(shot, own, replace(inputs, audio=None) if shot.reference else inputs)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...driving.follow import Followed, Tick, hold_gaps
+from ...driving.follow import Followed, Tick, hold_gaps, resting
 from ...errors import BadInput
 from ...head.basel import ANGLES, DISTANCE, EXPRESSION, rotations
 from ...values import BASEL_NAMES
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .weights import Networks
 
 METRES = 0.1  # of a Basel unit
+AT_REST = 50  # percentile over a video at which a coefficient rests: it goes both ways from there, unlike a unit
 
 
 def coefficients_of(networks: Networks, rgb: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray] | None:
@@ -50,7 +51,8 @@ def rotation_of(coefficients: np.ndarray) -> np.ndarray:
 
 
 def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Tick | None = None) -> Followed:
-    """A head followed frame by frame, with Basel expressions. Raises BadInput video_no_face or video_empty."""
+    """A head followed frame by frame, with Basel expressions against the person's own rest, or with `reference` as they
+    were read. Raises BadInput video_no_face or video_empty."""
     from .weights import Networks
 
     networks = Networks(device)
@@ -67,6 +69,8 @@ def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Ti
             tick(index + 1, footage.count)
     kept, missing = hold_gaps(rows, footage)
     turns, places, expression = (np.stack([row[i] for row in kept]) for i in range(3))
+    if not reference:
+        expression = (expression - resting(expression, missing, AT_REST)).astype(np.float32)
     names = tuple(footage.name(i) for i in missing) if footage.files else ()
     return Followed(turns, places, expression, footage.fps, missing, names, BASEL_NAMES)
 
