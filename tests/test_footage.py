@@ -48,6 +48,41 @@ def test_a_video_tells_its_rate_exactly(tmp_path: Path) -> None:
     assert np.abs(np.array(levels) - (10, 60, 110, 160, 210)).max() < 6
 
 
+def pictures_of_a_video(path: Path, values: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Write an AVI of JPEG pictures; returns where in it each one's bytes begin and end."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (32, 32))
+    for value in values:
+        writer.write(np.full((32, 32, 3), value, np.uint8))
+    writer.release()
+    data, places, at = path.read_bytes(), [], 0
+    while (at := data.find(b"00dc", at)) >= 0:
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        if data[at + 8 : at + 10] == b"\xff\xd8":
+            places.append((at + 8, at + 8 + size))
+        at += 8
+    assert len(places) == len(values)
+    return places
+
+
+def test_damaged_frames_are_gaps_and_a_cut_video_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "v.avi"
+    values = (10, 60, 110, 160, 210, 90)
+    places = pictures_of_a_video(path, values)
+    whole = bytearray(path.read_bytes())
+    damaged = whole.copy()
+    for first, last in places[2:4]:
+        damaged[first:last] = bytes(last - first)
+    path.write_bytes(damaged)
+    found = [None if frame is None else round(float(frame.mean()), -1) for frame in open_footage(path).frames()]
+    assert found == [10, 60, None, None, 210, 90]
+    monkeypatch.setattr("elocute.footage.MOST_DAMAGED", 1)
+    assert len(list(open_footage(path).frames())) == 2, "it does not look for ever"
+    path.write_bytes(whole[: places[3][0] + 20])
+    monkeypatch.undo()
+    assert open_footage(path).count >= 3
+    assert [frame is not None for frame in open_footage(path).frames()] == [True] * 3
+
+
 def test_a_video_that_is_too_long_to_follow_is_refused_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with VideoWriter(tmp_path / "v.mp4", (32, 32), Fraction(1)) as writer:
         for value in (10, 60, 110):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # as a voice
+MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Footage:
     files: tuple[Path, ...] = ()
 
     def frames(self) -> Iterator[np.ndarray | None]:
-        """uint8 RGB [H, W, 3] each; None for a picture of a folder that can't be read."""
+        """uint8 RGB [H, W, 3] each; None for one that can't be read."""
         return (_read_picture(file) for file in self.files) if self.files else read_frames(self.path, self.count)
 
     def name(self, index: int) -> str:
@@ -95,16 +96,22 @@ def probe(path: Path) -> tuple[Fraction, int]:
     return parse_fps(round(fps, 3)), count
 
 
-def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray]:
-    """Frames as uint8 RGB [H, W, 3]."""
+def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
+    """Frames as uint8 RGB [H, W, 3]; None for a damaged one, if one that can be read comes after it."""
     import cv2
 
     capture = _open(path)
+    damaged = 0
     try:
         for _ in range(max_frames):
             ok, frame = capture.read()
             if not ok:
-                return
+                damaged += 1
+                if damaged > MOST_DAMAGED:
+                    return
+                continue
+            yield from [None] * damaged
+            damaged = 0
             yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()

@@ -66,18 +66,20 @@ def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | 
     for index, frame in enumerate(read_frames(path, max_frames)):
         # A face counts when a single look finds it; its landmarks come from the crop that the frame before suggests,
         # which agrees best with MediaPipe's own runtime in lip gap and jitter.
-        face = finder.track(frame, face) if finder.detector.detect(frame) else None
+        face = finder.track(frame, face) if frame is not None and finder.detector.detect(frame) else None
         rows.append(face.landmarks if face else np.full((478, 3), np.nan))
         blink.append(float(face.scores[_BLINK].mean()) if face else 0.0)
-        sharp.append(sharpness(frame, face.landmarks) if face else np.nan)
-        low = np.minimum(low, frame) if index else frame.copy()
-        high = np.maximum(high, frame) if index else frame.copy()
+        sharp.append(sharpness(frame, face.landmarks) if face and frame is not None else np.nan)
+        if progress:
+            progress(index + 1, count)
+        if frame is None:
+            continue
+        low = np.minimum(low, frame) if low.size else frame.copy()
+        high = np.maximum(high, frame) if high.size else frame.copy()
         if index in keep["sheet"]:
             pictures.append(shrink(frame))
         if index in keep["identity"]:
             samples.append(frame)
-        if progress:
-            progress(index + 1, count)
     if not rows:
         raise BadInput("video_empty", f"{path.name} has no frames that can be read. Render it again.")
     height, width = int(low.shape[0]), int(low.shape[1])
