@@ -17,7 +17,7 @@ from scipy.io import savemat
 
 from elocute import doctor, jobs
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.models import layouts, matlab, recognise
+from elocute.models import layouts, matlab, snapshot
 from elocute.models.importing import import_files
 from elocute.models.inert import Tensor
 from elocute.models.official import OFFICIAL, imported, missing_roles, official_folder
@@ -74,10 +74,10 @@ def test_buffers_that_a_file_leaves_out_are_those_of_a_new_generator(tmp_path):
 def test_arguments_that_were_given_by_position(tmp_path):
     arguments = official.generator_arguments()
     weights = official.generator_weights(official.generator_layout(arguments))
-    rest = {name: value for name, value in arguments.items() if name not in recognise.POSITIONS}
+    rest = {name: value for name, value in arguments.items() if name not in snapshot.POSITIONS}
     with official.training_modules() as code:
         made = official.network(code.reconstruct, "Generator", weights, "", _init_kwargs=rest,
-                                _init_args=tuple(arguments[name] for name in recognise.POSITIONS))  # fmt: skip
+                                _init_args=tuple(arguments[name] for name in snapshot.POSITIONS))  # fmt: skip
         (tmp_path / "g.pkl").write_bytes(pickle.dumps({"G_ema": made}))
     import_files([tmp_path / "g.pkl"])
     assert imported("generator").config == json.loads(json.dumps(arguments))
@@ -248,6 +248,22 @@ def test_another_generator(tmp_path):
     assert refused(path) == "import_damaged"
     official.write_generator(path, {"z_dim": 64}, weights)
     assert refused(path) == "import_damaged"
+
+
+@pytest.mark.parametrize(
+    ("group", "option", "value", "code"),
+    [("camera_kwargs", "depth_transform", "LogWarp", "import_unsupported"),
+     ("renderer_kwargs", "sigma_type", "softplus", "import_unsupported"),
+     ("camera_kwargs", "range_u", "wide", "import_damaged"), ("camera_kwargs", "range_u", 3, "import_damaged"),
+     ("camera_kwargs", "range_v", [1, 2, 3], "import_damaged"), ("camera_kwargs", "fov", "wide", "import_damaged"),
+     ("renderer_kwargs", "n_ray_samples", "many", "import_damaged")],
+)  # fmt: skip
+def test_a_generator_that_no_run_could_load_is_refused_at_once(tmp_path, group, option, value, code):
+    arguments = official.generator_arguments()
+    weights = official.generator_weights(official.generator_layout(arguments))
+    arguments["synthesis_kwargs"][group][option] = value
+    official.write_generator(tmp_path / "g.pkl", arguments, weights)
+    assert refused(tmp_path / "g.pkl") == code
 
 
 def test_a_person_s_own_generator_is_no_official_one(tmp_path):

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from elocute.errors import BadInput
 from elocute.models.inert import CALLS, Record
 from elocute.models.pickles import read_pickle
-from elocute.models.recognise import plain, read_file
+from elocute.models.recognise import read_file
+from elocute.models.snapshot import plain
 from elocute.models.torch_files import read_legacy, read_snapshot, read_tar, read_zip
 from elocute.models.unreadable import Unreadable
 
@@ -266,9 +267,9 @@ def test_a_network_inside_itself(here):
         content = pickle.dumps({"G_ema": made})
     record = read_snapshot(memoryview(content))["G_ema"]
     record.state["_modules"] = {"inner": record}
-    from elocute.models.recognise import _state_dict
+    from elocute.models.snapshot import state_dict
 
-    assert code_of(_state_dict, record) == "import_damaged"
+    assert code_of(state_dict, record) == "import_damaged"
     nest: list = []
     nest.append(nest)
     assert code_of(plain, nest) == "import_damaged"
@@ -282,13 +283,13 @@ def test_what_is_the_same_in_many_places_is_not_walked_for_ever():
         nest, outer = [nest, nest], Record("torch.nn.modules.module.Module")
         outer.state.update({**empty, "_modules": {"a": module, "b": module}})
         module = outer
-    from elocute.models.recognise import _state_dict
+    from elocute.models.snapshot import state_dict
 
     began = time.monotonic()
     assert code_of(plain, nest) == "import_too_large"
     assert code_of(plain, [["x" * 2**17] * 2] * 2) == "import_too_large"
     assert code_of(plain, {"x" * 2**17: 1, "y" * 2**17: 1}) == "import_too_large"
-    assert code_of(_state_dict, module) == "import_too_large"
+    assert code_of(state_dict, module) == "import_too_large"
     assert time.monotonic() - began < 5
 
 

@@ -17,8 +17,9 @@ from elocute.errors import BadInput
 from elocute.files import open_regular
 from elocute.models import layouts, matlab
 from elocute.models.inert import Record, Tensor
+from elocute.models.snapshot import configuration, state_dict, try_out
 from elocute.models.torch_files import LEGACY_START, read_legacy, read_snapshot, read_tar, read_zip
-from elocute.models.unreadable import Room, Unreadable, damaged, too_large
+from elocute.models.unreadable import Unreadable, damaged, too_large
 
 MAX_BYTES = 4 * 2**30  # of one file; the largest official one has 0.7 GB
 COUNTER = "num_batches_tracked"  # of a batch normalisation: nothing reads it
@@ -166,56 +167,11 @@ def _arrays(state: dict[Any, Any]) -> Arrays:
     return {name: value.array() for name, value in state.items()}
 
 
-# The generator -------------------------------------------------------------------------------------------------------
-POSITIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # of StyleNeRF's constructor
-MAX_DEPTH = 32
-MAX_ROOM = 2**18  # values, and letters of names, that a walk may come across; the official generator takes 21000
-
-
 def _generator(network: Any, source: Source) -> Piece:
     """The averaged generator G_ema of a training snapshot: its constructor's arguments, its tensors by dotted name."""
     if not isinstance(network, Record):
         raise damaged("its generator is not a network")
-    positional, named = network.state.get("_init_args", ()), network.state.get("_init_kwargs")
-    if not isinstance(positional, (tuple, list)) or not isinstance(named, dict) or len(positional) > len(POSITIONS):
-        raise damaged("its generator has no configuration")
-    config = plain({**dict(zip(POSITIONS, positional, strict=False)), **named})
-    tensors = _arrays(_state_dict(network))
-    return Piece("generator", tensors, source, config)
-
-
-def _state_dict(module: Record, depth: int = 0, room: Room | None = None) -> dict[str, Tensor]:
-    """What torch's `state_dict` gives for a module: parameters, lasting buffers, and those of its children."""
-    room = room or Room(MAX_ROOM)
-    if depth > MAX_DEPTH:
-        raise damaged("networks inside networks")
-    parts = [module.state.get(name) or {} for name in ("_parameters", "_buffers", "_modules")]
-    passing = module.state.get("_non_persistent_buffers_set") or []
-    if not all(isinstance(part, dict) for part in parts) or not isinstance(passing, list):
-        raise damaged("its generator is not a network")
-    parameters, buffers, children = parts
-    lasting = {name: value for name, value in buffers.items() if name not in passing}
-    out = {name: value for name, value in {**parameters, **lasting}.items() if value is not None}
-    room.take(1 + len(children) + len(parameters) + len(buffers))
-    for name, child in children.items():
-        if isinstance(child, Record):
-            inside = _state_dict(child, depth + 1, room)
-            room.take(sum(len(str(name)) + len(str(inner)) for inner in inside))
-            out |= {f"{name}.{inner}": value for inner, value in inside.items()}
-    return out
-
-
-def plain(value: Any, depth: int = 0, room: Room | None = None) -> Any:
-    """A configuration as JSON has it. Raises Unreadable import_damaged for anything else, import_too_large."""
-    room = room or Room(MAX_ROOM)
-    room.take(1 + len(value) if isinstance(value, str) else 1)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if depth < MAX_DEPTH and isinstance(value, (list, tuple)):
-        return [plain(item, depth + 1, room) for item in value]
-    if depth < MAX_DEPTH and isinstance(value, dict):
-        return {str(plain(key, MAX_DEPTH, room)): plain(item, depth + 1, room) for key, item in value.items()}
-    raise damaged(f"a setting of type {type(value).__name__}")
+    return Piece("generator", _arrays(state_dict(network)), source, configuration(network))
 
 
 # What has to be there -------------------------------------------------------------------------------------------------
@@ -239,6 +195,7 @@ def _checked_generator(piece: Piece) -> Piece:
             "import_alpha",
             f"was saved while the generator still grew (alpha is {alpha:g} and not 1): import a finished ffhq_1024.pkl",
         )
+    try_out(piece.config, arrays)
     return _replaced(piece, arrays)
 
 

@@ -177,9 +177,12 @@ def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -
 def _camera(group: Mapping[str, Any]) -> CameraConfig:
     known = CameraConfig.__dataclass_fields__
     given = {name: group[name] for name in known if group.get(name) is not None}
-    for name in ("range_u", "range_v", "range_radius", "depth_range"):
-        if name in given:
-            given[name] = tuple(float(value) for value in given[name])
+    for name, value in given.items():
+        if name.startswith("range_") or name == "depth_range":
+            low, high = value
+            given[name] = float(low), float(high)
+        else:
+            given[name] = float(value) if name in ("fov", "bg_start") else bool(value)
     return CameraConfig(**given)
 
 
@@ -243,7 +246,8 @@ class _Shapes:
 def _unknown(name: str, value: object) -> BadInput:
     return BadInput(
         "generator_option_unknown",
-        f"the generator was made with {name}={value!r}, which Elocute can't compute. Use one of the released files.",
+        f"the generator was made with {name}={value!r:.60}, which Elocute can't compute. "
+        "Use one of the released files.",
     )
 
 
