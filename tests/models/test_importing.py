@@ -71,6 +71,47 @@ def test_buffers_that_a_file_leaves_out_are_those_of_a_new_generator(tmp_path):
     assert same("generator", weights)
 
 
+def left_out(group, *names):
+    """Generator arguments without options of a group, whose classes then decide."""
+    arguments = official.generator_arguments()
+    options = arguments["synthesis_kwargs"] if group is None else arguments["synthesis_kwargs"][group]
+    for name in names:
+        del options[name]
+    return arguments
+
+
+def test_a_generator_without_a_background(tmp_path):
+    arguments = official.generator_arguments()
+    weights = official.generator_weights(official.generator_layout(arguments))
+    fewer = {name: value for name, value in weights.items() if ".bg_nerf." not in name}
+    arguments["synthesis_kwargs"]["renderer_kwargs"]["no_background"] = True
+    official.write_generator(tmp_path / "g.pkl", arguments, fewer)
+    import_files([tmp_path / "g.pkl"])
+    assert same("generator", fewer)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [left_out(None, "channel_base", "channel_max"), left_out(None, "z_dim_bg"), left_out(None, "kernel_size"),
+     left_out("foreground_kwargs", "hidden_size"), left_out("background_kwargs", "hidden_size", "n_blocks")],
+)  # fmt: skip
+def test_what_the_arguments_leave_out_the_arrays_tell(tmp_path, arguments):
+    weights = official.generator_weights(official.generator_layout(official.generator_arguments()))
+    official.write_generator(tmp_path / "g.pkl", arguments, weights)
+    import_files([tmp_path / "g.pkl"])
+    assert same("generator", weights)
+
+
+def test_channels_in_a_group_of_their_own(tmp_path):
+    whole = official.generator_arguments(sizes={**official.SMALL, "base": 2, "channels": 24})
+    weights = official.generator_weights(official.generator_layout(whole))
+    synthesis = dict(whole["synthesis_kwargs"])
+    del synthesis["channel_base"], synthesis["channel_max"]
+    official.write_generator(tmp_path / "g.pkl", {**whole, "synthesis_kwargs": synthesis}, weights)
+    import_files([tmp_path / "g.pkl"])
+    assert same("generator", weights)
+
+
 def test_arguments_that_were_given_by_position(tmp_path):
     arguments = official.generator_arguments()
     weights = official.generator_weights(official.generator_layout(arguments))

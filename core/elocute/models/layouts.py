@@ -135,22 +135,24 @@ def generator(arguments: dict[str, Any], shapes: Layout) -> Layout:
     Raises KeyError, TypeError or ValueError when the arguments make no sense.
     """
     synthesis = arguments["synthesis_kwargs"]
+    upsampler = {**synthesis, **(synthesis.get("upsampler_kwargs") or {})}
     w = int(arguments["w_dim"])
     out: Layout = {"synthesis.alpha": ()}
     into = _fields(synthesis, w, shapes, out)
-    channel_base, channel_max = float(synthesis.get("channel_base", 1)), int(synthesis.get("channel_max", 1024))
+    channel_base, channel_max = upsampler.get("channel_base"), int(upsampler.get("channel_max", 1024))
     size = int(synthesis.get("resolution_start", synthesis.get("resolution_vol", 32)))
     while size < int(arguments["img_resolution"]):
         size *= 2
         name = f"synthesis.b{size}"
-        width = min(int(32768 * channel_base) // size, channel_max)
-        kernel = int(synthesis.get("kernel_size", shapes[f"{name}.conv0.weight"][-1]))
+        found = shapes[f"{name}.conv0.weight"]
+        width = found[0] if channel_base is None else min(int(32768 * float(channel_base)) // size, channel_max)
+        kernel = int(upsampler.get("kernel_size", found[-1]))
         out[f"{name}.resample_filter"] = FILTER
         for i, channels in enumerate((into, width)):
             layer = f"{name}.conv{i}"
             out |= _modulated(layer, width, channels, kernel, w)
             out |= {f"{layer}.resample_filter": FILTER, f"{layer}.w_avg": ()}
-            if synthesis.get("use_noise", f"{layer}.noise_strength" in shapes):
+            if upsampler.get("use_noise", f"{layer}.noise_strength" in shapes):
                 out |= {f"{layer}.noise_const": (size, size), f"{layer}.noise_strength": ()}
         out |= _adapter(f"{name}.conv0.adapter", width, shapes)
         out |= _modulated(f"{name}.torgb", int(arguments.get("img_channels", 3)), width, 1, w)
@@ -166,16 +168,18 @@ def generator_buffers(layout: Layout) -> dict[str, np.ndarray]:
 
 
 def _fields(synthesis: dict[str, Any], w: int, shapes: Layout, out: Layout) -> int:
-    """Adds the two radiance fields; returns how many features they give."""
+    """Adds the radiance fields, of which the one behind may be left out; returns how many features they give."""
+    renderer = synthesis.get("renderer_kwargs") or synthesis
+    fields = (("fg_nerf", "foreground_kwargs", 3), ("bg_nerf", "background_kwargs", 4))
     features = int(synthesis.get("rgb_out_dim", shapes["synthesis.fg_nerf.feat_out.weight"][0]))
-    for name, group, axes in (("fg_nerf", "foreground_kwargs", 3), ("bg_nerf", "background_kwargs", 4)):
+    for name, group, axes in fields[:1] if renderer.get("no_background") else fields:
         options, field = synthesis.get(group) or {}, f"synthesis.{name}"
         found, into = shapes[f"{field}.fc_in.weight"][:2]
         width = int(options.get("hidden_size", found))
         own = sum(f"{field}.blocks.{i}.weight" in shapes for i in range(MAX_BLOCKS))
         depth = int(options.get("n_blocks", own + 1))
-        code = int(synthesis.get("z_dim_bg", 32)) if axes == 4 else 0
-        octaves = int(options.get("n_freq_posenc", (into - code) // (2 * axes)))
+        octaves = int(options.get("n_freq_posenc", 10))
+        code = int(synthesis.get("z_dim_bg") or into - 2 * axes * octaves) if axes == 4 else 0
         inner = [(f"blocks.{i}", width, width) for i in range(depth - 1)]
         layers = [("fc_in", 2 * axes * octaves + code, width), *inner]
         for layer, inside, made in [*layers, ("sigma_out", width, 1), ("feat_out", width, features)]:
