@@ -13,7 +13,7 @@ import official
 import pytest
 import torch
 from safetensors.numpy import save_file
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from elocute import doctor, jobs
 from elocute.errors import BadInput, EnvironmentProblem
@@ -183,6 +183,16 @@ def test_sadtalker_brings_the_face_regressor_unless_there_is_one(tmp_path):
     assert imported("face_regressor").note["sources"][0]["file"] == "epoch_20.pth"
 
 
+def test_a_face_model_s_vectors_may_stand_or_lie(tmp_path):
+    model = official.face_model()
+    turned = {name: model[name].reshape(-1, 1) for name in ("meantex", "keypoints", "skinmask")}
+    official.write_face_model(tmp_path / "m.mat", meanshape=model["meanshape"].reshape(-1, 3), **turned)
+    import_files([tmp_path / "m.mat"])
+    kept = imported("face_model").arrays()
+    for name in ("meanshape", "meantex", "keypoints", "skinmask"):
+        assert np.array_equal(kept[name].reshape(-1), model[name].reshape(-1)), name
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_a_face_model(tmp_path, compressed):
     content = official.write_face_model(tmp_path / "m.mat", compressed)
@@ -203,6 +213,13 @@ def test_the_face_model_s_parts(tmp_path, monkeypatch):
     assert kept.keys() == model.keys()
     for name, value in model.items():
         assert np.allclose(kept[name].reshape(value.shape), value, rtol=1e-5, atol=1e-5), name
+    for file, name, value in ((files[3], "idx", 0), (files[4], "trimIndex", 1.5)):
+        whole = file.read_bytes()
+        changed = loadmat(file)[name].astype(float)
+        changed.flat[0] = value
+        savemat(file, {name: changed})
+        assert refused(*files) == "import_values", name
+        file.write_bytes(whole)
     monkeypatch.setattr(matlab, "EXPRESSION_VERTICES", model["skinmask"].size)
     assert refused(*files) == "import_unknown"  # the binary part is known by its length
 
@@ -320,6 +337,12 @@ def test_another_face_model(tmp_path):
     for name, value, code in (
         ("idBase", model["idBase"][:-1], "import_shapes"), ("keypoints", np.full((1, 68), 577.0), "import_values"),
         ("tri", model["tri"] * 0, "import_values"), ("meanshape", model["meanshape"] * np.nan, "import_values"),
+        ("idBase", model["idBase"].T, "import_shapes"), ("exBase", model["exBase"].T, "import_shapes"),
+        ("tri", model["tri"].T, "import_shapes"), ("tri_mask2", model["tri_mask2"].T, "import_shapes"),
+        ("meanshape", model["meanshape"].reshape(-1, 3).T, "import_shapes"),
+        ("keypoints", model["keypoints"] + 0.25, "import_values"), ("tri", model["tri"] + 0.5, "import_values"),
+        ("meanshape", model["meanshape"] + 1j, "import_values"), ("tri", model["tri"] + 1j, "import_values"),
+        ("skinmask", np.array(["skin"]), "import_damaged"),
     ):  # fmt: skip
         official.write_face_model(path, **{name: value})
         assert refused(path) == code, name

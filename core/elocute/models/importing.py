@@ -172,14 +172,19 @@ def _checked_face(role: Filled) -> Filled:
     (they count from 1, as MATLAB does)."""
     arrays, named = role.arrays, role.sources[0].file
     vertices, triangles = arrays["meanshape"].size // 3, len(np.atleast_2d(arrays["tri"]))
-    sizes = {
-        "meanshape": 3 * vertices, "meantex": 3 * vertices, "idBase": 240 * vertices, "exBase": 192 * vertices,
-        "texBase": 240 * vertices, "tri": 3 * triangles, "point_buf": 8 * vertices, "keypoints": 68,
-        "skinmask": vertices,
+    shapes: dict[str, tuple[int, ...]] = {
+        "meanshape": (3 * vertices,), "meantex": (3 * vertices,), "keypoints": (68,), "skinmask": (vertices,),
+        "idBase": (3 * vertices, 80), "exBase": (3 * vertices, 64), "texBase": (3 * vertices, 80),
+        "tri": (triangles, 3), "point_buf": (vertices, 8), "tri_mask2": (len(np.atleast_2d(arrays["tri_mask2"])), 3),
     }  # fmt: skip
-    for name, size in sizes.items():
-        if arrays[name].size != size or not size:
-            why = f"{named} has {arrays[name].size} numbers in {name} and not {size}: it is another model."
+    for name, shape in shapes.items():
+        found = arrays[name].shape
+        if len(shape) == 1:  # a row or a column; of points also one to a row
+            fits = found in (shape, (1, *shape), (*shape, 1), (vertices, 3)) and arrays[name].size == shape[0]
+        else:
+            fits = found == shape
+        if not fits or not arrays[name].size:
+            why = f"{named} has {name} of shape {list(found)} and not {list(shape)}: it is another model."
             raise BadInput("import_shapes", why)
     limits = {"tri": vertices, "tri_mask2": vertices, "point_buf": triangles + 1, "keypoints": vertices,
               "frontmask2_idx": vertices}  # fmt: skip

@@ -26,6 +26,7 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("basel_trim", ("trimIndex",)),
     ("basel_front", ("idx",)),
 )
+INDICES = frozenset({"tri", "point_buf", "tri_mask2", "keypoints", "frontmask2_idx", "trimIndex", "idx"})
 EXPRESSION_VERTICES = 53215  # of the expressions of Guo et al.
 
 
@@ -53,7 +54,18 @@ def read(data: memoryview) -> list[tuple[str, dict[str, np.ndarray]]]:
         arrays = loadmat(stream, variable_names=list(wanted))
     except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, zlib.error, NotImplementedError) as error:
         raise damaged(str(error)[:80]) from None
-    return [(kind, {name: np.asarray(arrays[name]) for name in wanted})]
+    return [(kind, {name: _plain_numbers(name, np.asarray(arrays[name])) for name in wanted})]
+
+
+def _plain_numbers(name: str, array: np.ndarray) -> np.ndarray:
+    """The variable, if it holds real numbers, and whole ones from 1 on where they are indices."""
+    if array.dtype.kind == "c":
+        raise Unreadable("import_values", f"has complex numbers in {name}: it is another model")
+    if array.dtype.kind not in "biuf":
+        raise damaged(f"{name} is no array of numbers")
+    if name in INDICES and array.size and ((array < 1) | (array != np.trunc(array))).any():
+        raise Unreadable("import_values", f"has numbers in {name} that can't be indices: download it again")
+    return array
 
 
 def _check_sizes(data: memoryview) -> None:
