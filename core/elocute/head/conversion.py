@@ -32,8 +32,8 @@ SPREAD = 2.0  # of ARKit units around 0, for the direction into ARKit
 JAW_TRUST, INNER_LIP_TRUST = 0.3, 2.0  # the jaw line slides on the skin; the opening of the mouth is what is looked at
 SWEEPS = 300  # of coordinate descent; it ends earlier when nothing moves
 LARGEST = 1.0  # an ARKit unit
-# No landmark shows the tongue, or where the eyes look: lids follow the gaze a little, and a Basel track that moves them
-# means blinks.
+# No landmark shows the tongue, or where the eyes look: lids follow the gaze a little, but a Basel track that moves them
+# means blinks, and one that is told of gaze would half shut them for it.
 UNSEEN = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith("eyeLook") or n == "tongueOut")
 
 
@@ -47,14 +47,16 @@ class ExpressionConversion:
 
     @cached_property
     def to_basel_matrix(self) -> np.ndarray:
-        """[52, 64]: Basel coefficients of each ARKit unit."""
+        """[52, 64]: Basel coefficients of each ARKit unit, none of gaze and tongue."""
         normal = self.basel_moves @ self.basel_moves.T + np.eye(len(self.basel_moves))
-        return np.linalg.solve(normal, self.basel_moves @ self.arkit_moves.T).T
+        matrix = np.linalg.solve(normal, self.basel_moves @ self.arkit_moves.T).T
+        matrix[list(UNSEEN)] = 0
+        return matrix
 
     @property
     def carried(self) -> np.ndarray:
         """[52]: the part of each unit's landmark movement (mean square) that its Basel coefficients make, 0..1; 0 for
-        a unit that moves no landmark by more than the noise."""
+        gaze, tongue and a unit that moves no landmark by more than the noise."""
         wanted = np.square(self.arkit_moves).sum(1)
         missed = np.square(self.arkit_moves - self.to_basel_matrix @ self.basel_moves).sum(1)
         return np.where(wanted > 1, np.clip(1 - missed / np.maximum(wanted, 1e-12), 0, 1), 0)
