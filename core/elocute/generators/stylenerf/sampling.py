@@ -40,7 +40,7 @@ def volume_weights(density: Tensor, depth: Tensor, length: Tensor) -> tuple[Tens
 def background_weights(density: Tensor, step: float) -> Tensor:
     """Weights [B, R, N] of evenly spaced background samples; the last one is solid."""
     alpha = 1 - torch.exp(-density[..., :-1] * step)
-    alpha = torch.cat([alpha, torch.ones_like(alpha[..., :1])], -1)
+    alpha = torch.cat([alpha, torch.ones_like(density[..., :1])], -1)
     return alpha * transmittance(alpha)
 
 
