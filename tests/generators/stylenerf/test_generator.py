@@ -52,6 +52,58 @@ def mixed_options(generator: Any) -> dict[str, Any]:
     return {"deform": VertexDeformation(back, *nearest), "mix": FeatureMix(features, mask, 128)}
 
 
+def wrong(call: Any) -> str:
+    """What is said about an argument that doesn't fit."""
+    with pytest.raises(BadInput) as caught:
+        call()
+    assert caught.value.code == "generator_input_wrong"
+    return caught.value.message
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_arguments_that_do_not_fit_are_named(plain: bool) -> None:
+    generator = load_generator(tiny_config("nn_cat"), tiny_state("nn_cat"))
+    ws, camera, code = inputs(generator, 2, torch.float32)
+    features, side = generator.config.features, generator.config.volume_resolution
+
+    def render(w: torch.Tensor = ws, c: torch.Tensor = camera, b: torch.Tensor = code, **more: Any) -> str:
+        return wrong(lambda: generator.render(w, c, b, plain=plain, **more))
+
+    assert "ws is float64 and the generator float32" in render(ws.double())
+    assert "background has the shape [2, 3], not [2, 4]" in render(b=code[:, :-1])
+    assert "camera is for 2 pictures and not for 3" in render(ws.repeat(2, 1, 1)[:3])
+    assert "deform is for 1 pictures and not for 2" in render(deform=[lambda points, fine: points])
+    for shape in ((2, features + 1, side, side), (2, features, side, side + 1), (features, side, side)):
+        assert "mix.features has the shape" in render(mix=FeatureMix(torch.zeros(shape)))
+    fitting = torch.zeros(2, features, side, side)
+    assert "mix.features is for 3" in render(mix=FeatureMix(fitting.repeat(2, 1, 1, 1)[:3]))
+    assert "mix.mask has the shape" in render(mix=FeatureMix(fitting, torch.zeros(2, 64, 64)))
+    assert "z has the shape [2, 15], not [2, 16]" in wrong(lambda: generator.mapping(torch.zeros(2, 15)))
+    assert "z has the shape" in wrong(lambda: generator.mapping(torch.zeros(16)))
+
+
+def test_a_folded_generator_names_them_too() -> None:
+    generator = load_generator(tiny_config("nn_cat"), tiny_state("nn_cat"))
+    ws, camera, code = inputs(generator, 1, torch.float32)
+    assert "float64" in wrong(lambda: FoldedGenerator(generator, ws.double()))
+    folded = FoldedGenerator(generator, ws, code)
+    assert "mix.features" in wrong(lambda: folded.render(camera, mix=FeatureMix(torch.zeros(1, 3, 8, 8))))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_background_of_one_sample_is_that_sample(plain: bool) -> None:
+    """It is solid, wherever it is dense: what it shows doesn't depend on its density."""
+    config, state = tiny_config("nn_cat"), tiny_state("nn_cat")
+    config["synthesis_kwargs"]["renderer_kwargs"]["n_bg_samples"] = 1
+    pictures = []
+    for density in (1.0, 50.0):
+        state["synthesis.bg_nerf.sigma_out.bias"] = torch.full((1,), density)
+        generator = load_generator(config, state)
+        with torch.no_grad():
+            pictures.append(generator.render(*inputs(generator, 1, torch.float32), plain=plain).image)
+    assert torch.isfinite(pictures[0]).all() and torch.equal(*pictures)
+
+
 def golden(mode: str) -> dict[str, np.ndarray]:
     generator = load_generator(tiny_config(mode), tiny_state(mode)).double()
     with torch.no_grad():

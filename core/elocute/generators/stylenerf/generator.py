@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import BadInput
+from .checks import check_count, check_mix, check_shape, check_type
 from .config import Config, parse_config
 from .folded import FoldedBlock, fold_background, fold_blocks, fold_foreground, upsample
 from .mixing import FeatureMix, mix
@@ -43,10 +44,11 @@ class FoldedGenerator:
     def __init__(self, generator: StyleNerf, ws: Tensor, background: Tensor | None = None) -> None:
         """ws [1, num_ws, W], background code [1, Z_bg] (None: the mean)."""
         config = generator.config
-        _check("ws", ws, (1, config.num_ws, config.w_dim))
+        check_shape("ws", ws, (1, config.num_ws, config.w_dim))
+        check_type("ws", ws, generator.mapping.w_avg)
         self.config = config
         self.code = generator.background_code(ws) if background is None else background.to(ws)
-        _check("background", self.code, (1, config.background_code))
+        check_shape("background", self.code, (1, config.background_code))
         synthesis = generator.synthesis
         self.foreground = fold_foreground(config, synthesis.fg_nerf, ws[0])
         self.behind = fold_background(synthesis.bg_nerf) if synthesis.bg_nerf is not None else None
@@ -82,7 +84,7 @@ class FoldedGenerator:
     ) -> Volume:
         """The NeRF's feature map alone, a few percent of a picture's cost: what the mouth's mix needs."""
         pose = camera.to(self.code)
-        _check("camera", pose, (1, 4, 4))
+        check_shape("camera", pose, (1, 4, 4))
         return render_volume(
             self.config, pose, self.foreground, self.background(pose, freeze_background), positions, deform
         )
@@ -109,6 +111,8 @@ class FoldedGenerator:
         recompute: bool = False,
     ) -> Tensor:
         """[1, 3, size, size] from a feature map. A GPU that runs out of memory is asked again for smaller strips."""
+        if other is not None:
+            check_mix(other, volume.features.shape[1:])
         features = volume.features if other is None else mix(volume.features, other)
         blocks = self._blocks(precision, size)
         strip = None if features.device.type == "cuda" and memory_mb is None else STRIP_MB
@@ -216,8 +220,7 @@ class StyleNerf(nn.Module):
         """
         batch = max(len(ws), len(camera))
         code = self.background_code(ws) if background is None else background.to(ws)
-        _check("ws", ws, (len(ws), self.config.num_ws, self.config.w_dim))
-        _check("camera", camera, (len(camera), 4, 4))
+        self._check(batch, ws, camera, code, deform, mix)
         out = []
         for b in range(batch):
             one = [_pick(t, b) for t in (ws, camera.to(ws), code)]
@@ -242,6 +245,26 @@ class StyleNerf(nn.Module):
                 )  # fmt: skip
         return out[0] if batch == 1 else _stack(out)
 
+    def _check(
+        self, batch: int, ws: Tensor, camera: Tensor, code: Tensor, deform: Deform | Sequence[Deform] | None,
+        other: FeatureMix | None,
+    ) -> None:  # fmt: skip
+        """Raises BadInput generator_input_wrong for arguments of `render` that don't fit."""
+        config = self.config
+        check_shape("ws", ws, (len(ws), config.num_ws, config.w_dim))
+        check_type("ws", ws, self.mapping.w_avg)
+        check_shape("camera", camera, (len(camera), 4, 4))
+        check_shape("background", code, (len(code), config.background_code))
+        counts = {"ws": len(ws), "camera": len(camera), "background": len(code)}
+        if other is not None:
+            check_mix(other, (config.features, config.volume_resolution, config.volume_resolution))
+            counts["mix.features"] = len(other.features)
+            counts["mix.mask"] = 1 if other.mask is None else len(other.mask)
+        for name, count in counts.items():
+            check_count(name, count, batch)
+        if isinstance(deform, Sequence):
+            check_count("deform", len(deform), batch, one_for_all=False)
+
     def background_code(self, like: Tensor) -> Tensor:
         """The mean background [B, Z_bg] for a batch like `like` [B, ...]."""
         return like.new_zeros(len(like), self.config.background_code)
@@ -263,8 +286,3 @@ def _stack(parts: Sequence[Any]) -> Any:
     if first is None:
         return None
     return type(first)(*(_stack(values) for values in zip(*(_values(part) for part in parts), strict=True)))
-
-
-def _check(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(tensor.shape) != shape:
-        raise BadInput("generator_input_wrong", f"{name} has the shape {list(tensor.shape)}, not {list(shape)}.")

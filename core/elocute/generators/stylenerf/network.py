@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import BadInput
+from .checks import check_shape
 from .config import Config
 
 GAIN = math.sqrt(2)  # keeps the variance through a leaky ReLU (StyleGAN2)
@@ -87,7 +88,9 @@ class MappingNetwork(nn.Module):
         """z [B, Z] -> ws [B, num_ws, W].
 
         truncation: 1 leaves w as it is, 0 is the mean face; only the first `cutoff` styles are pulled there, or all.
+        Raises BadInput generator_input_wrong.
         """
+        check_shape("z", z, (*z.shape[:1], self.layers()[0].weight.shape[1]))
         x = z.to(self.w_avg)
         x = x * torch.rsqrt((x**2).mean(1, keepdim=True) + 1e-8)
         for layer in self.layers():
