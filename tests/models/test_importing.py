@@ -171,6 +171,27 @@ def test_everything_in_one_command(tmp_path):
     assert all(check["ok"] for check in doctor.examine()["checks"] if check["name"].startswith("official"))
 
 
+def test_names_of_a_network_that_was_trained_on_several_devices(tmp_path):
+    def parallel(weights):
+        return official.tensors({f"module.{name}": value for name, value in weights.items()})
+
+    mouth, regressor = official.random_weights(layouts.mouth()), official.regressor_weights()
+    official.write_torch(tmp_path / "m.pt", {"model_state_dict": parallel(mouth)})
+    official.write_torch(tmp_path / "r.pth", {"net_recon": parallel(regressor)})
+    import_files([tmp_path / "m.pt", tmp_path / "r.pth"])
+    assert same("mouth", mouth) and same("face_regressor", regressor)
+
+
+def test_a_file_that_was_packed_again(tmp_path):
+    weights = official.write_mouth(tmp_path / "m.pt")
+    with zipfile.ZipFile(tmp_path / "m.pt") as there:
+        with zipfile.ZipFile(tmp_path / "again.pt", "w", zipfile.ZIP_DEFLATED) as made:
+            for name in there.namelist():
+                made.writestr(name, there.read(name))
+    import_files([tmp_path / "again.pt"])
+    assert same("mouth", weights)
+
+
 def test_sadtalker_brings_the_face_regressor_unless_there_is_one(tmp_path):
     official.write_sadtalker(tmp_path / "sad.safetensors")
     official.write_face_regressor(tmp_path / "epoch_20.pth")

@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from dataclasses import replace
 
+import numpy as np
 import official
 import pytest
 import torch
@@ -242,6 +243,43 @@ def test_zip_bombs(here):
         only = archive.infolist()[0]
         archive.filelist += [_other_name(only, f"archive/data/{i}") for i in range(100)]
     assert code_of(read_zip, memoryview(shared.getvalue())) == "import_too_large"
+
+
+def test_what_was_packed_again_is_read(here):
+    numbers = np.random.default_rng(0).normal(size=4096).astype(np.float32)
+    pickled = tensor_pickle(0, (4096,), (1,), 4096)
+    data = torch_zip(pickled, numbers.tobytes(), zipfile.ZIP_DEFLATED)
+    assert np.array_equal(read_zip(data).array(), numbers)
+    assert code_of(read_zip, torch_zip(pickled, numbers.tobytes(), zipfile.ZIP_LZMA)) == "import_damaged"
+    spoiled = bytearray(data)
+    spoiled[len(spoiled) // 2] ^= 0xFF
+    assert code_of(read_zip(memoryview(spoiled)).array) == "import_damaged"
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_numbers_that_many_tensors_share_are_read_once(packed):
+    """A megabyte behind a thousand names would else become a gigabyte."""
+    stream = io.BytesIO()
+    shared = torch.arange(2**18, dtype=torch.float32)
+    torch.save({f"t{i}": shared[i : i + 1] for i in range(1000)}, stream)
+    archive = zipfile.ZipFile(stream)
+    again = io.BytesIO()
+    with zipfile.ZipFile(again, "w", packed) as made:
+        for name in archive.namelist():
+            made.writestr(name, archive.read(name))
+    root = read_zip(memoryview(again.getvalue()))
+    tracemalloc.start()
+    arrays = [tensor.array() for tensor in root.values()]
+    megabytes = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    assert [array[0] for array in arrays] == list(range(1000)) and megabytes < 10
+
+
+def test_one_tensor_under_many_names_is_too_much(here, monkeypatch):
+    monkeypatch.setattr("elocute.models.recognise.MAX_NUMBERS", 4000)
+    whole = torch.zeros(512, 512)
+    torch.save({"fc1.weight": whole[:40, :40], "fc4.weight": whole[:40, :40], "more": whole[:40, :40]}, here / "m.pt")
+    assert code_of(read_file, here / "m.pt") == "import_too_large"
 
 
 def _other_name(entry, name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import mmap
 import os
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from elocute.models import layouts, matlab
 from elocute.models.inert import Record, Tensor
 from elocute.models.snapshot import configuration, state_dict, try_out
 from elocute.models.torch_files import LEGACY_START, read_legacy, read_snapshot, read_tar, read_zip
-from elocute.models.unreadable import Unreadable, damaged, too_large
+from elocute.models.unreadable import Room, Unreadable, damaged, too_large
 
 MAX_BYTES = 4 * 2**30  # of one file; the largest official one has 0.7 GB
+MAX_NUMBERS = 2**29  # of all tensors of a network together, which may share theirs; VGG-16 has 138 million
+PARALLEL = "module."  # before every name, where a network was trained on several devices at once
 COUNTER = "num_batches_tracked"  # of a batch normalisation: nothing reads it
 Arrays = dict[str, np.ndarray]
 
@@ -137,8 +140,8 @@ def _networks(root: Any, source: Source) -> list[Piece]:
     if "G_ema" in root:
         return [_generator(root["G_ema"], source)]
     if isinstance(root.get("net_recon"), dict):
-        return [Piece("face_regressor", _arrays(root["net_recon"]), source)]
-    state = root["model_state_dict"] if isinstance(root.get("model_state_dict"), dict) else root
+        return [Piece("face_regressor", _arrays(_plain_names(root["net_recon"])), source)]
+    state = _plain_names(root["model_state_dict"] if isinstance(root.get("model_state_dict"), dict) else root)
     kind = _kind_of({name: value.size for name, value in state.items() if isinstance(value, Tensor)})
     arrays = _arrays(state)
     if kind in ("alexnet", "vgg16"):  # the classifier has no part in a perceptual distance
@@ -160,10 +163,19 @@ def _kind_of(shapes: dict[str, tuple[int, ...]]) -> str:
     return kind
 
 
+def _plain_names(state: dict[Any, Any]) -> dict[Any, Any]:
+    """A state dictionary with the names that the network itself has."""
+    if state and all(isinstance(name, str) and name.startswith(PARALLEL) for name in state):
+        return {name.removeprefix(PARALLEL): value for name, value in state.items()}
+    return state
+
+
 def _arrays(state: dict[Any, Any]) -> Arrays:
+    room = Room(MAX_NUMBERS)
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise Unreadable("import_unknown", f"has {str(name)[:60]!r} where weights should be: it is another file")
+        room.take(math.prod(value.size))
     return {name: value.array() for name, value in state.items()}
 
 

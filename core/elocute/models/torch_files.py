@@ -9,6 +9,8 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
+from functools import cache
 from typing import Any
 
 from elocute.models.inert import CALLS, DTYPES, STORAGE_NAMES, Storage, Tensor, name_of, storage_of
@@ -19,6 +21,7 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of torch's files befor
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # that pickle, the same in every file
 LEGACY_PROTOCOL = 1001
 MAX_TENSORS = 100_000
+MOST_GROWTH = 8  # weights shrink by a tenth, an optimiser's zeros beside them to nothing
 
 
 def read_snapshot(data: memoryview) -> Any:
@@ -45,12 +48,13 @@ def read_legacy(data: memoryview) -> Any:
 def read_zip(data: memoryview) -> Any:
     """`*/data.pkl` with every storage as a file `*/data/KEY` of its own.
 
-    torch stores them uncompressed, so a compressed member is none of its files, and nothing can grow while it is read.
+    torch stores them uncompressed. Who packed an archive again may have compressed them, by as much as weights can be:
+    a file that would grow by more than MOST_GROWTH while it is read is none.
     Raises Unreadable, import_torchscript for a program.
     """
     try:
         return _read_archive(zipfile.ZipFile(_Stream(data)), len(data))  # stays open: tensors are read when used
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise damaged(str(error)[:80]) from None
 
 
@@ -67,9 +71,11 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
             "torchvision's vgg16-397923af.pth and the lpips package's weights/v0.1/vgg.pth together (`elocute models "
             "import vgg16-397923af.pth vgg.pth`)",
         )
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise too_large()
-    if sum(member.file_size for member in members) > size:  # members that share their bytes
+    packed = [member.compress_type for member in members if member.compress_type != zipfile.ZIP_STORED]
+    if any(kind != zipfile.ZIP_DEFLATED for kind in packed):  # other methods take memory before they give any numbers
+        raise damaged("compressed in a way that torch never does")
+    # Of plain members, too: they may share their bytes. No member gives more than the size that it announces.
+    if sum(member.file_size for member in members) > size * (MOST_GROWTH if packed else 1):
         raise too_large()
     if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
         raise damaged("numbers in big-endian order")
@@ -80,7 +86,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
         member = f"{root}data/{name_of(identity[2])}"
         if member not in names:
             raise damaged("a tensor's numbers are missing")
-        found.read = lambda: _checked(archive, member)
+        found.read = found.read or cache(lambda: _checked(archive, member))  # once, however many tensors look into it
         return found
 
     return read_pickle(io.BytesIO(archive.read(f"{root}data.pkl")), storage)
@@ -89,7 +95,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
 def _checked(archive: zipfile.ZipFile, member: str) -> bytes:
     try:
         return archive.read(member)  # compares the checksum
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
         raise damaged(str(error)[:80]) from None
 
 
