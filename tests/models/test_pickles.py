@@ -224,6 +224,30 @@ def test_a_tensor_never_reaches_beyond_its_numbers(offset, size, stride):
     assert code_of(read_zip, data) == "import_damaged"
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_numpy_arrays_among_settings_become_lists(protocol):
+    arrays = {
+        "pair": np.array([-0.3, 0.3]), "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "one": np.array(7),
+        "big": np.array([1, 2], ">i4"), "flags": np.array([True, False]), "none": np.zeros((0, 2)),
+        "scalar": np.array([5], ">f8")[0],
+    }  # fmt: skip
+    read = read_pickle(io.BytesIO(pickle.dumps(arrays, protocol=protocol)))
+    assert plain(read) == {name: array.tolist() for name, array in arrays.items()}
+
+
+def test_numpy_arrays_that_are_not_what_they_say():
+    names = np.array([{"a": 1}, None], object)
+    assert code_of(plain, read_pickle(io.BytesIO(pickle.dumps([names], protocol=2)))) == "import_damaged"
+    array = read_pickle(io.BytesIO(pickle.dumps(np.zeros(4), protocol=2)))
+    for more in ({"shape": (5,)}, {"shape": (2**39, 0, 2**39)}, {"shape": [4]}, {"shape": (-4,)}, {"data": "text"},
+                 {"shape": (1,) * 40}, {"dtype": None}):  # fmt: skip
+        wrong = Record(array.name, array.arguments, {**array.state, **more})
+        assert code_of(plain, wrong) == "import_damaged", more
+    assert code_of(plain, Record("numpy.ndarray")) == "import_damaged"
+    large = Record(array.name, (), {**array.state, "shape": (2**17,), "data": bytes(2**20)})
+    assert code_of(plain, [large] * 3) == "import_too_large"
+
+
 def test_a_tensor_s_numbers_are_all_there():
     whole = read_zip(torch_zip(tensor_pickle(0, (2, 2), (2, 1), 4), bytes(16)))
     assert whole.array().tolist() == [[0, 0], [0, 0]]

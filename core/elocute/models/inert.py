@@ -108,11 +108,31 @@ def _encoded(text: Any, encoding: Any = "utf-8") -> bytes:
     return text.encode(encoding)
 
 
-def _scalar(dtype: Any, data: Any = b"") -> int | float | bool:
+# The attributes that a pickled NumPy object sets, in their order, as far as they are used.
+NUMPY_STATES = {"numpy.dtype": ("version", "order"), "numpy.ndarray": ("version", "shape", "dtype", "turned", "data")}
+
+
+def _numpy_type(dtype: Any) -> np.dtype:
     code = dtype.arguments[0] if isinstance(dtype, Record) and dtype.arguments else None
-    if code not in ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1") or not isinstance(data, bytes):
+    if code not in ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
         raise damaged("a number of unknown type")
-    return np.frombuffer(data, np.dtype(code), 1)[0].item()
+    return np.dtype(code).newbyteorder(">" if dtype.state.get("order") == ">" else "<")
+
+
+def _scalar(dtype: Any, data: Any = b"") -> int | float | bool:
+    if not isinstance(data, bytes):
+        raise damaged("a number of unknown type")
+    return np.frombuffer(data, _numpy_type(dtype), 1)[0].item()
+
+
+def numpy_array(record: Record) -> np.ndarray:
+    """What a pickled NumPy array of plain numbers holds, a view. Raises Unreadable import_damaged."""
+    kind, shape, data = _numpy_type(record.state.get("dtype")), record.state.get("shape"), record.state.get("data")
+    if not isinstance(shape, tuple) or not isinstance(data, bytes) or len(shape) > MAX_DIMENSIONS:
+        raise damaged("an array without numbers")
+    if not all(isinstance(n, int) and 0 <= n < 2**40 for n in shape) or len(data) != math.prod(shape) * kind.itemsize:
+        raise damaged("an array of impossible size")
+    return np.frombuffer(data, kind).reshape(shape, order="F" if record.state.get("turned") else "C")
 
 
 def _parameter(data: Any, *_rest: Any) -> Any:
@@ -128,6 +148,11 @@ def name_of(value: Any) -> str:
     return str(value)
 
 
+def _no_bytes() -> bytes:
+    """What protocol 2 writes for empty bytes; others it encodes."""
+    return b""
+
+
 def _listed(items: Any = ()) -> list[Any]:
     return list(items)
 
@@ -138,6 +163,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "collections.Counter": _mapping,  # the milestones of a learning-rate schedule
     "dnnlib.util.EasyDict": _mapping,
     "builtins.dict": _mapping,
+    "builtins.bytes": _no_bytes,
     "builtins.set": _listed,  # a list: hashing what a file nests can take for ever
     "builtins.frozenset": _listed,
     "_codecs.encode": _encoded,

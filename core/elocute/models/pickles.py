@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from elocute.models.inert import CALLS, CLASSES, OLD_NAMES, VALUES, Name, Record, name_of, plain_key
+from elocute.models.inert import CALLS, CLASSES, NUMPY_STATES, OLD_NAMES, VALUES, Name, Record, name_of, plain_key
 from elocute.models.unreadable import damaged, too_large, unsafe
 
 MAX_OPERATIONS = 5_000_000  # of one file; the largest official one has a fiftieth. Bounds memory to about a gigabyte
@@ -209,8 +209,11 @@ class _Machine:
 
     def _build(self, _: None) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Record) and isinstance(state, dict):
-            self.stack[-1].state.update(state)  # other objects (an OrderedDict's version note) have no use for theirs
+        made = self.stack[-1]
+        if isinstance(made, Record) and isinstance(state, dict):
+            made.state.update(state)  # other objects (an OrderedDict's version note) have no use for theirs
+        elif isinstance(made, Record) and isinstance(state, tuple) and made.name in NUMPY_STATES:
+            made.state.update(zip(NUMPY_STATES[made.name], state, strict=False))
 
     def _persid(self, identity: Any) -> None:
         if self.persistent is None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.models.inert import Record, Tensor
+from elocute.models.inert import Record, Tensor, numpy_array
 from elocute.models.unreadable import Room, Unreadable, damaged
 
 POSITIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")  # of StyleNeRF's constructor
@@ -52,11 +52,16 @@ def plain(value: Any, depth: int = 0, room: Room | None = None) -> Any:
     room.take(1 + len(value) if isinstance(value, str) else 1)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, Record) and value.name == "numpy.ndarray":
+        array = numpy_array(value)
+        room.take(array.size)
+        return array.tolist()
     if depth < MAX_DEPTH and isinstance(value, (list, tuple)):
         return [plain(item, depth + 1, room) for item in value]
     if depth < MAX_DEPTH and isinstance(value, dict):
         return {str(plain(key, MAX_DEPTH, room)): plain(item, depth + 1, room) for key, item in value.items()}
-    raise damaged(f"a setting of type {type(value).__name__}")
+    kind = value.name[:80] if isinstance(value, Record) else type(value).__name__
+    raise damaged(f"a setting of type {kind}")
 
 
 def try_out(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
