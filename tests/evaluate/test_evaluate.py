@@ -82,6 +82,21 @@ def test_a_video_of_no_one(tmp_path: Path) -> None:
     assert (tmp_path / "e.html").exists()
 
 
+def test_a_damaged_frame_counts_as_one_without_a_face(tmp_path: Path) -> None:
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (96, 96))
+    for value in (100, 110, 120, 130):
+        writer.write(np.full((96, 96, 3), value, np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    first = data.find(b"\xff\xd8", data.find(b"\xff\xd8") + 2)
+    data[first : first + 400] = bytes(400)
+    path.write_bytes(data)
+    result = evaluate(Evaluation(path, sheet=tmp_path / "s.png"), lambda message: None)
+    assert result["frames"] == 4 and result["face_rate"] == 0
+    assert (tmp_path / "s.png").exists()
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", '{"viseme": "abc"}', '{"viseme": [15]}', '{"viseme": []}', '{"viseme": [0.5]}']
 )
