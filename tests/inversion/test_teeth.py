@@ -15,7 +15,7 @@ from elocute.landmarks import INNER_LIPS, STOMION
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project
 from elocute.spaces import to_camera
-from elocute.values import ARKIT_NAMES
+from elocute.values import ARKIT_NAMES, HeadFit
 
 ROWS = ("teeth_upper", "teeth_lower")
 
@@ -65,30 +65,43 @@ def test_the_fit_that_came_in_is_left_alone(example: Any, model: HeadModel) -> N
     np.testing.assert_array_equal(example.raw.fit.offsets, before)
 
 
+def tilted(fit: HeadFit, degrees: float) -> HeadFit:
+    """The fit before a camera that is turned about its own axis."""
+    angle, pose = np.radians(degrees), fit.camera.camera_to_world.copy()
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    pose[:3, :3] = pose[:3, :3] @ turn
+    return replace(fit, camera=replace(fit.camera, camera_to_world=pose))
+
+
+@pytest.mark.parametrize("tilt", [0, 30, -30])
 @pytest.mark.parametrize(("name", "share"), [("teeth_upper", 0.4), ("teeth_upper", 0.65), ("teeth_lower", 0.8)])
-def test_visible_teeth_pull_their_row_to_their_edge(example: Any, model: HeadModel, name: str, share: float) -> None:
+def test_visible_teeth_pull_their_row_to_their_edge(
+    example: Any, model: HeadModel, name: str, share: float, tilt: float
+) -> None:
     """Paint a white band into the opened mouth of the example: the row's edge projects on the band's edge."""
     expression = example.raw.fit.expression.copy()
     for unit in ("jawOpen", "mouthUpperUpLeft", "mouthUpperUpRight"):
         expression[ARKIT_NAMES.index(unit)] = 0.5
-    fit = replace(example.raw.fit, expression=expression)
+    fit = tilted(replace(example.raw.fit, expression=expression), tilt)
     scene = example.raw
     points = AvatarHead(model, fit).vertices(expression)
     uv = project(to_camera(model.landmarks(points), fit.camera.camera_to_world), *scene.lens)
     landmarks = scene.landmarks.copy()
     landmarks[:, :2] = uv[:, :2]
     mouth = polygon_mask(landmarks[list(INNER_LIPS), :2], scene.side, scene.side) > 0.5
-    rows = np.flatnonzero(mouth.any(1))
-    edge = rows[0] + share * len(rows)
+    middle, across = landmarks[[78, 308], :2].mean(0), landmarks[308, :2] - landmarks[78, :2]
+    width = float(np.linalg.norm(across))
+    way = np.array([-across[1], across[0]]) / width
+    down = ((np.indices(mouth.shape)[::-1].T + 0.5 - middle) @ way).T
+    edge = down[mouth].min() + share * np.ptp(down[mouth])
     photo = scene.photo.copy()
-    band = np.arange(scene.side)[:, None] < edge
+    band = down < edge
     if name == "teeth_lower":
         band = ~band
     photo[mouth & band], photo[mouth & ~band] = (0.9, 0.88, 0.84), (0.12, 0.05, 0.05)
     shown = replace(scene, photo=photo, matte=np.ones_like(scene.matte), landmarks=landmarks, fit=fit)
     seated = seat_teeth(shown, model)
     points = to_camera(AvatarHead(model, seated).vertices(expression), fit.camera.camera_to_world)
-    row = project(points[model.part(name)], *scene.lens)
-    middle, width = landmarks[[78, 308], 0].mean(), np.ptp(landmarks[[78, 308], 0])
-    front = row[np.abs(row[:, 0] - middle) < 0.22 * width, 1]
+    row = project(points[model.part(name)], *scene.lens)[:, :2] - middle
+    front = (row @ way)[np.abs(row @ across) < 0.22 * width**2]
     assert (front.max() if name == "teeth_upper" else front.min()) == pytest.approx(edge, abs=2)

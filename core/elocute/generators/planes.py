@@ -74,7 +74,7 @@ def split_layers(
     lip_rim = np.zeros_like(mouth)
     if crowns.any():
         lip_rim = cv2.GaussianBlur(_dilate(mouth, LIP_RIM * width), (0, 0), max(0.5, LIP_RIM * width / 3))
-        planes[SKIN, ..., :3] = without_teeth(planes[SKIN, ..., :3], mouth, lip_rim, width)
+        planes[SKIN, ..., :3] = without_teeth(planes[SKIN, ..., :3], mouth, lip_rim, xy[308] - xy[78])
     planes[SKIN, ..., 3] = np.maximum(matte, cv2.dilate(holes, np.ones((5, 5))))
     planes[EYES, ..., :3], planes[EYES, ..., 3] = complete_eyes(own, xy, eyes), 1
     inside = cv2.erode(mouth, np.ones((3, 3)))
@@ -103,11 +103,15 @@ def mouth_and_rim(mouth: np.ndarray, width: float) -> np.ndarray:
     return np.maximum(cv2.GaussianBlur(wide, (0, 0), max(0.5, RIM * width / 2)), mouth)
 
 
-def without_teeth(skin: np.ndarray, mouth: np.ndarray, rim: np.ndarray, width: float) -> np.ndarray:
-    """skin [R, R, 3] without what a laughing mouth `width` pixels wide leaves of its teeth in the `rim` [R, R] of the
-    lips around its opening `mouth` [R, R]: a light line, and spots no broader than a tooth."""
+def without_teeth(skin: np.ndarray, mouth: np.ndarray, rim: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """skin [R, R, 3] without what a laughing mouth leaves of its teeth in the `rim` [R, R] of the lips around its
+    opening `mouth` [R, R]: a light line, and spots no broader than a tooth. across [2]: pixels from corner to
+    corner."""
     continued = push_pull(skin, ((mouth < 0.01) & (rim < 0.01)).astype(np.float32))
-    spotless = cv2.morphologyEx(skin, cv2.MORPH_OPEN, np.ones((1, max(3, round(TOOTH * width))), np.uint8))
+    reach = np.maximum(np.abs(TOOTH / 2 * across), [1, 0]).round().astype(int) * np.where(across < 0, -1, 1)
+    far = int(np.abs(reach).max())
+    breadth = cv2.line(np.zeros((2 * far + 1,) * 2, np.uint8), (far - reach).tolist(), (far + reach).tolist(), 1)
+    spotless = cv2.morphologyEx(skin, cv2.MORPH_OPEN, breadth)
     return skin + rim[..., None] * (np.minimum(spotless, continued) - skin)
 
 

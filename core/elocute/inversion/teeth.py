@@ -47,20 +47,21 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
 
 
 def _missing(scene: Scene, model: HeadModel, name: str, teeth: np.ndarray) -> float:
-    """Metres by which the edge of a row of the photo's teeth, pixels `teeth` [R, R], lies below the model's; 0 when it
-    shows none."""
+    """Metres by which the edge of a row of the photo's teeth, pixels `teeth` [R, R], lies below the model's, at right
+    angles to the mouth, however the head is tilted; 0 when the photo shows none."""
     xy = scene.landmarks[:, :2]
-    middle, width = (xy[78] + xy[308]) / 2, np.linalg.norm(xy[78] - xy[308])
-    first, last = (int(np.clip(middle[0] + k * FRONT * width, 0, scene.side - 1)) for k in (-1, 1))
-    rows = [np.flatnonzero(teeth[:, c]) for c in range(first, last + 1) if teeth[:, c].any()]
+    middle, across = (xy[78] + xy[308]) / 2, xy[308] - xy[78]
+    width = float(np.linalg.norm(across))
+    axes = np.stack([across, [-across[1], across[0]]], 1) / width
     points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), scene.fit.camera.camera_to_world)
     uv = project(points[model.part(name)], *scene.lens)
-    front = np.abs(uv[:, 0] - middle[0]) < FRONT * width
-    if not rows or not front.any():
+    along, down = ((np.argwhere(teeth)[:, ::-1] + 0.5 - middle) @ axes).T
+    own_along, own_down = ((uv[:, :2] - middle) @ axes).T
+    near, front = np.abs(along) < FRONT * width, np.abs(own_along) < FRONT * width
+    if not near.any() or not front.any():
         return 0.0
-    if name == "teeth_upper":
-        edge, own = np.median([row.max() + 1 for row in rows]), uv[front, 1].max()
-    else:
-        edge, own = np.median([row.min() for row in rows]), uv[front, 1].min()
-    missing = float(edge - own)  # pixels, downwards
+    lower = 1 if name == "teeth_upper" else -1  # towards the row's edge
+    place = along[near].round().astype(int)
+    ends = [(lower * down[near][place == k]).max() for k in np.unique(place)]
+    missing = lower * (np.median(ends) + 0.5 - (lower * own_down[front]).max())  # pixels, downwards
     return float(np.clip(missing * float(np.median(uv[front, 2])) / scene.lens[0], -LIMIT, LIMIT))
