@@ -90,7 +90,8 @@ def test_a_damaged_frame_counts_as_one_without_a_face(tmp_path: Path) -> None:
     writer.release()
     data = bytearray(path.read_bytes())
     first = data.find(b"\xff\xd8", data.find(b"\xff\xd8") + 2)
-    data[first : first + 400] = bytes(400)
+    size = int.from_bytes(data[first - 4 : first], "little")  # as its chunk says
+    data[first : first + size] = bytes(size)
     path.write_bytes(data)
     result = evaluate(Evaluation(path, sheet=tmp_path / "s.png"), lambda message: None)
     assert result["frames"] == 4 and result["face_rate"] == 0
