@@ -71,6 +71,7 @@ def test_shift_has_blenders_sign() -> None:
 @pytest.mark.parametrize("yaw", [np.pi / 2, -np.pi / 2])
 def test_a_face_in_profile_keeps_its_turn(yaw: float) -> None:
     turn = viewer_rotation(yaw, 0.3, 0.5)
+    turn[np.abs(turn) < 1e-9] = 0  # as a file writes them: nothing is left of nod and tilt where they are looked for
     np.testing.assert_allclose(viewer_rotation(*viewer_angles(turn)), turn, atol=1e-9)
 
 
