@@ -6,61 +6,25 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pytest
+from mouths import DARK, SIDE, TOOTH, mouth, painted
 
 from elocute.generators.planes import (
     IRISES,
     LASH,
     Layers,
     complete_eyes,
-    fill_openings,
-    find_teeth,
     lid_skin,
     split_layers,
     unmix,
-    visible_teeth,
 )
-from elocute.landmarks import INNER_LIPS, OUTER_LIPS
+from elocute.landmarks import INNER_LIPS
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
-
-SIDE = 256
-LIP, TOOTH, TONGUE, DARK = (
-    np.array(colour, np.float32)
-    for colour in ([0.7, 0.4, 0.4], [0.85, 0.82, 0.76], [0.6, 0.3, 0.3], [0.1, 0.04, 0.04])
-)
-
-LIT = np.array([0.8, 0.62, 0.53], np.float32)  # lit skin
 
 
 def smooth_noise(seed: int, side: int = SIDE) -> np.ndarray:
     coarse = np.random.default_rng(seed).random((6, 6, 3)).astype(np.float32)
     return np.clip(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), 0, 1)
-
-
-def mouth(gap: float) -> np.ndarray:
-    """Landmarks [478, 2] of a mouth 100 px wide whose lips are `gap` px apart; the eyes are out of the way."""
-    xy = np.full((478, 2), 10.0)
-    for ring, thick in ((INNER_LIPS, 0.0), (OUTER_LIPS, 14.0)):
-        # both rings start at the right corner and run along the lower lip to the left corner, then back along the upper
-        for k, index in enumerate(ring):
-            angle = np.pi - 2 * np.pi * k / len(ring)
-            across, down = 50 + thick / 2, gap / 2 + thick
-            xy[index] = 128 + across * np.cos(angle), 128 + down * np.sin(angle)
-    return xy
-
-
-def painted(xy: np.ndarray, inside: np.ndarray, band: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Own colour and mouth mask: lips on skin, `inside` in the opening, a `band` of another colour in its top."""
-    own = np.full((SIDE, SIDE, 3), LIT, np.float32)
-    lips = polygon_mask(xy[list(OUTER_LIPS)], SIDE, SIDE)[..., None]
-    opening = polygon_mask(xy[list(INNER_LIPS)], SIDE, SIDE)
-    own = own * (1 - lips) + LIP * lips
-    own += 0.02 * np.random.default_rng(0).normal(size=own.shape).astype(np.float32)
-    fill = np.broadcast_to(inside, own.shape).copy()
-    if band is not None:
-        fill[:136] = band
-    return (own * (1 - opening[..., None]) + fill * opening[..., None]).astype(np.float32), opening
 
 
 def test_unmix_takes_composites_apart() -> None:
@@ -205,20 +169,6 @@ def test_closed_eyes_are_left_alone() -> None:
     np.testing.assert_array_equal(complete_eyes(own, xy, nothing), own)
 
 
-def test_teeth_are_seen_in_a_bright_band() -> None:
-    xy = mouth(40)
-    own, opening = painted(xy, DARK, TOOTH)
-    seen = visible_teeth(own, opening, xy)
-    assert seen is not None and not seen[1].any(), "upper ones"
-    teeth = seen[0]
-    rows, columns = np.nonzero(teeth)
-    assert rows.max() <= 136 and rows.min() > 105 and np.ptp(columns) > 60
-    colour, crowns = find_teeth(own, opening, xy, LIT)
-    assert (crowns[cv2.erode(teeth.astype(np.uint8), np.ones((7, 7))) > 0] > 0.9).all()
-    assert crowns[(opening > 0.9) & (np.arange(SIDE) > 142)[:, None]].max() < 0.1, "the dark is no tooth"
-    np.testing.assert_allclose(colour, TOOTH, atol=0.03)
-
-
 def test_lips_keep_nothing_of_the_teeth() -> None:
     """A light line along the lower lip and tops of teeth in the upper one go; lips, their dark line and skin stay."""
     xy = mouth(40)
@@ -238,23 +188,6 @@ def test_lips_keep_nothing_of_the_teeth() -> None:
     np.testing.assert_allclose(skin[far], own[far], atol=0.01)
 
 
-@pytest.mark.parametrize(("lower_from", "upper"), [(140, True), (138, False)], ids=["both rows", "the lower alone"])
-def test_rows_apart_are_told_apart(lower_from: int, upper: bool) -> None:
-    xy = mouth(56)
-    own, opening = painted(xy, DARK)
-    inside, row = opening > 0.9, np.arange(SIDE)[:, None]
-    upper_row, lower_row = inside & (row < 118) & upper, inside & (row > lower_from)
-    own[upper_row | lower_row] = TOOTH
-    seen = visible_teeth(own, opening, xy)
-    assert seen is not None
-    np.testing.assert_array_equal(seen[0], upper_row)
-    np.testing.assert_array_equal(seen[1], lower_row)
-    colour, crowns = find_teeth(own, opening, xy, LIT)
-    np.testing.assert_allclose(colour, TOOTH, atol=0.03)
-    assert crowns[lower_row & (row > lower_from + 5)].max() < 0.1, "no texture of the upper row"
-    assert bool(crowns.any()) == upper
-
-
 def test_what_a_mouth_shows_is_told_to_the_pixel() -> None:
     """Upper teeth for good, the dark below them as long as the mouth is the photo's, lips never."""
     xy = mouth(40)
@@ -270,32 +203,6 @@ def test_what_a_mouth_shows_is_told_to_the_pixel() -> None:
     np.testing.assert_allclose(planes[CAVITY, ..., 3][inside & middle], 0.5, atol=0.02)
     assert planes[[TEETH, CAVITY]][:, lips, 3].max() == 0
     np.testing.assert_array_equal(planes[TEETH, ..., :3][inside], unmix(own, whole, behind)[inside])
-
-
-def test_gums_above_teeth_belong_to_them() -> None:
-    xy = mouth(40)
-    own, opening = painted(xy, DARK, TOOTH)
-    inside = opening > 0.9
-    own[inside & (np.arange(SIDE) < 118)[:, None]] = TONGUE
-    own[inside & (np.arange(SIDE) > 142)[:, None]] = TONGUE
-    _, crowns = find_teeth(own, opening, xy, LIT)
-    gums, tongue = inside & (np.arange(SIDE) < 115)[:, None], inside & (np.arange(SIDE) > 146)[:, None]
-    middle = np.abs(np.arange(SIDE) - 128) < 20
-    gums = cv2.erode(gums.astype(np.uint8), np.ones((3, 3))) > 0
-    assert (crowns[gums & middle] > 0.8).all() and crowns[tongue].max() < 0.1
-
-
-@pytest.mark.parametrize(
-    ("gap", "inside", "band"), [(2, TOOTH, None), (40, DARK, None), (40, TONGUE, None), (40, LIP, None)],
-    ids=["closed lips", "dark mouth", "tongue", "lips only"],
-)  # fmt: skip
-def test_no_teeth_where_there_are_none(gap: float, inside: np.ndarray, band: np.ndarray | None) -> None:
-    xy = mouth(gap)
-    own, opening = painted(xy, inside, band)
-    assert visible_teeth(own, opening, xy) is None
-    colour, crowns = find_teeth(own, opening, xy, LIT)
-    assert crowns.max() == 0
-    assert colour.min() > 0.3 and np.ptp(colour) < 0.2, "assumed teeth are pale"
 
 
 def test_the_example_has_its_lips_together(layers: Layers) -> None:

@@ -13,30 +13,22 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from ..landmarks import INNER_LIPS, LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS
+from ..landmarks import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
 from ..portrait.fill import push_pull
-from ..portrait.lips import BRIGHT, PALE, PARTED
 from ..portrait.regions import firm, polygon_mask
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
-from .appearance import as_vivid
+from .visible_teeth import find_teeth
 
 BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 336, 296, 334, 293, 300))
 IRISES = ((468, (469, 470, 471, 472), RIGHT_LIDS), (473, (474, 475, 476, 477), LEFT_LIDS))
-TOOTH_LIGHT = 1.5  # teeth reflect about so much more than lit skin
-TOOTH_HUE = 0.4  # how much of the lit skin's hue is the light's
 LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, folds and the shade of lashes
 LID_HUE = 0.5  # of a lid's hue is the face's
 LID_LIGHT = 0.92  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
 LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
-DARK = 0.6  # of the lips' light: less comes from the depth of the mouth
 RIM = 0.02  # of the mouth's width
 LIP_RIM, TOOTH = 0.035, 0.16  # of its width: what of the lips may show teeth, where the photo does; breadth of one
-TEETH_SHOWN = 0.025  # of its square: a row of which less shows tells nothing; and less that is pale may be a wet lip
-ROWS_APART = 0.1  # of its width: so high is at least what opens above lower teeth, in
-TWO_ROWS = 0.4  # of the columns that show teeth
-IVORY = np.array([0.82, 0.81, 0.795], np.float32)  # sRGB in white light; with TOOTH_HUE as ten laughing photos have it
 
 
 @dataclass(frozen=True)
@@ -196,60 +188,6 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
         blend = own * inside + whole * (1 - inside)
         out = np.where(near[..., None], blend, out)
     return out
-
-
-def find_teeth(
-    own: np.ndarray, mouth: np.ndarray, xy: np.ndarray, light: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The teeth's colour [3], assumed from the lit skin's colour `light` [3] where the photo shows none, and where
-    [R, R] 0..1 it shows upper teeth or the gums above them."""
-    rows = visible_teeth(own, mouth, xy)
-    if rows is None:
-        hue = (light / light.mean()) ** TOOTH_HUE
-        assumed = np.clip(as_vivid(IVORY, light) * hue * np.clip(TOOTH_LIGHT * light.mean(), 0.6, 1), 0, 1)
-        return assumed, np.zeros_like(mouth)
-    upper, lower = rows
-    tooth = np.quantile(own[upper | lower], 0.6, axis=0)
-    level = own.mean(2)
-    above = np.cumsum(upper[::-1], axis=0)[::-1] > 0  # of a tooth: another, or the gum it is set in, not the dark
-    gums = above & (mouth > 0.9) & (level > DARK * np.median(level[lip_mask(mouth, xy)]))
-    crowns = cv2.GaussianBlur((upper | gums & upper.any()).astype(np.float32), (0, 0), 1)
-    return tooth.astype(np.float32), crowns
-
-
-def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Pixels [R, R] where the photo shows upper teeth, and where lower ones (paler and lighter than the lips), or None
-    when it shows none. Rows that touch count as upper."""
-    lips = own[lip_mask(mouth, xy)]
-    level, spread = own.mean(2), own.max(2) - own.min(2)
-    pale = spread < PALE * np.median(lips.max(1) - lips.min(1))
-    teeth = (mouth > 0.9) & pale & (level > np.quantile(lips.mean(1), BRIGHT))
-    width, gap = np.linalg.norm(xy[78] - xy[308]), np.linalg.norm(xy[13] - xy[14])
-    if gap <= PARTED * width:
-        return None
-    below = _below_gap(teeth, mouth > 0.9, ROWS_APART * width)
-    upper, lower = (row & (row.sum() > TEETH_SHOWN * width**2) for row in (teeth & ~below, teeth & below))
-    return (upper, lower) if (upper | lower).any() else None
-
-
-def _below_gap(teeth: np.ndarray, mouth: np.ndarray, apart: float) -> np.ndarray:
-    """Pixels [R, R] below a line through what opens above lower teeth, `apart` pixels high at least; none where most
-    columns show no such gap."""
-    column = np.ones((2 * round(apart / 2) + 1, 1), np.uint8)
-    gap = cv2.morphologyEx((mouth & ~teeth).astype(np.uint8), cv2.MORPH_OPEN, column) > 0
-    gap &= np.cumsum(teeth[::-1], axis=0)[::-1] > 0
-    columns = np.flatnonzero(gap.any(0))
-    if len(columns) < max(TWO_ROWS * teeth.any(0).sum(), 2):
-        return np.zeros_like(teeth)
-    y = np.arange(len(teeth))[:, None]
-    middle = (gap * y).sum(0)[columns] / gap.sum(0)[columns]
-    slope, height = np.polyfit(columns, middle, 1)
-    return y > slope * np.arange(teeth.shape[1]) + height
-
-
-def lip_mask(mouth: np.ndarray, xy: np.ndarray) -> np.ndarray:
-    """Pixels of the lips themselves."""
-    return (polygon_mask(xy[list(OUTER_LIPS)], *mouth.shape) > 0.5) & (mouth < 0.1)
 
 
 def brows(landmarks: np.ndarray, side: int) -> np.ndarray:

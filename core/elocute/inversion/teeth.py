@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..generators.planes import unmix, visible_teeth
+from ..generators.planes import unmix
 from ..generators.scene import Scene
+from ..generators.visible_teeth import mouth_axes, visible_teeth
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..landmarks import INNER_LIPS, STOMION
@@ -19,6 +20,7 @@ from ..values import HeadFit
 FRONT = 0.22  # of the mouth's width to either side of its middle: the incisors
 LIMIT = 0.008  # metres; a row further off than this was not what the photo shows
 UPPER_BELOW_LIP = 0.0022  # metres: what incisors show under an upper lip that speaks
+HIGHER = 0.0015  # metres above that a laugh may have them: more is the lip's fit, and speech would show no teeth
 LOWER_BELOW_LIP = 0.0025  # the lower row's edge hides behind the lower lip
 
 
@@ -41,7 +43,7 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
     if shown is not None:
         seated = replace(scene, fit=replace(scene.fit, offsets=offsets))
         down = [_missing(seated, model, *row) for row in zip(("teeth_upper", "teeth_lower"), shown, strict=True)]
-        offsets[model.part("teeth_upper"), 1] -= down[0]
+        offsets[model.part("teeth_upper"), 1] -= max(down[0], -HIGHER)
         offsets[model.part("teeth_lower"), 1] -= down[1]
     return replace(scene.fit, offsets=offsets)
 
@@ -49,10 +51,7 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
 def _missing(scene: Scene, model: HeadModel, name: str, teeth: np.ndarray) -> float:
     """Metres by which the edge of a row of the photo's teeth, pixels `teeth` [R, R], lies below the model's, at right
     angles to the mouth, however the head is tilted; 0 when the photo shows none."""
-    xy = scene.landmarks[:, :2]
-    middle, across = (xy[78] + xy[308]) / 2, xy[308] - xy[78]
-    width = float(np.linalg.norm(across))
-    axes = np.stack([across, [-across[1], across[0]]], 1) / width
+    width, middle, axes = mouth_axes(scene.landmarks[:, :2])
     points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), scene.fit.camera.camera_to_world)
     uv = project(points[model.part(name)], *scene.lens)
     along, down = ((np.argwhere(teeth)[:, ::-1] + 0.5 - middle) @ axes).T
