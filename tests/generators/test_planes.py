@@ -6,13 +6,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mouths import DARK, SIDE, TOOTH, mouth, painted
+from mouths import DARK, LIP, SIDE, TOOTH, mouth, painted
 
 from elocute.generators.planes import (
     IRISES,
     LASH,
     Layers,
     complete_eyes,
+    fill_openings,
     lid_skin,
     split_layers,
     unmix,
