@@ -78,6 +78,17 @@ def test_what_a_blink_does_not_stretch_looks_as_in_the_photo(
     assert bright.sum() > 20 and np.abs(lids.fill - own)[bright].max(1).mean() < 0.05
 
 
+def test_no_lid_repeats_the_frame_of_glasses(
+    scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, lids: Lids
+) -> None:
+    x, y = np.clip((lids.grain[:, :2] * SIDE).astype(int), 0, SIDE - 1).T
+    photo = scene.photo.copy()
+    photo[int(np.median(y)) :] = 0.1, 0.1, 0.3
+    framed = closed_lids(replace(scene, photo=photo), geometry, mean_appearance(), model, layers)
+    on_it = y >= np.median(y)
+    assert lids.grain[on_it, 2].max() > 0.5 and framed.grain[on_it, 2].max() == 0
+
+
 def test_hidden_hair_finds_strands_inside_the_outline(scene: Scene, geometry: Geometry) -> None:
     grain = hidden_grain(scene, geometry)
     hair = grain[:, 2] > 0.5

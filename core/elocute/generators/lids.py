@@ -33,6 +33,7 @@ UNROLLED = (1.4, 5.0)
 # The cheek lends the lid its pores: so far below the eye, and away from the fold beside the nose, in distances between
 # the outer eye corners.
 GRAIN_BELOW, GRAIN_BESIDE, GRAIN = 0.38, 0.1, 0.8
+GRAIN_EDGE = 0.008  # of the side: so near to anything else it has none
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model:
     away = cKDTree(rims).query(points[at])[0]
     lash = 1 - ramp(away, *LASHES)[:, None]
     fill += lash * (np.minimum(layers.lash, fill) - fill)
-    return Lids(at, fill, weight[at], np.concatenate([_cheeks(scene, uv), GRAIN * (1 - lash)], 1).astype(np.float32))
+    cheeks = _cheeks(scene, uv)
+    even = cv2.erode(scene.bare, np.ones((2 * round(GRAIN_EDGE * scene.side) + 1,) * 2, np.uint8))
+    pores = GRAIN * (1 - lash) * sample(even, cheeks * scene.side)[:, None]  # and not the frame of a pair of glasses
+    return Lids(at, fill, weight[at], np.concatenate([cheeks, pores], 1).astype(np.float32))
 
 
 def _fold(photo: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> np.ndarray:
