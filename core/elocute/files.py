@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
 from elocute.errors import BadInput, EnvironmentProblem
 
+_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}\.part(\.\w+)?")  # as `Temporary` names them
+_ABANDONED = 3600.0  # seconds
 _lock = threading.Lock()
 _open: dict[Path, subprocess.Popen[bytes] | None] = {}
 
@@ -69,6 +73,16 @@ def discard_all() -> None:
         _open.clear()
     for path, process in entries:
         _remove(path, process)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed runs left half-written in `folder`: temporary files that nobody has touched for an hour."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                with contextlib.suppress(OSError):
+                    if time.time() - path.stat().st_mtime > _ABANDONED:
+                        path.unlink()
 
 
 def write_whole(target: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from elocute.errors import BadInput, EnvironmentProblem
+from elocute.files import Temporary
 from elocute.finishing import frames as frames_module
 from elocute.finishing.frames import FrameWriter, check_frames_folder, encode_png, read_png
 
@@ -98,6 +100,17 @@ def test_a_frame_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
         FrameWriter(tmp_path).write(1, picture(), "h")
     assert caught.value.code == "disk_full"
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_run_left_half_written_goes(tmp_path: Path) -> None:
+    """An hour later: another run may be writing into the same folder."""
+    old, new = (Temporary(tmp_path / f"00000{k}.png").path for k in (1, 2))
+    foreign = tmp_path / ".my-notes.part.txt"
+    foreign.touch()
+    for path in (old, foreign):
+        os.utime(path, (1e9, 1e9))
+    FrameWriter(tmp_path)
+    assert not old.exists() and new.exists() and foreign.exists()
 
 
 def test_the_manifest_is_written_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.files import check_writable, write_whole
+from elocute.files import check_writable, remove_abandoned, write_whole
 
 MANIFEST = "manifest.json"
 _VERSION = 1
@@ -32,6 +32,7 @@ class FrameWriter:
     def __init__(self, folder: Path) -> None:
         """Reads the manifest of an earlier run, if there is one. Raises as `check_frames_folder`."""
         check_frames_folder(folder)
+        remove_abandoned(folder)
         self.folder = folder
         self._entries = _read_manifest(folder / MANIFEST)
         self._flushed = time.monotonic()
