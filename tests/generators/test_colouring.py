@@ -183,6 +183,8 @@ def test_teeth_are_single_teeth_and_molars_lie_in_the_shade(
         incisors = slice(5, 9)
         assert (gap[incisors] < 0.8 * crown[incisors]).all() and (side[incisors] < 0.96 * crown[incisors]).all()
         assert crown[[0, -1]].max() < 0.6 * crown[6:8].min(), "molars"
+        inner = light[np.isclose(up, 0.8, atol=0.05) & (np.abs(along - 0.5) < 0.2)]
+        assert len(inner) and inner.max() < 0.6 * crown[6:8].min(), "the side towards the tongue"
         gum = fill[part][np.isclose(up, 0) & (np.abs(along - 0.5) < 0.2)]
         assert (gum[:, 0] > 1.3 * gum[:, 1]).all()
 

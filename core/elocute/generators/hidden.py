@@ -24,6 +24,7 @@ GUMS = np.array([0.6, 0.82, 0.85], np.float32)  # light that dies out on teeth t
 TEETH_IN_ROW, GAP_SHADE = 14, 0.3  # of the model's rows; the light that dies out where two teeth touch
 ROUND_SHADE = 0.12  # the same towards a crown's sides, which face away a little more than the mesh does
 EDGE_SHADE = 0.1  # the same at a crown's edge, which lets light through, and on its back
+INNER, INNER_SHADE = (0.6, 0.75), 0.6  # from the edge to the inner side, which the open mouth's light doesn't reach
 TOUCHING = 0.95  # of the way from a crown's middle to its side: only the columns in which two teeth meet lie beyond
 GUM_HEIGHT = 0.05, 0.15  # up to which gum goes on a crown, as the mesh counts, and how much further between two
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
@@ -58,6 +59,7 @@ def fill_teeth(geometry: Geometry, appearance: Appearance, model: HeadModel, lay
     border = np.abs(2 * (along * TEETH_IN_ROW % 1) - 1)  # 1 where two teeth meet, 0 in the middle of a crown
     light *= ((1 - ROUND_SHADE * border**2) * (1 - EDGE_SHADE * smooth_step(up, 0.4, 0.6)))[:, None]
     light *= 1 - GAP_SHADE * (border > TOUCHING)[:, None]
+    light *= 1 - INNER_SHADE * smooth_step(up, *INNER)[:, None]
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
     beside = 1 - CHEEK_SHADE * smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, *MOLARS)
     deep = np.maximum(beside * geometry.mouth_light[teeth], DARKEST_TOOTH)
