@@ -282,8 +282,10 @@ def test_a_strip_of_light_beside_a_neck_is_no_collar_and_a_collar_is_one() -> No
     matte, bare = np.zeros((500, 500), np.float32), np.zeros((500, 500), np.float32)
     matte[:, 100:400] = bare[:400, 110:400] = 1  # light on the left, cloth below
     bare[:, 360:] = 0  # and on the right
+    bare[200:212, 140:330] = bare[50:350, 250:260] = 0  # a choker and a strap
     out = without_strips(bare, matte)
-    assert out[:380, 100:340].min() == 1 and out[410:, 110:390].max() == 0 and out[:, 365:395].max() == 0
+    assert out[:380, 100:130].min() == 1 and out[410:, 110:390].max() == 0 and out[:, 365:395].max() == 0
+    np.testing.assert_array_equal(out[:380, 130:340], bare[:380, 130:340])
 
 
 def test_rim_distance_grows_inwards() -> None:

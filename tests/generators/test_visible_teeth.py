@@ -68,6 +68,20 @@ def test_rows_that_touch_are_told_apart_by_the_line_between_them(tilt: float, da
     assert not seen[0][lower].any() and not seen[1][upper].any()
 
 
+@pytest.mark.parametrize("shade", [0.6, 0.85])
+def test_a_wire_across_upper_teeth_makes_no_second_row(shade: float) -> None:
+    xy = mouth(40)
+    own, opening = painted(xy, DARK, TOOTH)
+    own[123:125] = np.where((opening > 0.9)[123:125, :, None], shade * TOOTH, own[123:125])
+    seen = visible_teeth(own, opening, xy)
+    assert seen is not None and seen[0].any() and not seen[1].any()
+
+
+def test_no_lips_no_teeth() -> None:
+    own, opening = painted(mouth(40), DARK, TOOTH)
+    assert visible_teeth(own, opening, mouth(40) + 10 * SIDE) is None
+
+
 def test_gums_above_teeth_belong_to_them() -> None:
     xy = mouth(40)
     own, opening = painted(xy, DARK, TOOTH)

@@ -1,10 +1,13 @@
 """The cut-out, its colour, and the regions inside it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from elocute.landmarks import OVAL
 from elocute.portrait.analyse import analyse
+from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
 from elocute.portrait.matting import _clean, foreground_colour
 from elocute.portrait.regions import along_face, find_regions, polygon_mask
@@ -132,3 +135,14 @@ def test_a_high_forehead_that_shines_is_no_hair(portrait):
 def test_polygon_masks_have_subpixel_area(shift):
     square = np.array([[10, 10], [30, 10], [30, 25], [10, 25]]) + shift
     assert polygon_mask(square, 50, 50).sum() == pytest.approx(300, rel=0.04)
+
+
+@pytest.mark.parametrize("above", [0.15, 0.25])
+def test_a_photo_that_cuts_the_hair_keeps_what_it_shows(portrait, above):
+    """`above` the forehead, in face heights; the hat counts as hair."""
+    face = portrait.face
+    top = round(face.landmarks[10, 1] - above * face_height(face))
+    cut = replace(face, landmarks=face.landmarks - np.array([0, top, 0], np.float32))
+    whole = find_regions(portrait.rgb, portrait.matte, face)["hair"][top:] > 0.5
+    regions = find_regions(portrait.rgb[top:].copy(), portrait.matte[top:].copy(), cut)
+    assert (regions["skin"][whole] > 0.5).mean() < 0.12

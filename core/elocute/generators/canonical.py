@@ -186,8 +186,11 @@ def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:
 def without_strips(bare: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """`bare` [R, R] also where a strip of something else lies between it and the outline of matte [R, R]: light from
     behind or shade, which has not the skin's colour, is no collar."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(COLLAR * len(bare) / 2)) + 1,) * 2)
-    return cv2.morphologyEx(np.where(matte > 0.5, bare, 1).astype(np.float32), cv2.MORPH_CLOSE, disc)
+    person, width = matte > 0.5, COLLAR * len(bare)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(width / 2)) + 1,) * 2)
+    closed = cv2.morphologyEx(np.where(person, bare, 1).astype(np.float32), cv2.MORPH_CLOSE, disc)
+    at_outline = cv2.distanceTransform(person.astype(np.uint8), cv2.DIST_L2, 5) < width
+    return np.where(at_outline, closed, bare).astype(np.float32)
 
 
 def part_members(regions: dict[str, np.ndarray], bare: np.ndarray, uv: np.ndarray) -> np.ndarray:

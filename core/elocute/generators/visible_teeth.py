@@ -21,6 +21,7 @@ STEP = 0.01  # of the mouth's width, the grid in which a bite is looked for,
 BITE_DOWN, BITE_ACROSS = (-0.3, 0.5), 0.36  # so far down and to either side of the mouth's middle
 BESIDE, MARGIN = 5, 8  # steps: teeth beside the line; no line nearer to the grid's end
 BITTEN = 0.27  # of the columns have teeth above and below the line
+OPEN = 0.35  # of what the mouth shows below the line is dark: it opens below the upper row
 BITE = 0.04  # of the teeth's light, the line is darker by, over all columns
 
 
@@ -47,15 +48,17 @@ def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[n
     """Pixels [R, R] where the photo shows upper teeth, and where lower ones (paler and lighter than the lips), or None
     when it shows none. Rows that touch without a line between them count as upper."""
     lips = own[lip_mask(mouth, xy)]
+    width, gap = np.linalg.norm(xy[78] - xy[308]), np.linalg.norm(xy[13] - xy[14])
+    if gap <= PARTED * width or not len(lips):
+        return None
     level, spread = own.mean(2), own.max(2) - own.min(2)
     pale = spread < PALE * np.median(lips.max(1) - lips.min(1))
     teeth = (mouth > 0.9) & pale & (level > np.quantile(lips.mean(1), BRIGHT))
-    width, gap = np.linalg.norm(xy[78] - xy[308]), np.linalg.norm(xy[13] - xy[14])
-    if gap <= PARTED * width:
-        return None
     below = _below_gap(teeth, mouth > 0.9, ROWS_APART * width)
     if not below.any():
         below = _below_bite(level, teeth, xy)
+        dark = level[(mouth > 0.9) & below] < DARK * np.median(lips.mean(1))
+        below &= dark.mean() < OPEN if len(dark) else False  # else it is a line on the one row: a brace's wire
     upper, lower = (row & (row.sum() > TEETH_SHOWN * width**2) for row in (teeth & ~below, teeth & below))
     return (upper, lower) if (upper | lower).any() else None
 
@@ -107,7 +110,7 @@ def _below_bite(level: np.ndarray, teeth: np.ndarray, xy: np.ndarray) -> np.ndar
 
 
 def _near(tooth: np.ndarray, way: int) -> np.ndarray:
-    """Where most of what lies close by, above (-1) or below (1) each place of the grid `tooth`, is tooth."""
+    """Where what lies close by, above (-1) or below (1) each place of the grid `tooth`, is tooth."""
     return sum(np.roll(tooth, -way * k, 0).astype(int) for k in (4, 6)) == 2
 
 

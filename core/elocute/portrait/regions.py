@@ -21,7 +21,7 @@ BROWS, MOUTH_CORNERS = (105, 334), (61, 291)
 WORK_FACE_HEIGHT = 160  # pixels: enough for the colour models, and the same cost for every photo
 SAMPLES = 4000  # pixels a colour model learns from
 FEWEST = 50  # pixels: fewer teach no colour
-SHARP = 10.0  # steps of CIELAB lightness from one pixel to the next that make an edge
+SHARP = 10.0  # difference from one pixel to the next that makes an edge, in 8-bit CIELAB: of light, hue or both
 WAY = 0.02  # of crossing such an edge: what each pixel of even colour on the way costs
 FINER = 4  # subpixels along each side of a pixel, for outlines
 SKIN, HAIR, CLOTHES = range(3)
@@ -107,12 +107,15 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     skin_colour = _colour_logits(lab, lab[oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))])
     # Around the upper face is hair, except what looks like skin: a high forehead, a bald head, ears.
     around = solid & (outside > 0.06) & (outside < 0.6) & (down < brow) & (skin_colour < -4)
-    edge = cv2.distanceTransform(person.astype(np.uint8), cv2.DIST_L2, 5) / unit
+    framed = np.pad(person, ((1, 0), (1, 1)))  # where the picture cuts hair off is an outline too
+    edge = cv2.distanceTransform(framed.astype(np.uint8), cv2.DIST_L2, 5)[1:, 1:-1] / unit
     crown = around & (edge > 0.02) & (((edge < 0.12) & (down < -0.1)) | (outside > 0.25))
     upper = person & (outside < 0.5) & (down < brow + 0.12)
-    forehead = _nearer(lab, oval & (down < 0.95) & (skin_colour > -5), crown, upper)
-    forehead &= (down < brow) & _before(points, oval)
-    if (around & ~forehead).sum() >= FEWEST:
+    forehead = np.zeros_like(person)
+    if not person[0].any() or (crown & (outside < 0.3)).sum() >= FEWEST:  # else what hair there was may be cut off
+        forehead = _nearer(lab, oval & (down < 0.95) & (skin_colour > -5), crown, upper)
+        forehead &= (down < brow) & _before(points, oval)
+    if forehead.any() and (around & ~forehead).sum() >= FEWEST:
         around &= ~forehead
         face = oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))
         skin_colour = _colour_logits(lab, lab[face | (forehead & solid)])
@@ -139,9 +142,11 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
 def _nearer(lab: np.ndarray, one: np.ndarray, other: np.ndarray, domain: np.ndarray) -> np.ndarray:
     """Which pixels of `domain` [H, W] are nearer to the pixels `one` than to the `other`, on ways within it that avoid
     edges: a shining, wrinkled forehead goes over into the face little by little, and ends sharply at the hair."""
-    smooth = cv2.GaussianBlur(lab, (0, 0), 0.8)
+    x, y, width, height = cv2.boundingRect(domain.astype(np.uint8))
+    box = slice(y, y + height), slice(x, x + width)
+    out = np.zeros_like(domain)
+    smooth, one, other, domain = cv2.GaussianBlur(lab, (0, 0), 0.8)[box], one[box], other[box], domain[box]
     number = np.arange(domain.size).reshape(domain.shape)
-    height, width = domain.shape
     links = []
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         a = slice(0, height - dy), slice(max(-dx, 0), width - max(dx, 0))
@@ -153,7 +158,8 @@ def _nearer(lab: np.ndarray, one: np.ndarray, other: np.ndarray, domain: np.ndar
     i, j, cost = np.concatenate(links, axis=1)
     graph = sparse.coo_matrix((cost, (i.astype(int), j.astype(int))), (domain.size, domain.size)).tocsr()
     away = [_distances(graph, number[seeds & domain]) for seeds in (one, other)]
-    return domain & (away[0] < away[1]).reshape(domain.shape)
+    out[box] = domain & (away[0] < away[1]).reshape(domain.shape)
+    return out
 
 
 def _distances(graph: sparse.csr_matrix, seeds: np.ndarray) -> np.ndarray:
