@@ -43,26 +43,26 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     yield
     mark = drafts.new_mark()
     try:
-        made.load_texture(mark)
+        made.load_texture(f"{ref.find()[1].name} Head", mark)
         yield
         _, shot = ref.find()
         head = made.build(f"{shot.name} Head")
         drafts.begin(head, mark)
         head.location = at
         yield
-        made.dress(_still_there(mark), corners, colours)
+        made.dress(_still_there(mark), _portrait(mark), corners, colours)
         for number in range(len(made.about["shape_keys"])):
             task.at("Building the head", number, len(made.about["shape_keys"]))
             yield
             made.add_shape_key(_still_there(mark), number)
         scene, shot = _places(ref, stage)
-        head = _still_there(mark)
+        head, portrait = _still_there(mark), _portrait(mark)
     except BaseException:  # stopped too: half a head is of no use
         _discard(mark)
         raise
-    for block in (head, made.texture()):
+    for block in (head, portrait):
         drafts.finish(block)
-    camera = made.camera(f"{shot.name} Camera", head)
+    camera = made.camera(f"{shot.name} Camera", head, portrait)
     for made_object in (head, camera):
         scene.collection.objects.link(made_object)
     shot.head, shot.camera, shot.motion = head, camera, "OBJECTS"
@@ -94,10 +94,18 @@ def _places(ref: shots.Ref, stage: str) -> tuple[bpy.types.Scene, Any]:
 
 
 def _still_there(mark: str) -> bpy.types.Object:
-    head = drafts.find(bpy.data.objects, mark)
-    if head is None:
+    return _draft(bpy.data.objects, mark)
+
+
+def _portrait(mark: str) -> bpy.types.Image:
+    return _draft(bpy.data.images, mark)
+
+
+def _draft(blocks: Any, mark: str) -> Any:
+    found = drafts.find(blocks, mark)
+    if found is None:
         raise BadInput("head_missing", "The new head was removed while it was made. Add it again")
-    return head
+    return found
 
 
 class _Head:
@@ -152,11 +160,11 @@ class _Head:
         mesh.update()
         return bpy.data.objects.new(name, mesh)
 
-    def dress(self, head: bpy.types.Object, corners: array, colours: array) -> None:
+    def dress(self, head: bpy.types.Object, portrait: bpy.types.Image, corners: array, colours: array) -> None:
         """Give the mesh materials, the portrait and the colours."""
         mesh: Any = head.data
         for label in self.about["materials"]["names"]:
-            mesh.materials.append(self._material(head.name, label))
+            mesh.materials.append(_material(f"{head.name} {label}", portrait))
         mesh.polygons.foreach_set("material_index", self._array("i", "materials", 1))
         mesh.uv_layers.new(name="Portrait").uv.foreach_set("vector", corners)
         mesh.color_attributes.new(FILL, "FLOAT_COLOR", "POINT").data.foreach_set("color", colours)
@@ -172,7 +180,7 @@ class _Head:
         block.data.foreach_set("co", array("f", map(float.__add__, self.vertices, self._at("f", entry, 3))))
         block.value = 0.0
 
-    def camera(self, name: str, head: bpy.types.Object) -> bpy.types.Object:
+    def camera(self, name: str, head: bpy.types.Object, portrait: bpy.types.Image) -> bpy.types.Object:
         """A camera that frames the head as the photo does: the whole square shows whatever the scene's format is."""
         seen = self.about["camera"]
         data = bpy.data.cameras.new(name)
@@ -186,41 +194,40 @@ class _Head:
         camera.matrix_world = Matrix.Translation(head.location) @ Matrix(rows).inverted()
         data.show_background_images = True
         picture = data.background_images.new()
-        picture.image, picture.display_depth, picture.alpha = self.texture(), "BACK", 1.0
+        picture.image, picture.display_depth, picture.alpha = portrait, "BACK", 1.0
         picture.frame_method = "FIT"
         return camera
 
-    def load_texture(self, mark: str) -> None:
-        """Load the portrait for what will use it, as a draft unless another head uses it already."""
-        known = list(bpy.data.images)
-        image = self.texture()
-        if image not in known:
-            drafts.begin(image, mark)
+    def load_texture(self, name: str, mark: str) -> None:
+        """Load the portrait as a draft. It is packed: the next head of the shot overwrites the file, and a file that
+        was never saved has its folder only as long as Blender runs."""
+        image = bpy.data.images.load(str(self.folder / "texture.png"), check_existing=False)
+        drafts.begin(image, mark)
+        image.name = name
+        image.pack()
 
-    def texture(self) -> bpy.types.Image:
-        return bpy.data.images.load(str(self.folder / "texture.png"), check_existing=True)
 
-    def _material(self, name: str, label: str) -> bpy.types.Material:
-        """Self-lit, since the photo's light is in the photo."""
-        material = bpy.data.materials.new(f"{name} {label}")
-        material.use_nodes = True
-        nodes, links = material.node_tree.nodes, material.node_tree.links
-        nodes.clear()
-        made = {}
-        for i, kind in enumerate(("TexImage", "VertexColor", "Mix", "Emission", "OutputMaterial")):
-            made[kind] = nodes.new(f"ShaderNode{kind}")
-            made[kind].location = ((-250, 0, 300, 500, 700)[i], (0, -250, 0, 0, 0)[i])
-        picture, fill, mix = made["TexImage"], made["VertexColor"], made["Mix"]
-        picture.image, picture.extension = self.texture(), "EXTEND"
-        fill.layer_name, mix.data_type = FILL, "RGBA"
-        socket = {socket.identifier: socket for socket in (*mix.inputs, *mix.outputs)}
-        links.new(fill.outputs["Alpha"], socket["Factor_Float"])
-        links.new(fill.outputs["Color"], socket["A_Color"])
-        links.new(picture.outputs["Color"], socket["B_Color"])
-        links.new(socket["Result_Color"], made["Emission"].inputs["Color"])
-        links.new(made["Emission"].outputs["Emission"], made["OutputMaterial"].inputs["Surface"])
-        nodes.active = picture  # what the solid view shows as texture
-        return material
+def _material(name: str, portrait: bpy.types.Image) -> bpy.types.Material:
+    """Self-lit, since the photo's light is in the photo."""
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    made = {}
+    for i, kind in enumerate(("TexImage", "VertexColor", "Mix", "Emission", "OutputMaterial")):
+        made[kind] = nodes.new(f"ShaderNode{kind}")
+        made[kind].location = ((-250, 0, 300, 500, 700)[i], (0, -250, 0, 0, 0)[i])
+    picture, fill, mix = made["TexImage"], made["VertexColor"], made["Mix"]
+    picture.image, picture.extension = portrait, "EXTEND"
+    fill.layer_name, mix.data_type = FILL, "RGBA"
+    socket = {socket.identifier: socket for socket in (*mix.inputs, *mix.outputs)}
+    links.new(fill.outputs["Alpha"], socket["Factor_Float"])
+    links.new(fill.outputs["Color"], socket["A_Color"])
+    links.new(picture.outputs["Color"], socket["B_Color"])
+    links.new(socket["Result_Color"], made["Emission"].inputs["Color"])
+    links.new(made["Emission"].outputs["Emission"], made["OutputMaterial"].inputs["Surface"])
+    nodes.active = picture  # what the solid view shows as texture
+    return material
 
 
 def linear(value: float) -> float:
