@@ -49,7 +49,7 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     _, shot = ref.find()
     if shots.shape_keys(shot.head) is None:
         raise BadInput("head_without_keys", "The head has none of the 52 shape keys. Add a head")
-    plan, said = yield from rendering.listen(ref, None, folder, task)
+    plan, said = yield from rendering.listen(ref, rendering.ALL, folder, task)
     if not said:
         raise BadInput("voice_missing", "Speech to Keys needs a voice. Choose one")
     task.at("Writing keys", 0, len(said))

@@ -98,6 +98,16 @@ def test_speech_takes_the_place_of_speech(keys, spoken):
     assert part("addon.drafts").MARK not in keys.animation_data.action
 
 
+def test_the_whole_voice_becomes_keys_whatever_range_is_rendered(scene, keys):
+    shot = scene.elocute.shots[0]
+    shot.head = bpy.data.objects["Cube"]
+    shot.range, shot.frame_start, shot.frame_end = "CUSTOM", 1, 5
+    assert bpy.ops.elocute.speech_to_keys() == {"FINISHED"}
+    (action,) = bpy.data.actions
+    times = [key.co.x for curve in part("addon.compat").Curves(action, keys) for key in curve.keyframe_points]
+    assert (min(times), max(times)) == (10, 36), "the voice's 11 to 35, at rest before and after"
+
+
 def test_speech_that_is_an_asset_stays_one(keys, spoken):
     tasks = part("addon.tasks")
     tasks.run(spoken(0.5))
