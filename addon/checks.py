@@ -33,7 +33,7 @@ FOLDER = ("elocute.own_folder", "Own Folder", "NEWFOLDER")
 # What a failed job's code asks for.
 FIXES: dict[str, tuple[str, str, str]] = {
     **{code: PREFERENCES for code in (
-        "engine_missing", "engine_ended", "library_missing", "model_missing", "model_hash", "model_set_missing",
+        "engine_missing", "engine_ended", "library_missing", "model_missing", "model_hash", "model_not_imported",
         "device_missing",
     )},
     "internal": ("elocute.show_log", "Open Log", "TEXT"),
