@@ -190,7 +190,8 @@ class ElocuteShot(bpy.types.PropertyGroup):
         description="Which models do the work",
         items=[
             ("embedded", "Embedded", "Works after set-up on any machine"),
-            ("nerffacespeech", "NeRFFaceSpeech", "The published weights, which you supply"),
+            ("nerffacespeech", "NeRFFaceSpeech", "The published weights, which you supply. Their own network hears "
+             "the voice, unless shape keys or the sliders of the face say something else"),
         ],
         options=FIXED,
     )  # type: ignore[valid-type]

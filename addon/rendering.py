@@ -187,12 +187,14 @@ def write_drive(
             yield
     before, count = low - plan.origin, high - plan.origin + 1
     amounts = samples.amounts[:1] * before + samples.amounts
-    columns = _led(samples.keys, before) if plan.from_keys else curves.held(said, count)
-    task.at("Writing the curves")
-    composed = yield from curves.compose(columns, amounts, float(plan.fps))
-    composed = composed or {curves.GAZE[0]: array("d", bytes(8 * count))}
-    yield from curves.write(composed, str(plan.fps), job / "curves.json")
-    drive: dict[str, Any] = {"curves": str(job / "curves.json")}
+    drive: dict[str, Any] = {}
+    if not (_hears_itself(shot, plan) and all(amount == curves.Amounts() for amount in amounts)):
+        columns = _led(samples.keys, before) if plan.from_keys else curves.held(said, count)
+        task.at("Writing the curves")
+        composed = yield from curves.compose(columns, amounts, float(plan.fps))
+        composed = composed or {curves.GAZE[0]: array("d", bytes(8 * count))}
+        yield from curves.write(composed, str(plan.fps), job / "curves.json")
+        drive["curves"] = str(job / "curves.json")
     if samples.looks:
         after = max(0, len(next(iter(said.values()), ())) - count)  # till the end of the voice
         looks = samples.looks[:1] * before + samples.looks + samples.looks[-1:] * after
@@ -204,6 +206,12 @@ def write_drive(
         yield from curves.write_lists(str(plan.fps), poses, job / "poses.json")
         drive["poses"] = str(job / "poses.json")
     return drive
+
+
+def _hears_itself(shot: Any, plan: Plan) -> bool:
+    """Whether the shot's models have a network of their own for a voice. `listen` has curves of the embedded one, which
+    say nothing new to the embedded models, and less to others than what they hear themselves."""
+    return shot.model_set != "embedded" and plan.voice is not None and not plan.from_keys
 
 
 def _led(columns: curves.Columns, before: int) -> curves.Columns:

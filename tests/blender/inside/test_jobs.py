@@ -46,6 +46,17 @@ def gone(pid):
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+def test_published_models_hear_a_voice_that_nobody_edits(scene, tmp_path):
+    """And the failure, of weights that nobody has imported here, has a button."""
+    shot = scene.elocute.shots[0]
+    shot.model_set, shot.motion = "nerffacespeech", "STILL"
+    for shot.expression, edited in ((1.0, False), (0.8, True), (1.0, False)):
+        task = render("failed")
+        assert task.code == "model_not_imported" and part("addon.checks").fix_of(task.code).fix, task.message
+        job = json.loads((tmp_path / "frames" / "job" / "shot.json").read_text())
+        assert ("curves" in job) == edited and job["voice"].endswith("voice.wav")
+
+
 @pytest.fixture
 def long_shot(scene):
     scene.elocute.shots[0].size = 512  # slow enough to be caught in the middle
