@@ -82,6 +82,7 @@ def store(shot: Any) -> str:
 
 def restore(scene: bpy.types.Scene, text: str) -> Any:
     """The shot that a strip was made by, made anew. Raises BadInput job_unreadable."""
+    shot, active = None, scene.elocute.active
     try:
         values = dict(json.loads(text))
         shot = add(scene, str(values.pop("name")))
@@ -91,5 +92,8 @@ def restore(scene: bpy.types.Scene, text: str) -> Any:
             if hasattr(shot, name):
                 setattr(shot, name, value)
     except (ValueError, KeyError, TypeError) as error:
+        if shot is not None:  # half of it is of no use
+            remove(scene)
+            scene.elocute.active = active
         raise BadInput("job_unreadable", f"The strip does not say how it was made ({error})") from None
     return shot

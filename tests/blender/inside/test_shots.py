@@ -106,6 +106,19 @@ def test_other_frame_rates_stay_in_sync(scene, tmp_path, voice, fps, base):
     assert abs(len(list((tmp_path / "frames").glob("*.png"))) - fps / base) <= 1
 
 
+def test_a_shot_that_a_strip_tells_wrongly_leaves_no_half_of_it(scene):
+    shotlist = part("addon.shotlist")
+    shotlist.add(scene, "Grace")
+    scene.elocute.active = 0
+    told = json.loads(shotlist.store(scene.elocute.shots[0]))
+    for wrong in ({"size": "big"}, {"motion": "NEVER"}, {"color": [1]}):
+        with pytest.raises(Exception) as caught:
+            shotlist.restore(scene, json.dumps({**told, **wrong}))
+        assert caught.value.code == "job_unreadable"
+        assert scene.elocute.shots.keys() == ["Anna", "Grace"] and scene.elocute.active == 0
+    assert shotlist.restore(scene, json.dumps(told)).name == "Anna.001"
+
+
 def test_a_missing_sound_and_a_portrait_without_a_face_are_told(scene, tmp_path, voice):
     shot = scene.elocute.shots[0]
     empty = bpy.data.images.new("Nobody", 256, 256)
