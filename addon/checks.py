@@ -73,6 +73,10 @@ def _problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
     except EnvironmentProblem as error:
         yield Problem(error.message, *PREFERENCES)
     yield from portrait_problems(shot)
+    try:
+        shots.fps_of(scene)
+    except BadInput as error:
+        yield Problem(error.message)
     yield from _voice_problems(scene, shot)
     if shots.uses_objects(shot) or shot.face_source == "KEYS":
         yield from _head_problems(scene, shot)

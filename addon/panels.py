@@ -131,7 +131,8 @@ class Voice(_ShotPanel):
             row.prop(shot, "voice_strip", icon="SOUND")
             if strip is not None:
                 first, last = compat.span(strip)
-                layout.label(text=f"Frames {first}–{last}, {float(shots.fps_of(scene)):.4g} fps", icon="TIME")
+                rate = scene.render.fps / scene.render.fps_base
+                layout.label(text=f"Frames {first}–{last}, {rate:.4g} fps", icon="TIME")
         elif shot.voice_source == "FILE":
             layout.prop(shot, "voice_file")
             layout.prop(shot, "voice_start")

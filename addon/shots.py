@@ -16,7 +16,7 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import BadInput
-from ..core.elocute.limits import parse_fps
+from ..core.elocute.limits import FRAME_RATES, parse_fps
 from ..core.elocute.units import ARKIT_NAMES
 from . import compat
 
@@ -73,8 +73,14 @@ def ref(scene: bpy.types.Scene, shot: Any) -> Ref:
 
 
 def fps_of(scene: bpy.types.Scene) -> Fraction:
-    """The scene's frame rate, exact: 24 with a base of 1.001 is 24000/1001. Raises BadInput when out of range."""
-    return parse_fps(f"{scene.render.fps / scene.render.fps_base:.3f}")
+    """The scene's frame rate, exact: 24 with a base of 1.001 is 24000/1001. Raises BadInput shot_range."""
+    rate = scene.render.fps / scene.render.fps_base
+    try:
+        return parse_fps(f"{rate:.3f}")
+    except BadInput as error:
+        low, high = FRAME_RATES
+        text = f"The scene has {rate:.4g} frames a second: choose between {low} and {high} in the Output properties"
+        raise BadInput(error.code, text) from None
 
 
 def voice_strip(scene: bpy.types.Scene, shot: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import bpy
 import pytest
@@ -104,6 +105,18 @@ def test_other_frame_rates_stay_in_sync(scene, tmp_path, voice, fps, base):
     (strip,) = images(scene)
     assert compat.span(strip) == compat.span(sound(scene))
     assert abs(len(list((tmp_path / "frames").glob("*.png"))) - fps / base) <= 1
+
+
+@pytest.mark.parametrize(("fps", "base"), [(300, 1.0), (1, 2.0)])
+def test_a_frame_rate_of_no_film_is_told_and_the_panel_still_draws(scene, fps, base):
+    shot = scene.elocute.shots[0]
+    assert part("addon.checks").first(scene, shot) == ""
+    scene.render.fps, scene.render.fps_base = fps, base
+    why = part("addon.checks").first(scene, shot)
+    assert why.startswith("The scene has ") and "--" not in why
+    layout = Mock()
+    part("addon.panels").Voice().show(None, layout, scene, shot)
+    assert layout.label.call_args.kwargs["text"].endswith(f"{fps / base:g} fps")
 
 
 def test_a_shot_that_a_strip_tells_wrongly_leaves_no_half_of_it(scene):
