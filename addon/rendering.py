@@ -77,7 +77,7 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     drive = yield from write_drive(ref, plan, said, job, task)
     settings = engine_shot(ref, plan, drive, job)
     settings |= {"frames_dir": str(folder), "frames": list(plan.numbers)}
-    if order.size:
+    if order.size is not None:
         settings["size"] = order.size
     curves.write_json(_portable(settings, job), job / "shot.json")
     if order.movie is not None:

@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -131,7 +132,9 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
     scene = bpy.data.scenes.get(args.scene) if args.scene else bpy.context.scene
     if scene is None:
         raise Refused(f"there is no scene {args.scene!r}. Scenes: {', '.join(bpy.data.scenes.keys())}")
-    frames = _frames(elocute, args.frames)
+    frames = _frames(args.frames)
+    if args.size is not None:
+        _checked(elocute, elocute.limits.CHECKS["size"], "size", args.size)
     chosen = [_own_shot(elocute, scene, args)] if args.portrait else _chosen(elocute, scene, args)
     if args.movie and len(chosen) > 1:
         raise Refused("--movie is for one shot. Choose one with --shot")
@@ -154,13 +157,16 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
     return 0 if all(results) else FAILED
 
 
-def _frames(elocute: Elocute, text: str | None) -> tuple[int, int] | None:
+def _frames(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, dash, last = text.partition("-") if not text.startswith("-") else ("", "", "")
     if not first.isdigit() or (dash and not last.isdigit()):
         raise Refused(f"--frames has to be first-last, such as 1-100, not {text!r}")
-    return int(first), int(last or first)
+    low, high = int(first), int(last or first)
+    if low > high:
+        raise Refused(f"--frames {text} ends before it begins. Write --frames {high}-{low}")
+    return low, high
 
 
 def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) -> list[Any]:
@@ -204,11 +210,16 @@ def _words(error: Exception) -> str:
     return str(error).strip().removeprefix("Error: ")
 
 
-def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
+def _checked(elocute: Elocute, check: Callable[..., Any], *value: Any) -> Any:
+    """What one of the engine's checks makes of an argument."""
     try:
-        fps = elocute.limits.parse_fps(text)
+        return check(*value)
     except elocute.errors.ElocuteError as error:
         raise Refused(str(error)) from None
+
+
+def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
+    fps = _checked(elocute, elocute.limits.parse_fps, text)
     whole = -(-fps.numerator // fps.denominator)  # Blender: a whole rate over a base
     scene.render.fps, scene.render.fps_base = whole, float(whole / fps)
 

@@ -127,6 +127,15 @@ def test_without_a_blend_file(script: Script, tmp_path: Path) -> None:
     assert done.returncode in (1, 2) and "Traceback" not in done.stderr, done.stdout + done.stderr
 
 
+def test_arguments_are_refused_before_anything_is_heard(script: Script, tmp_path: Path) -> None:
+    voice = cut(tmp_path / "voice.wav", 0.4)
+    for arguments in (("--size", "0"), ("--size", "5000"), ("--frames", "5-2"), ("--fps", "300")):
+        out = tmp_path / "out"
+        done = script.run(None, "--portrait", "seed:1", "--voice", voice, "--output", out, *arguments)
+        assert done.returncode == 2 and arguments[0] in done.stderr, (arguments, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr and not out.exists()
+
+
 def test_a_file_that_is_no_blend_is_refused(script: Script, tmp_path: Path) -> None:
     (tmp_path / "no.blend").write_text("no .blend at all")
     done = script.run(tmp_path / "no.blend", "--all")
