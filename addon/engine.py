@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = __package__.rpartition(".")[0]  # of the extension's root: what Blender knows the preferences by
+WEIGHTS = ROOT / "docs" / "weights.md"
+# What the engine says to those who have its command, and what does the same in Blender.
+_SAID = (
+    (r" \(docs/weights\.md\) and run `elocute models import FILE( \.\.\.)?`", f" and import them as {WEIGHTS} says"),
+    (r"elocute models import FILE, see docs/weights\.md", f"see {WEIGHTS}"),
+    (r"`?elocute models --fetch`?", "Set Up Engine in the preferences"),
+    (r"`?elocute doctor`?", "Check in the preferences"),
+)
+
+
+def in_blender(text: str) -> str:
+    """A sentence of the engine's without the command `elocute`, which set-up doesn't make."""
+    for said, meant in _SAID:
+        text = re.sub(said, meant.replace("\\", r"\\"), text)
+    return text
 
 
 def default_python() -> Path | None:

@@ -119,7 +119,7 @@ def report(activity: setup.Activity) -> list[tuple[str, str]]:
     for check in sorted(activity.answer["checks"], key=lambda check: check["ok"] or not check["needed"]):
         icon = "CHECKMARK" if check["ok"] else "ERROR" if check["needed"] else "INFO"
         fix = "" if check["ok"] else f". {'Fix' if check['needed'] else 'Optional'}: {check['fix']}"
-        lines.append((icon, f"{check['name']}: {_shortened(check['detail'])}{fix}"))
+        lines.append((icon, engine.in_blender(f"{check['name']}: {_shortened(check['detail'])}{fix}")))
     return lines
 
 

@@ -75,7 +75,7 @@ class Activity:
             self._end(self.problem)
 
     def _end(self, problem: str) -> None:
-        self.problem = problem[:1].upper() + problem[1:]
+        self.problem = engine.in_blender(problem[:1].upper() + problem[1:])
         self.over = True
         self.process.close()
 

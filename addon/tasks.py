@@ -234,7 +234,8 @@ def _told(task: Task, message: Message) -> None:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter, unless it begins with a file's name."""
+    """What the engine says as Blender says it: with a capital letter, unless it begins with a file's name."""
+    text = engine.in_blender(text)
     first = text.partition(" ")[0]
     return text[:1].upper() + text[1:] if first.isalpha() else text
 

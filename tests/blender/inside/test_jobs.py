@@ -53,6 +53,9 @@ def test_published_models_hear_a_voice_that_nobody_edits(scene, tmp_path):
     for shot.expression, edited in ((1.0, False), (0.8, True), (1.0, False)):
         task = render("failed")
         assert task.code == "model_not_imported" and part("addon.checks").fix_of(task.code).fix, task.message
+        guide = part("addon.engine").WEIGHTS
+        assert str(guide) in task.message and "`elocute" not in task.message, "set-up makes no such command"
+        assert "elocute models import" in guide.read_text(encoding="utf-8")
         job = json.loads((tmp_path / "frames" / "job" / "shot.json").read_text())
         assert ("curves" in job) == edited and job["voice"].endswith("voice.wav")
 

@@ -51,6 +51,14 @@ def test_an_existing_environment_is_named_by_its_folder_or_program_and_checked(p
     assert part("addon.checks").engine_python() == part("addon.preferences").chosen_python()
 
 
+def test_what_is_missing_is_told_without_a_command_that_set_up_does_not_make(preferences, tmp_path, monkeypatch):
+    monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path))
+    preferences.source, preferences.engine_python = "EXISTING", ENGINE
+    bpy.ops.elocute.check_engine()
+    assert str(part("addon.engine").WEIGHTS) in told() and "Set Up Engine" in told()
+    assert not any(command in told() for command in ("elocute models", "elocute doctor"))
+
+
 @pytest.mark.parametrize("named", ["", "/nowhere/at/all", sys.executable])
 def test_what_is_no_environment_of_the_engine_is_told(preferences, named):
     preferences.source, preferences.engine_python = "EXISTING", named
