@@ -127,7 +127,8 @@ def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
         if shot.output is not None:
             sheet_of_video(shot.output, sheet)
         elif shot.frames_dir is not None:
-            sheet_of_frames(shot.frames_dir, sheet)
+            first = shot.frames[0] if shot.frames else 1
+            sheet_of_frames(shot.frames_dir, range(first, first + result["frames"]), sheet)
     places = [str(place) for place in (result["output"], result["frames_dir"], sheet) if place]
     text = f"{', '.join(places)}: {result['frames']} frames at {result['fps']} fps in {result['seconds']:.1f} s"
     reused = f" ({result['reused']} were there already)" if result["reused"] else ""

@@ -72,13 +72,14 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
 
 def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     """Write a portrait's head mesh to a folder. Returns the folder, counts and the portrait's notes."""
-    from .files import check_writable
+    from .files import check_not_input, check_writable
     from .modelsets.embedded import loaded
     from .rendering.device import pick_device
 
     if settings.model_set != "embedded":
         raise BadInput("head_of_other_set", "a head with shape keys is the embedded set's. Use --model-set embedded.")
     check_writable(settings.output)
+    check_not_input(settings.output / "texture.png", settings.portrait)
     avatar = prepare(settings.portrait, settings.fit, report)
     device = pick_device(settings.device)
     from . import headmesh  # which brings torch along: what can be refused has been refused by now
@@ -111,7 +112,7 @@ def _check(shot: Shot, models: ModelSet) -> None:
         check_output(shot.output)
         check_not_input(shot.output, shot.portrait, *shot.inputs)
     if shot.frames_dir:
-        check_frames_folder(shot.frames_dir)
+        check_frames_folder(shot.frames_dir, shot.portrait, *shot.inputs)
         check_not_input(shot.frames_dir, *shot.inputs)
     if shot.background == "transparent" and not shot.frames_dir:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")

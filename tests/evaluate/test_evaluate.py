@@ -125,7 +125,10 @@ def test_sheets_of_frames_and_odd_counts(tmp_path: Path) -> None:
     with FrameWriter(tmp_path / "frames") as out:
         for index in range(1, 15):
             out.write(index, np.full((64, 64, 4), index, np.uint8), "h")
-    sheet_of_frames(tmp_path / "frames", tmp_path / "sheet.png")
+    (tmp_path / "frames" / "2024 scan.png").write_bytes(b"somebody else's")
+    sheet_of_frames(tmp_path / "frames", range(1, 15), tmp_path / "sheet.png")
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (960, 1280, 3)
+    sheet_of_frames(tmp_path / "frames", range(3, 4), tmp_path / "one.png")
+    assert cv2.imread(str(tmp_path / "one.png")).shape[0] < 960, "of that frame alone"
     with pytest.raises(BadInput):
         check_sheet(tmp_path / "sheet.gif")

@@ -36,12 +36,12 @@ def sheet_of_video(video: Path, path: Path) -> None:
     write_whole(path, encode_sheet(pictures, path.suffix))
 
 
-def sheet_of_frames(folder: Path, path: Path) -> None:
-    """Write the contact sheet of a folder of numbered PNG frames; transparent ones on grey."""
-    from elocute.finishing.frames import read_png
+def sheet_of_frames(folder: Path, numbers: range, path: Path) -> None:
+    """Write the contact sheet of the frames `numbers` in a folder of numbered PNG frames; transparent ones on grey."""
+    from elocute.finishing.frames import frame_file, read_png
 
-    files = sorted(folder.glob("[0-9]*.png"))
-    picked = [files[int(i)] for i in np.linspace(0, len(files) - 1, min(SHEET_FRAMES, len(files)))]
+    places = np.linspace(0, len(numbers) - 1, min(SHEET_FRAMES, len(numbers))).astype(int)
+    picked = [frame_file(folder, numbers[i]) for i in places]
     write_whole(path, encode_sheet([shrink(_opaque(read_png(file))) for file in picked], path.suffix))
 
 

@@ -7,6 +7,7 @@ file that was edited, cut short or replaced by a run that was killed before it c
 from __future__ import annotations
 
 import json
+import re
 import struct
 import time
 import zlib
@@ -16,9 +17,10 @@ from types import TracebackType
 import numpy as np
 
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.files import check_writable, remove_abandoned, write_whole
+from elocute.files import check_not_input, check_writable, remove_abandoned, write_whole
 
 MANIFEST = "manifest.json"
+_FRAME = re.compile(r"\d{6,}\.png")
 _VERSION = 1
 _FLUSH_SECONDS = 1.0  # what a killed run may have to render again; rewriting per frame would be quadratic
 _PNG_LEVEL = 1  # 5 times faster than the default for 10 % more bytes
@@ -48,7 +50,7 @@ class FrameWriter:
 
     def path(self, index: int) -> Path:
         """The file of a frame."""
-        return self.folder / f"{index:06d}.png"
+        return frame_file(self.folder, index)
 
     def have(self, index: int, input_hash: str) -> bool:
         """Whether the frame's file is there, intact, and was made from inputs with this hash."""
@@ -92,11 +94,20 @@ class FrameWriter:
         self._flushed = time.monotonic() + 20 * took  # at most one part in twenty of the time, however long the clip
 
 
-def check_frames_folder(folder: Path) -> None:
-    """Whether frames can be written there. Raises BadInput output_not_a_folder, EnvironmentProblem."""
+def frame_file(folder: Path, index: int) -> Path:
+    """The file of a frame, counted from 1."""
+    return folder / f"{index:06d}.png"
+
+
+def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
+    """Whether frames can be written there without one of them replacing one of the `inputs`. Raises BadInput
+    output_not_a_folder or output_is_input, EnvironmentProblem."""
     if folder.exists() and not folder.is_dir():
         raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose another frames folder.")
     check_writable(folder)
+    for source in inputs:
+        if source is not None and (_FRAME.fullmatch(Path(source).name) or Path(source).name == MANIFEST):
+            check_not_input(folder / Path(source).name, source)
 
 
 def encode_png(image: np.ndarray) -> bytes:
