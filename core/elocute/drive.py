@@ -181,6 +181,8 @@ def build_drive(
     if video is not None:
         share = np.array(video_shares(shot), np.float32)[REGION]
         said = said + share * (video.expression - said)
+        if not shot.blink and track is None:  # edited curves are obeyed
+            said[:, list(BLINK)] = 0
     values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
     poses, warnings = head_poses(shot, own, inputs)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
