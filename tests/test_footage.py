@@ -37,8 +37,9 @@ def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.Mo
     assert open_footage(Path("seed:7.mp4")).count == 1
 
 
-def test_a_video_tells_its_rate_exactly(tmp_path: Path) -> None:
-    fps = Fraction(24000, 1001)
+@pytest.mark.parametrize("fps", [Fraction(24000, 1001), Fraction(480), Fraction(1, 2)], ids=str)
+def test_a_video_tells_its_rate_exactly(tmp_path: Path, fps: Fraction) -> None:
+    """Slow motion and time lapse too."""
     with VideoWriter(tmp_path / "v.mp4", (32, 32), fps) as writer:
         for value in (10, 60, 110, 160, 210):
             writer.write(np.full((32, 32, 3), value, np.uint8))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import BadInput
-from .limits import parse_fps
+from .limits import FRAME_RATES, parse_fps
 
 if TYPE_CHECKING:
     import cv2
@@ -93,7 +93,8 @@ def probe(path: Path) -> tuple[Fraction, int]:
         capture.release()
     if not fps > 0 or count < 1:
         raise BadInput("video_unreadable", f"{path.name} can't be read as a video. Use an .mp4, .mov or .mkv file.")
-    return parse_fps(round(fps, 3)), count
+    usual = FRAME_RATES[0] <= fps <= FRAME_RATES[1]  # no limit for a video's own: slow motion, time lapse
+    return parse_fps(round(fps, 3)) if usual else Fraction(str(round(fps, 3))), count
 
 
 def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
