@@ -75,8 +75,8 @@ def test_a_subset_in_any_order_is_enough(tmp_path):
         ({"fps": 25, "names": ["jawOpen"], "values": []}, "curves_shape", "frames x 1"),
         ({"fps": 25, "names": ["jawOpen"], "values": [[1], [1, 2]]}, "curves_shape", "differ"),
         ({"fps": 25, "names": ["jawOpen"], "values": [["a"]]}, "curves_unreadable", "number"),
-        ({"fps": 25, "names": ["jawOpen"], "values": [[0], [None]]}, "curves_nan", "jawOpen at frame 1"),
-        ('{"fps": 25, "names": ["jawOpen"], "values": [[NaN]]}', "curves_nan", "jawOpen at frame 0"),
+        ({"fps": 25, "names": ["jawOpen"], "values": [[0], [None]]}, "curves_nan", "jawOpen at frame 2"),
+        ('{"fps": 25, "names": ["jawOpen"], "values": [[NaN]]}', "curves_nan", "jawOpen at frame 1"),
         ('{"fps": 25, "names": ["jawOpen"], "values": [[Infinity]]}', "curves_nan", "jawOpen"),
     ],
 )

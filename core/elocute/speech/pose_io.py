@@ -111,14 +111,15 @@ def _check_numbers(key: str, values: np.ndarray, path: Path) -> None:
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         what = "an angle in degrees" if key.endswith("_deg") else "numbers"
-        raise BadInput("poses_nan", f"{key} at frame {bad[0][0]} of {path.name} is not a number. Put {what}.")
+        raise BadInput("poses_nan", f"{key} at frame {bad[0][0] + 1} of {path.name} is not a number. Put {what}.")
     low, high, unit = _RANGES.get(key, (-MAX_DEGREES, MAX_DEGREES, "degrees"))
     outside = np.argwhere((values < low) | (values > high))
     if len(outside):
         at = tuple(outside[0])
         asked = f"within +-{high:g}" if low == -high else f"between {low:g} and {high:g}"
         raise BadInput(
-            "poses_range", f"{key} at frame {at[0]} of {path.name} is {values[at]:g}. Keep it {asked} {unit}.".rstrip()
+            "poses_range",
+            f"{key} at frame {at[0] + 1} of {path.name} is {values[at]:g}. Keep it {asked} {unit}.".rstrip(),
         )
 
 
@@ -136,7 +137,7 @@ def _placements(given: dict[str, np.ndarray], path: Path) -> Placements:
     off = np.where(np.linalg.det(turns) > 0, off, 2.0)
     off = np.maximum(off, np.abs(matrices[:, 3] - (0, 0, 0, 1)).max(1))
     if off.max() > RIGID:
-        frame = int(np.flatnonzero(off > RIGID)[0])
+        frame = int(np.flatnonzero(off > RIGID)[0]) + 1
         raise BadInput(
             "poses_matrix",
             f"head_to_camera at frame {frame} of {path.name} is not a turn and a move alone. "

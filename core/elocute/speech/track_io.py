@@ -64,7 +64,7 @@ def read_curves(path: str | Path, vocabularies: Sequence[tuple[str, ...]] = (ARK
         frame, column = np.argwhere(~np.isfinite(values))[0]
         raise BadInput(
             "curves_nan",
-            f"{names[column]} at frame {frame} of {path.name} is not a number. Put a value between 0 and 1.",
+            f"{names[column]} at frame {frame + 1} of {path.name} is not a number. Put a value between 0 and 1.",
         )
     full = np.zeros((len(values), len(vocabulary)), np.float32)
     full[:, [vocabulary.index(name) for name in names]] = values
