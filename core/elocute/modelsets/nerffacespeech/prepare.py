@@ -102,7 +102,15 @@ def invert_portrait(portrait: str, settings: FitSettings, key: str, folder: Path
     about["cached"] = False
     report(Progress("fit", STEPS, STEPS, None, None))
     plain = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in arrays.items()}
-    return store(folder, key, plain, about)
+    avatar = store(folder, key, plain, about)
+    for path in unfinished_files(folder / key):  # not before: a fit that is stopped here goes on from them
+        path.unlink(missing_ok=True)
+    return avatar
+
+
+def unfinished_files(unfinished: Path) -> tuple[Path, Path]:
+    """Where an interrupted fit keeps its pivot and its tuning."""
+    return unfinished.with_suffix(".pivot.safetensors"), unfinished.with_suffix(".tuning.safetensors")
 
 
 def random_person(networks: Networks, seed: int, reference: bool) -> Person:
@@ -150,11 +158,9 @@ def invert_photo(
     camera = front_camera(rotations(angles)).float().to(networks.device)
     about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
     target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
-    kept, checkpoint = (unfinished.with_suffix(f".{stage}.safetensors") for stage in ("pivot", "tuning"))
+    kept, checkpoint = unfinished_files(unfinished)
     pivot = find_pivot(networks, generator, target, camera, settings, report, about, kept)
     tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, checkpoint)
-    for path in (checkpoint, kept):
-        path.unlink(missing_ok=True)
     return Person(generator, pivot.ws(generator), pivot.background, camera, tuned=True)
 
 
