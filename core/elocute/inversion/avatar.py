@@ -50,7 +50,7 @@ class Avatar:
 
     def _damaged(self, error: Exception) -> EnvironmentProblem:
         return EnvironmentProblem(
-            "avatar_damaged", f"the cached avatar {self.path.name} can't be read ({error}). Run fit with --refit."
+            "avatar_damaged", f"the cached avatar {self.path.name} can't be read ({error}). Remove {self.path}."
         )
 
 
