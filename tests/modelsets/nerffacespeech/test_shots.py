@@ -264,7 +264,10 @@ def test_other_landmarks_make_another_avatar(monkeypatch: pytest.MonkeyPatch) ->
     assert len(set(keys)) == 3 and keys[-1] == key_of(settings.portrait, settings)
 
 
-def test_an_interrupted_fit_goes_on_from_its_pivot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("stage", "kept"), [("tuning", {"pivot"}), ("fitting the face model", {"pivot", "tuning"})])
+def test_an_interrupted_fit_goes_on_from_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, kept: set[str]
+) -> None:
     from elocute.inversion.stylenerf import projection
     from elocute.protocol import Message, Progress
 
@@ -272,12 +275,12 @@ def test_an_interrupted_fit_goes_on_from_its_pivot(tmp_path: Path, monkeypatch: 
     settings = FitSettings(str(PORTRAIT), "cpu", "nerffacespeech", fit_steps=(2, 2))
 
     def stop(message: Message) -> None:
-        if isinstance(message, Progress) and (message.message or "").startswith("tuning"):
+        if isinstance(message, Progress) and (message.message or "").startswith(stage):
             raise Cancelled
 
     with pytest.raises(Cancelled):
         pipeline.prepare(settings.portrait, settings, stop)
-    assert len(list(tmp_path.glob("*.pivot.safetensors"))) == 1
+    assert {path.suffixes[0][1:] for path in tmp_path.iterdir()} == kept
     monkeypatch.setattr(projection, "project", lambda *a, **k: pytest.fail("searched again"))
     made = pipeline.prepare(settings.portrait, settings, lambda message: None)
     assert made.report["pivot"]["steps"] == 2 and not made.report["cached"]
