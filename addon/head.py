@@ -205,6 +205,9 @@ class _Head:
         drafts.begin(image, mark)
         image.name = name
         image.pack()
+        image.filepath_raw = f"//textures/{bpy.path.clean_name(image.name)}.png"  # where unpacking puts it
+        for packed in image.packed_files:  # or Blender's Reload takes in what is in the engine's file by then
+            packed.filepath = image.filepath_raw
 
 
 def _material(name: str, portrait: bpy.types.Image) -> bpy.types.Material:

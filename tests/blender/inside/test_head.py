@@ -88,10 +88,12 @@ def test_each_head_keeps_its_own_portrait_in_the_file(tmp_path, is_saved):
                 if node.type == "TEX_IMAGE"
             } | {background.image for background in bpy.data.objects[camera].data.background_images}
             (image,) = shown
+            image.reload()
             assert bytes(image.packed_file.data) == content
             assert array_of(content, tmp_path).tolist() == list(image.pixels)
 
     check()
+    assert len({image.filepath for image in bpy.data.images if image.packed_file}) == 2, "where unpacking puts them"
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "saved.blend"))
     shutil.rmtree(work)
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "saved.blend"))
