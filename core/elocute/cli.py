@@ -41,7 +41,7 @@ StepsOption = Annotated[
 FitMemoryOption = Annotated[
     int | None, typer.Option("--fit-memory", help="nerffacespeech: MB that a tuning step may keep for its gradients.")
 ]
-BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink.")]
+BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink; keyed blinks stay.")]
 
 
 def _never() -> bool:

@@ -180,9 +180,9 @@ def build_drive(
         said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
     if video is not None:
         share = np.array(video_shares(shot), np.float32)[REGION]
+        if not shot.blink:  # lids stay as they are: open, or as edited curves have them
+            share[list(BLINK)] = 0
         said = said + share * (video.expression - said)
-        if not shot.blink and track is None:  # edited curves are obeyed
-            said[:, list(BLINK)] = 0
     values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
     poses, warnings = head_poses(shot, own, inputs)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)

@@ -143,7 +143,7 @@ class Shot(_Record):
     size: int = 512  # what most portraits can fill with real detail, and what a CPU renders in reasonable time
     background: str = "keep"  # the portrait's own; "transparent" writes RGBA frames; "#rrggbb" a plain colour
     expression_scale: float = 1.0  # as strong as it was said
-    blink: bool = True  # a face that never blinks looks dead within seconds
+    blink: bool = True  # by itself or with a video: a face that never does looks dead; edited curves are obeyed
     still: bool = False  # no head motion at all
     frames: tuple[int, int] | None = None  # first and last frame, from 1 as in the file names; all when not set
     seed: int = 0  # of blinks, gaze and natural head motion: the same seed makes the same frames
