@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -82,6 +83,21 @@ def test_damaged_frames_are_gaps_and_a_cut_video_ends(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     assert open_footage(path).count >= 3
     assert [frame is not None for frame in open_footage(path).frames()] == [True] * 3
+
+
+@pytest.mark.parametrize("fps", [0.0, 1e-4, -25.0, math.inf, math.nan])
+def test_a_video_whose_rate_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: float) -> None:
+    class Capture:
+        def get(self, what: int) -> float:
+            return fps if what == cv2.CAP_PROP_FPS else 10.0
+
+        def release(self) -> None: ...
+
+    (tmp_path / "v.mp4").write_bytes(b"a container that says so")
+    monkeypatch.setattr("elocute.footage._open", lambda path: Capture())
+    with pytest.raises(BadInput, match="v.mp4") as caught:
+        open_footage(tmp_path / "v.mp4")
+    assert caught.value.code == "video_unreadable"
 
 
 def test_a_video_that_is_too_long_to_follow_is_refused_unseen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -88,13 +89,13 @@ def probe(path: Path) -> tuple[Fraction, int]:
         raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
     capture = _open(path)
     try:
-        fps, count = capture.get(cv2.CAP_PROP_FPS), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        fps, count = round(capture.get(cv2.CAP_PROP_FPS), 3), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     finally:
         capture.release()
-    if not fps > 0 or count < 1:
+    if not 0 < fps < math.inf or count < 1:
         raise BadInput("video_unreadable", f"{path.name} can't be read as a video. Use an .mp4, .mov or .mkv file.")
     usual = FRAME_RATES[0] <= fps <= FRAME_RATES[1]  # no limit for a video's own: slow motion, time lapse
-    return parse_fps(round(fps, 3)) if usual else Fraction(str(round(fps, 3))), count
+    return parse_fps(fps) if usual else Fraction(str(fps)), count
 
 
 def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
