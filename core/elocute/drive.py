@@ -12,21 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import BadInput
+from .footage import LONGEST_SECONDS, Footage, open_footage
+from .media import SAMPLE_RATE, load_audio
 from .settings import Shot
-from .values import ARKIT_NAMES, AS_IN_PORTRAIT, ExpressionTrack, Placements, PoseTrack, View
+from .values import ARKIT_NAMES, AS_IN_PORTRAIT, MOUTH, ExpressionTrack, Placements, PoseTrack, View
 from .warm import Latest, file_state
 
 if TYPE_CHECKING:
     from .driving.follow import Followed, Tick
-    from .footage import Footage
 
-MOUTH = tuple(
-    i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff"))
-)  # what speech decides
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook")))
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
 KEPT_SMILE = 0.8  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
-MAX_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 REGION = np.array([
     0 if i in MOUTH else 1 if name.startswith("eye") else 2 for i, name in enumerate(ARKIT_NAMES)
 ])  # of each unit: mouth, eyes, the rest  # fmt: skip
@@ -80,7 +77,6 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     """Read the files that drive a shot; `tick` hears how far a video is followed. Raises BadInput as `load_audio`,
     `read_curves`, `read_poses`, `open_footage` and `follow` do."""
     reading = reading or Reading()
-    from .footage import open_footage
     from .speech.pose_io import read_poses
     from .speech.track_io import read_curves
 
@@ -91,7 +87,7 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     sound = shot.voice or (shot.drive if shot.drive and _has_sound(shot.drive, shot.reference) else None)
     audio = _hear(sound, shot.reference) if sound else None
     seconds = _seconds(shot, audio, track, driving or leading)
-    if seconds > MAX_SECONDS:
+    if seconds > LONGEST_SECONDS:
         hours = f"{float(seconds / 3600):.1f} hours"
         raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
     leader = _followed(leading, _leader, tick, reading)
@@ -102,8 +98,6 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
 
 def _hear(path: Path, reference: bool) -> np.ndarray:
     """A file's sound, from memory when it was heard before. The published programs leave a constant offset in it."""
-    from .media import load_audio
-
     return _heard.get((file_state(path), reference), lambda: load_audio(path, keep_offset=reference))
 
 
@@ -237,7 +231,7 @@ def _seconds(
 ) -> Fraction:
     """The voice decides how long a shot is, without one the curves, the followed video, then a pose file."""
     if audio is not None and shot.voice:
-        return Fraction(len(audio), 16000)
+        return Fraction(len(audio), SAMPLE_RATE)
     if track is not None:
         return Fraction(len(track.values)) / track.fps
     if footage is not None:

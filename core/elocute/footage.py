@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
-LONGEST_SECONDS = 3610  # as a voice
+LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
 
 

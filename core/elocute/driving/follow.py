@@ -19,7 +19,7 @@ from ..head.fit import Estimate, Problem, of_face, pose_problem, solve
 from ..head.model import HeadModel, load_head_model
 from ..portrait.face import shared_landmarker
 from ..spaces import JOINT, frame_list
-from ..values import ARKIT_NAMES, Face
+from ..values import ARKIT_NAMES, MOUTH, Face
 
 Tick = Callable[[int, int], None]  # done, total
 
@@ -30,7 +30,6 @@ MISFIT = 0.06  # mean distance of landmarks and model over the face's height: mo
 FEWEST_PIXELS = 24  # height of a face: below, its landmarks say nothing
 TIGHTER = 0.2  # of the spread that a portrait's expression may have: it wavers less from frame to frame
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith("eye"))
-MOUTH = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff")))
 AT_REST = 10  # percentile over the video at which eyes and brows rest: how they look at rest is the person's, not said
 # Yaw, pitch and roll of the fitted head over the true ones: the landmark network's faces are flatter than faces are.
 # Measured on renders of two heads turned by up to 20 degrees; the same holds for the portrait, which is fitted alike.
