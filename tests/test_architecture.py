@@ -62,13 +62,14 @@ def imports(file: Path) -> set[str]:
     return found
 
 
-def inner(file: Path) -> set[str]:
-    """What a core file imports of elocute, as names below it: "finishing.video", "values"."""
+def inner(file: Path, root: tuple[str, ...] = ("elocute",)) -> set[str]:
+    """What a file imports of elocute, which it calls `root`, as names below it: "finishing.video", "values"."""
     out = set()
     for name in imports(file):
-        if name.split(".")[0] != "elocute":
+        parts = name.split(".")
+        if tuple(parts[: len(root)]) != root:
             continue
-        parts = name.split(".")[1:]
+        parts = parts[len(root) :]
         while parts and not (CORE.joinpath(*parts).with_suffix(".py").exists() or CORE.joinpath(*parts).is_dir()):
             parts = parts[:-1]  # the last part was a function or class
         out.add(".".join(parts) or "__init__")
@@ -126,6 +127,31 @@ def test_the_blender_side_stays_light(file: Path) -> None:
     names = imports(file)
     assert not {name for name in names if name.split(".")[0] in HEAVY}
     assert not {name for name in names if name.split(".")[0] == "elocute"}, "import the shared modules relatively"
+    assert not unshared(file), "of the engine Blender's Python has the shared modules alone"
+
+
+def unshared(file: Path) -> set[str]:
+    """Modules of the engine that a file of Blender's side imports although they are not shared."""
+    return inner(file, ("core", "elocute")) - SHARED
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from ..core.elocute import pipeline", {"pipeline"}),
+        ("from ..core.elocute import __version__", set()),
+        ("from ..core.elocute.values import View", {"values"}),
+        ("from ..core.elocute.models.store import fetch", {"models.store"}),
+        ("from ..core.elocute.models import store, catalogue", {"models.store", "models.catalogue"}),
+        ("from ..core.elocute.units import ARKIT_NAMES", set()),
+        ("def late():\n    from ..core import elocute", set()),
+        ("from . import checks", set()),
+    ],
+)
+def test_what_is_not_shared_is_seen(tmp_path: Path, line: str, found: set[str]) -> None:
+    file = tmp_path / "panel.py"
+    file.write_text(line)
+    assert unshared(file) == found
 
 
 def test_the_rule_itself_can_fail() -> None:
