@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -17,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from elocute import installation, installing, machine
+from elocute import installation, installing
 from elocute.errors import BadInput, Cancelled, EnvironmentProblem
 from elocute.installation import Installation
-from elocute.machine import explain, find_python, torch_arguments
 from elocute.protocol import Message, Progress
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,13 +69,6 @@ def make(into: Path, said: list[Message] | None = None, **options: Any) -> Insta
     return Installation(into, heard.append, torch="tinytorch", **options)
 
 
-@pytest.fixture
-def without_pip_upgrade(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip itself is not in the folder of packages."""
-    pip = Installation._pip
-    monkeypatch.setattr(Installation, "_pip", lambda self, *a: None if "--upgrade" in a else pip(self, *a))
-
-
 @pytest.mark.slow
 def test_an_environment_is_made_resumed_and_mended(packages: Path, tmp_path: Path) -> None:
     into = tmp_path / "with space" / "engine"
@@ -105,6 +96,40 @@ def test_an_environment_is_made_resumed_and_mended(packages: Path, tmp_path: Pat
     Path(result["python"]).unlink()  # a Blender that was updated takes its Python along
     wheel(packages, "tinytorch", "")
     assert make(into).run()["doctor"]["ok"]
+
+
+@pytest.mark.slow
+def test_another_build_of_pytorch_takes_the_place_of_the_first(packages: Path, tmp_path: Path) -> None:
+    """Also when pip would be content with the first, and when the change is stopped and taken back."""
+    into, first = tmp_path / "engine", wheel(packages, "tinytorch", "BUILD = 'cpu'", "1.0+cpu")
+    other = packages / "tinytorch-1.0-py3-none-any.whl"
+
+    def build(torch: str) -> str:
+        python = Installation(into, lambda message: None, torch=torch).run()["python"]
+        code = "import tinytorch; print(getattr(tinytorch, 'BUILD', 'cuda'))"
+        return subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.strip()
+
+    assert build("tinytorch==1.0+cpu") == "cpu"
+    first.rename(tmp_path / first.name)
+    assert build("tinytorch==1.0") == "cuda"
+    other.unlink()
+    with pytest.raises(EnvironmentProblem):
+        build("tinytorch==2.0")
+    (tmp_path / first.name).rename(first)
+    assert build("tinytorch==1.0") == "cpu", "what a failed change may have left is not taken for whole"
+
+
+def test_another_build_of_pytorch_needs_its_room(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into = tmp_path / "engine"
+    into.mkdir()
+    (into / "steps.json").write_text(json.dumps({"torch": "torch==1+cpu", "libraries": "tinylib"}))
+    monkeypatch.setitem(installation.DISK_MB, "cuda", 10**9)
+    with pytest.raises(EnvironmentProblem, match="Free some space"):
+        Installation(into, lambda message: None, torch="cuda").run()
+    monkeypatch.setitem(installation.DISK_MB, "cpu", 10**9)
+    Installation(into, lambda message: None, torch="cpu")._check_disk(False, "torch==2+cpu")  # about as large
 
 
 def test_an_engine_that_lacks_something_is_not_ready(packages: Path, tmp_path: Path) -> None:
@@ -166,79 +191,6 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
         assert process.wait(60) == EnvironmentProblem.exit_code
 
 
-def fake_python(folder: Path, version: tuple[int, int], able: bool) -> str:
-    path = folder / "python"
-    path.write_text(f"#!/bin/sh\necho '[[{version[0]}, {version[1]}], \"{path}\", {str(able).lower()}]'\n")
-    path.chmod(0o755)
-    return str(path)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="the stand-ins are POSIX programs")
-@pytest.mark.parametrize(
-    ("version", "able", "told"),
-    [((3, 10), True, "is Python 3.10"), ((3, 14), True, "is Python 3.14"), ((3, 12), False, "install python3.12-venv")],
-)
-def test_an_unsuitable_python_is_told(tmp_path: Path, version: tuple[int, int], able: bool, told: str) -> None:
-    with pytest.raises(BadInput, match=re.escape(told)) as caught:
-        find_python(fake_python(tmp_path, version, able))
-    assert caught.value.code == "python_unsuitable"
-
-
-def test_what_is_no_python_is_told(tmp_path: Path) -> None:
-    for named in (str(tmp_path), str(tmp_path / "nothing"), str(ROOT / "README.md")):
-        with pytest.raises(BadInput, match="is no Python that starts"):
-            find_python(named)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="the stand-ins are POSIX programs")
-def test_another_python_of_the_machine_helps_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    crippled = fake_python(tmp_path, (3, 13), able=False)
-    monkeypatch.setattr(machine.sys, "executable", crippled)
-    good = tmp_path / "bin"
-    good.mkdir()
-    found = fake_python(good, (3, 12), able=True)
-    Path(found).rename(good / "python3.12")
-    monkeypatch.setenv("PATH", f"{good}:/usr/bin:/bin")
-    monkeypatch.setattr(machine, "VERSIONS", ((3, 12), (3, 12)))
-    assert find_python(None) == found
-    (good / "python3.12").unlink()
-    monkeypatch.setenv("PATH", str(good))
-    with pytest.raises(EnvironmentProblem, match="is Python 3.13.*of your own"):
-        find_python(None)
-
-
-@pytest.mark.parametrize(
-    ("choice", "platform", "nvidia", "wanted"),
-    [
-        ("auto", "linux", False, r"torch==[\d.]+\+cpu --extra-index-url \S+/cpu"),
-        ("auto", "linux", True, r"torch==[\d.]+"),
-        ("cpu", "linux", True, r"torch==[\d.]+\+cpu --extra-index-url \S+/cpu"),
-        ("cuda", "linux", False, r"torch==[\d.]+"),
-        ("auto", "darwin", False, r"torch==[\d.]+"),
-        ("cuda", "win32", True, r"torch==[\d.]+\+cu\d+ --extra-index-url \S+/cu\d+"),
-        ("torch==2.9 --pre", "linux", True, r"torch==2\.9 --pre"),
-    ],
-)
-def test_the_build_of_pytorch_fits_the_machine(choice: str, platform: str, nvidia: bool, wanted: str) -> None:
-    assert re.fullmatch(wanted, " ".join(torch_arguments(choice, platform, nvidia)))
-
-
-@pytest.mark.parametrize(
-    ("platform", "choice", "wanted"),
-    [
-        ("linux", r"'/my wheels/torch.whl' --pre # x", ["/my wheels/torch.whl", "--pre", "#", "x"]),
-        ("linux", r"/my\ wheels/torch.whl", ["/my wheels/torch.whl"]),
-        ("win32", r"C:\wheels\torch.whl", [r"C:\wheels\torch.whl"]),
-        ("win32", r'--find-links="C:\my wheels\" torch', ["--find-links=C:\\my wheels\\", "torch"]),
-        ("win32", r"C:\O'Neil\torch.whl", [r"C:\O'Neil\torch.whl"]),
-    ],
-)
-def test_arguments_for_pip_are_split_as_the_machine_writes_paths(
-    platform: str, choice: str, wanted: list[str]
-) -> None:
-    assert torch_arguments(choice, platform, nvidia=False) == wanted
-
-
 @pytest.mark.parametrize("choice", ['"torch', "", "  "])
 def test_arguments_that_are_none_are_told_and_nothing_is_made(tmp_path: Path, choice: str) -> None:
     process = started(tmp_path / "engine", "--torch", choice)
@@ -249,28 +201,6 @@ def test_arguments_that_are_none_are_told_and_nothing_is_made(tmp_path: Path, ch
     assert not (tmp_path / "engine" / "environment").exists()
 
 
-def test_versions_agree_with_the_makefile_and_the_project() -> None:
-    assert f"TORCH ?= {machine.TORCH}\n" in (ROOT / "Makefile").read_text()
-    project = (ROOT / "pyproject.toml").read_text()
-    low, high = machine.VERSIONS
-    assert f'requires-python = ">={low[0]}.{low[1]},<{high[0]}.{high[1] + 1}"' in project
-
-
-@pytest.mark.parametrize(
-    ("said", "code"),
-    [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk_full"),
-        ("WARNING: Retrying: NewConnectionError('...')\nERROR: No matching distribution found for rich", "network"),
-        ("ERROR: No matching distribution found for torch==2.13.0+cpu", "torch_missing"),
-        ("ERROR: something else", "setup_failed"),
-        ("", "setup_failed"),
-    ],
-)
-def test_failures_of_pip_become_a_sentence(tmp_path: Path, said: str, code: str) -> None:
-    problem = explain(said.splitlines(), tmp_path)
-    assert problem.code == code and "ERROR" not in str(problem) and ".." not in str(problem)
-
-
 def test_too_little_disk_is_told_before_anything_is_made(
     packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,5 +209,3 @@ def test_too_little_disk_is_told_before_anything_is_made(
     with pytest.raises(EnvironmentProblem, match="Free some space"):
         make(tmp_path / "engine").run()
     assert not (tmp_path / "engine" / "environment").exists()
-
-

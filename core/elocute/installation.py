@@ -63,10 +63,10 @@ class Installation:
             (self.into / READY).unlink(missing_ok=True)
             cuda = has_nvidia()
             wanted = torch_arguments(self.torch, sys.platform, cuda)
-            self._check_disk(cuda)
+            self._check_disk(cuda, shlex.join(wanted))
             self._environment()
             self._once("pip", "1", lambda: self._pip("install", "--upgrade", "pip"))
-            self._once("torch", shlex.join(wanted), lambda: self._pip("install", *binaries(wanted), *wanted))
+            self._once("torch", shlex.join(wanted), lambda: self._torch([*binaries(wanted), *wanted]))
             libraries = required_libraries()
             self._once("libraries", shlex.join(libraries), lambda: self._libraries(libraries))
             self._models()
@@ -95,6 +95,12 @@ class Installation:
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
         self._call([base, "-m", "venv", self.into / ENVIRONMENT])
         self._note("environment", self.named or str(base))
+
+    def _torch(self, arguments: list[str]) -> None:
+        if "torch" in self._notes():  # another build: pip is content with any build of the version, so it is made to
+            self._note("torch", "")  # a run that is stopped meanwhile leaves neither
+            self._pip("install", "--force-reinstall", "--no-deps", *arguments)
+        self._pip("install", *arguments)
 
     def _libraries(self, libraries: list[str]) -> None:
         self._pip("install", "--only-binary", ":all:", *libraries)
@@ -186,10 +192,13 @@ class Installation:
         temporary.write_text(json.dumps({**self._notes(), step: key}), encoding="utf-8")
         temporary.replace(self._noted)
 
-    def _check_disk(self, cuda: bool) -> None:
-        if self._notes().get("libraries"):
-            return
-        needed = DISK_MB["cuda" if cuda and self.torch != "cpu" else "cpu"]
+    def _check_disk(self, cuda: bool, torch: str) -> None:
+        notes = self._notes()
+        needed = DISK_MB["cuda" if self.torch == "cuda" or (cuda and self.torch != "cpu") else "cpu"]
+        if notes.get("libraries"):
+            if notes.get("torch") == torch:
+                return
+            needed -= DISK_MB["cpu"]  # which are here, whatever the build of PyTorch
         free = shutil.disk_usage(self.into).free >> 20
         if free < needed:
             raise EnvironmentProblem(
