@@ -5,7 +5,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from elocute.finishing.mouth_mask import keep_mask, mask_window, smooth_masks, to_pixels
+from elocute.finishing.mouth_mask import keep_mask, mask_window, smooth_mask, to_pixels
+
+
+def smooth_masks(masks: torch.Tensor, reference: bool = False) -> torch.Tensor:
+    """Those of a whole shot."""
+    return torch.stack([smooth_mask(masks.__getitem__, i, len(masks), reference) for i in range(len(masks))])
 
 
 def test_the_reference_is_met(recorded: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,14 +34,11 @@ def mask_window(frame: int, frames: int, reference: bool = False) -> tuple[range
     return window, weights / weights.sum()
 
 
-def smooth_masks(masks: Tensor, reference: bool = False) -> Tensor:
-    """Masks [T, ...] of a whole shot, smoothed over time as `mask_window` says."""
-    smoothed = torch.empty_like(masks)
-    for frame in range(len(masks)):
-        window, weights = mask_window(frame, len(masks), reference)
-        part = masks[window.start : window.stop]
-        smoothed[frame] = torch.tensordot(torch.as_tensor(weights, dtype=masks.dtype, device=masks.device), part, 1)
-    return smoothed
+def smooth_mask(own: Callable[[int], Tensor], frame: int, frames: int, reference: bool = False) -> Tensor:
+    """The mask of `frame` in a shot of `frames`, smoothed over time as `mask_window` says; `own` gives any frame's."""
+    window, weights = mask_window(frame, frames, reference)
+    masks = torch.stack([own(other) for other in window])
+    return torch.tensordot(torch.from_numpy(weights).to(masks), masks, 1)
 
 
 def to_pixels(pictures: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...drive import Drive, Inputs
-from ...finishing.mouth_mask import keep_mask, mask_window, to_pixels
+from ...finishing.mouth_mask import keep_mask, mask_window, smooth_mask, to_pixels
 from ...generators.face_points import face_points, torso_points
 from ...generators.lipaint import mouth_styles
 from ...generators.stylenerf.deformation import VertexDeformation, nearest_vertices
@@ -125,9 +125,7 @@ class OfficialPerformance:
 
     def _mask(self, at: int) -> Tensor:
         """[1, 1, S, S]: 0 in the mouth, smoothed over the frames around."""
-        window, weights = mask_window(at, len(self.drive), self.reference)
-        masks = torch.stack([self._own_mask(frame) for frame in window])
-        return torch.tensordot(torch.from_numpy(weights).to(masks), masks, 1)
+        return smooth_mask(self._own_mask, at, len(self.drive), self.reference)
 
     def _own_mask(self, at: int) -> Tensor:
         """Where the mouth is. The published program looks at the unbent picture of the changed styles; by default it
