@@ -31,6 +31,7 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.
 ModelSetOption = Annotated[str, typer.Option(help="embedded or nerffacespeech.")]
 MemoryOption = Annotated[int, typer.Option(help="Working memory of a chunk of rays, in MB.")]
 FpsOption = Annotated[str, typer.Option(help="Frames per second: 25, 23.976, 24000/1001.")]
+SizeOption = Annotated[int, typer.Option(help="Width and height of the pictures in pixels.")]
 SeedOption = Annotated[int, typer.Option(help="Of blinks, gaze and head motion: the same seed, the same frames.")]
 ReferenceOption = Annotated[
     bool, typer.Option("--reference", help="nerffacespeech: do what the published programs do, errors included.")
@@ -61,7 +62,7 @@ def speak(
     voice: Annotated[Path | None, PathArgument(metavar="[VOICE]", help="Any sound or video file.")] = None,
     output: Annotated[Path | None, PathOption("-o", "--output", help="The video: .mp4, .mov or .mkv.")] = None,
     fps: FpsOption = "25",
-    size: Annotated[int, typer.Option(help="Width and height in pixels.")] = 512,
+    size: SizeOption = 512,
     poses: Annotated[Path | None, PathOption(help="Head poses, a JSON file.")] = None,
     curves: Annotated[Path | None, PathOption(help="Edited expression curves instead of the voice's own.")] = None,
     poses_from: Annotated[Path | None, PathOption(help="A video or a folder of frames whose head to follow.")] = None,
@@ -145,12 +146,13 @@ def fit(
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
     fit_memory: FitMemoryOption = None,
+    size: SizeOption = 512,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a portrait once and keep it; prints how well it went."""
     with reporting(as_json) as console:
         steps = _steps(fit_steps)
-        settings = FitSettings(portrait, device, model_set, memory, refit, reference, steps, fit_memory)
+        settings = FitSettings(portrait, device, model_set, memory, refit, reference, steps, fit_memory, size)
         report = jobs.fit(settings, console, _never)
         console.result(report, _table(report))
 

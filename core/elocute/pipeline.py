@@ -36,12 +36,13 @@ class Result:
     warnings: list[str] = field(default_factory=list)
 
 
-def prepare(portrait: str, settings: FitSettings, report: Report, size: int = 512) -> Avatar:
+def prepare(portrait: str, settings: FitSettings, report: Report, size: int | None = None) -> Avatar:
     """Invert a portrait, or find the avatar that an earlier run made of the very same photo, settings and models.
+    `size` of the pictures to come, when it isn't the settings' own.
 
     Raises BadInput for a portrait that can't be used, EnvironmentProblem for missing models or device.
     """
-    return model_set(settings.model_set).prepare(portrait, settings, report, size)
+    return model_set(settings.model_set).prepare(portrait, settings, report, size or settings.size)
 
 
 def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
@@ -54,7 +55,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
 
     inputs = read_inputs(shot, _ticking(report, cancelled), models.reading(shot))
     first, last, clipped = _range(shot, inputs.frames)
-    avatar = prepare(shot.portrait, shot.fit, report, shot.size)
+    avatar = prepare(shot.portrait, shot.fit, report)
     if cancelled():
         raise Cancelled
     device = pick_device(shot.device)

@@ -92,6 +92,7 @@ class FitSettings(_Record):
     reference: bool = False  # do what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # of pivot and tuning; the model set's own number when not set
     fit_memory_mb: int | None = None  # of a tuning step: above it, steps take a third longer and keep less
+    size: int = 512  # of the pictures to come: larger ones need an avatar of finer planes, where the model set has any
 
 
 @dataclass(frozen=True)
@@ -197,5 +198,5 @@ class Shot(_Record):
         """The preparation this shot needs."""
         return FitSettings(
             self.portrait, self.device, self.model_set, self.memory_mb,
-            reference=self.reference, fit_steps=self.fit_steps, fit_memory_mb=self.fit_memory_mb,
+            reference=self.reference, fit_steps=self.fit_steps, fit_memory_mb=self.fit_memory_mb, size=self.size,
         )  # fmt: skip
