@@ -150,6 +150,8 @@ def test_a_file_that_is_no_shot(tmp_path: Path, content: bytes | None, code: str
         ("23.976", Fraction(24000, 1001)), (23.98, Fraction(24000, 1001)), (24000 / 1001, Fraction(24000, 1001)),
         ("29.97", Fraction(30000, 1001)), ("59.94", Fraction(60000, 1001)), ("24000/1001", Fraction(24000, 1001)),
         ("119.88", Fraction(120000, 1001)), ("24", Fraction(24)), ("24.0", Fraction(24)), ("1", Fraction(1)),
+        ("23.976023976023978", Fraction(24000, 1001)), ("29.97002997", Fraction(30000, 1001)),
+        ("23.4567891", Fraction(23456789, 10**6)), (25.000000000000004, Fraction(25)),
         ("23.456789", Fraction(23456789, 10**6)), (123.456789, Fraction(123456789, 10**6)),
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings tha
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
 _NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
-_FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,6})?|\d{1,12}/\d{1,12}")  # bounded: Fraction("1e999999999") would never return
+_FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,20})?|\d{1,12}/\d{1,12}")  # bounded: Fraction("1e999999999") wouldn't return
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
 _BACKGROUND = re.compile(r"keep|transparent|#[0-9a-fA-F]{6}")
 _SEED_PORTRAIT = re.compile(r"seed:\d{1,10}")
@@ -35,15 +35,16 @@ _FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
 def parse_fps(value: str | int | float | Fraction) -> Fraction:
     """Frame rate as an exact fraction: "25" -> 25, "12.5" -> 25/2, "24000/1001", and "23.976" -> 24000/1001.
 
-    A broadcast rate written with two or three decimals means n * 1000 / 1001: taken literally, sound and picture
-    would drift apart by a frame every few hours. Raises BadInput shot_type or shot_range.
+    A broadcast rate written with two or more decimals means n * 1000 / 1001: taken literally, sound and picture
+    would drift apart by a frame every few hours. Other decimals are rounded to six.
+    Raises BadInput shot_type or shot_range.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Fraction)):
         raise wrong_type("fps", "a number, or text such as 25 or 24000/1001", value)
-    text = str(round(value, 6) if isinstance(value, float) else value).strip()
+    text = str(value).strip()
     if not _FPS_TEXT.fullmatch(text) or text.endswith(tuple("/" + "0" * n for n in range(1, 13))):
         raise out_of_range("fps", f"between {FRAME_RATES[0]} and {FRAME_RATES[1]}, such as 25 or 24000/1001", value)
-    fps = Fraction(text)
+    fps = round(Fraction(text), 6) if "." in text else Fraction(text)
     nominal = round(fps * 1001 / 1000)
     if "." in text and nominal in _NTSC_NOMINAL and abs(fps - Fraction(nominal * 1000, 1001)) < Fraction(6, 1000):
         fps = Fraction(nominal * 1000, 1001)
