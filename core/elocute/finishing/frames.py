@@ -106,8 +106,9 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
         raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose another frames folder.")
     check_writable(folder)
     for source in inputs:
-        if source is not None and (_FRAME.fullmatch(Path(source).name) or Path(source).name == MANIFEST):
-            check_not_input(folder / Path(source).name, source)
+        for name in {Path(source).name, Path(source).resolve().name} if source is not None else ():
+            if _FRAME.fullmatch(name) or name == MANIFEST:
+                check_not_input(folder / name, source)
 
 
 def encode_png(image: np.ndarray) -> bytes:
