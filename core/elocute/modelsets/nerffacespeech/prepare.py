@@ -202,6 +202,7 @@ def tune_generator(
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[1])
     likeness = perceptual("lpips_alex", networks.device, about["notes"])
+    about["tuning"] = {"steps": plan.steps, "by": likeness.name}  # of a fit that was stopped after its last step
     generator.requires_grad_(True)
     for step in tune(generator, pivot, target, camera, likeness, plan, checkpoint):
         report(Progress("fit", 1, STEPS, None, f"tuning {step.number + 1} of {plan.steps}: {step.total:.4f}"))
