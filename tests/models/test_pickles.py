@@ -224,19 +224,26 @@ def test_a_tensor_never_reaches_beyond_its_numbers(offset, size, stride):
     assert code_of(read_zip, data) == "import_damaged"
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_numpy_arrays_among_settings_become_lists(protocol):
     arrays = {
         "pair": np.array([-0.3, 0.3]), "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "one": np.array(7),
         "big": np.array([1, 2], ">i4"), "flags": np.array([True, False]), "none": np.zeros((0, 2)),
-        "scalar": np.array([5], ">f8")[0],
+        "scalar": np.array([5], ">f8")[0], "half": np.array([0.5, -2], np.float16), "half scalar": np.float16(0.25),
+        "steps": np.arange(6)[::2],
     }  # fmt: skip
+    arrays["fixed"] = np.arange(3)
+    arrays["fixed"].flags.writeable = False  # protocol 5 writes other bytes for it
     read = read_pickle(io.BytesIO(pickle.dumps(arrays, protocol=protocol)))
     assert plain(read) == {name: array.tolist() for name, array in arrays.items()}
 
 
 def test_numpy_arrays_that_are_not_what_they_say():
     names = np.array([{"a": 1}, None], object)
+    exchanged = np.zeros((2, 3, 4)).transpose(1, 0, 2)
+    assert code_of(read_pickle, io.BytesIO(pickle.dumps(exchanged, protocol=5))) == "import_damaged"
+    cut = pickle.dumps(np.zeros(4), protocol=5).replace(b"K\x04\x85", b"K\x05\x85")
+    assert code_of(plain, read_pickle(io.BytesIO(cut))) == "import_damaged"
     assert code_of(plain, read_pickle(io.BytesIO(pickle.dumps([names], protocol=2)))) == "import_damaged"
     array = read_pickle(io.BytesIO(pickle.dumps(np.zeros(4), protocol=2)))
     for more in ({"shape": (5,)}, {"shape": (2**39, 0, 2**39)}, {"shape": [4]}, {"shape": (-4,)}, {"data": "text"},

@@ -114,7 +114,7 @@ NUMPY_STATES = {"numpy.dtype": ("version", "order"), "numpy.ndarray": ("version"
 
 def _numpy_type(dtype: Any) -> np.dtype:
     code = dtype.arguments[0] if isinstance(dtype, Record) and dtype.arguments else None
-    if code not in ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
+    if code not in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"):
         raise damaged("a number of unknown type")
     return np.dtype(code).newbyteorder(">" if dtype.state.get("order") == ">" else "<")
 
@@ -123,6 +123,13 @@ def _scalar(dtype: Any, data: Any = b"") -> int | float | bool:
     if not isinstance(data, bytes):
         raise damaged("a number of unknown type")
     return np.frombuffer(data, _numpy_type(dtype), 1)[0].item()
+
+
+def _array_of_buffer(data: Any, dtype: Any, shape: Any, order: Any, _axes: Any = None) -> Record:
+    """An array as protocol 5 writes it. Order "K", with axes, is that of three or more in another order."""
+    if order not in ("C", "F"):
+        raise damaged("an array with its axes exchanged")
+    return Record("numpy.ndarray", (), {"shape": shape, "dtype": dtype, "turned": order == "F", "data": data})
 
 
 def numpy_array(record: Record) -> np.ndarray:
@@ -170,6 +177,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "numpy.dtype": lambda *arguments: Record("numpy.dtype", arguments),
     "numpy.core.multiarray.scalar": _scalar,
     "numpy.core.multiarray._reconstruct": lambda *_: Record("numpy.ndarray"),
+    "numpy.core.numeric._frombuffer": _array_of_buffer,
     "torch.Size": tuple,
     "torch.device": lambda *arguments: ":".join(name_of(part) for part in arguments),
     "torch._utils._rebuild_tensor": _tensor,
@@ -189,7 +197,10 @@ VALUES = frozenset({
     *STORAGE_NAMES, *(f"torch.{name}Tensor" for name in DTYPES), "numpy.ndarray", "torch.float16", "torch.float32",
     "torch.float64", "torch.bfloat16", "torch.int64",
 })  # fmt: skip
-OLD_NAMES = {"__builtin__": "builtins", "numpy._core.multiarray": "numpy.core.multiarray"}
+OLD_NAMES = {
+    "__builtin__": "builtins", "numpy._core.multiarray": "numpy.core.multiarray",
+    "numpy._core.numeric": "numpy.core.numeric",
+}  # fmt: skip
 
 
 def plain_key(key: Any) -> Any:

@@ -79,6 +79,9 @@ class _Machine:
     def _frame(self, size: int) -> None:
         """Only announces a size; what follows is read as it comes."""
 
+    def _bytearray8(self, data: bytearray) -> None:
+        self.stack.append(bytes(data))
+
     def _mark(self, _: None) -> None:
         self.stack.append(_MARK)
 
