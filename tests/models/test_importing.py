@@ -345,6 +345,18 @@ def test_a_generator_that_no_run_could_load_is_refused_at_once(tmp_path, group, 
     assert refused(tmp_path / "g.pkl") == code
 
 
+@pytest.mark.parametrize("group", ["mapping_kwargs", "synthesis_kwargs", "renderer_kwargs", "camera_kwargs",
+                                   "upsampler_kwargs", "foreground_kwargs", "background_kwargs"])  # fmt: skip
+def test_what_should_be_a_group_of_options_is_named(tmp_path, group):
+    arguments = official.generator_arguments()
+    weights = official.generator_weights(official.generator_layout(arguments))
+    (arguments if group in arguments else arguments["synthesis_kwargs"])[group] = [1]
+    official.write_generator(tmp_path / "g.pkl", arguments, weights)
+    with pytest.raises(BadInput, match=f"{group} are no group of options") as caught:
+        import_files([tmp_path / "g.pkl"])
+    assert caught.value.code == "import_damaged"
+
+
 def test_a_person_s_own_generator_is_no_official_one(tmp_path):
     weights = official.generator_weights(official.generator_layout(official.generator_arguments()))
     with official.training_modules() as code:

@@ -22,6 +22,11 @@ def configuration(network: Record) -> dict[str, Any]:
         raise damaged("its generator has no configuration")
     made = plain({**dict(zip(POSITIONS, positional, strict=False)), **named})
     assert isinstance(made, dict)
+    synthesis = made.get("synthesis_kwargs")
+    for options in (made, synthesis if isinstance(synthesis, dict) else {}):
+        for name, group in options.items():
+            if name.endswith("_kwargs") and group and not isinstance(group, dict):
+                raise damaged(f"its generator's {name[:60]} are no group of options")
     return made
 
 
