@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import pickle
 import zipfile
 from pathlib import Path
@@ -335,14 +336,33 @@ def test_another_generator(tmp_path):
      ("renderer_kwargs", "sigma_type", "softplus", "import_unsupported"),
      ("camera_kwargs", "range_u", "wide", "import_damaged"), ("camera_kwargs", "range_u", 3, "import_damaged"),
      ("camera_kwargs", "range_v", [1, 2, 3], "import_damaged"), ("camera_kwargs", "fov", "wide", "import_damaged"),
-     ("renderer_kwargs", "n_ray_samples", "many", "import_damaged")],
+     ("renderer_kwargs", "n_ray_samples", "many", "import_damaged"),
+     *(("renderer_kwargs", "n_ray_samples", count, "import_damaged") for count in (-3, 0, 1, 10**30)),
+     ("renderer_kwargs", "n_bg_samples", 0, "import_damaged"),
+     *(("camera_kwargs", "fov", angle, "import_damaged") for angle in (math.nan, math.inf, 0, 180)),
+     ("camera_kwargs", "range_u", [0, math.nan], "import_damaged"),
+     ("camera_kwargs", "depth_range", [-math.inf, 1], "import_damaged"),
+     ("camera_kwargs", "bg_start", math.nan, "import_damaged"),
+     (None, "conv_clamp", -1, "import_damaged"), (None, "conv_clamp", math.nan, "import_damaged"),
+     (None, "upsample_mode", "nn_cat", "import_damaged"), (None, "upsample_mode", "deconv", "import_unsupported")],
 )  # fmt: skip
 def test_a_generator_that_no_run_could_load_is_refused_at_once(tmp_path, group, option, value, code):
     arguments = official.generator_arguments()
     weights = official.generator_weights(official.generator_layout(arguments))
-    arguments["synthesis_kwargs"][group][option] = value
+    synthesis = arguments["synthesis_kwargs"]
+    (synthesis if group is None else synthesis[group])[option] = value
     official.write_generator(tmp_path / "g.pkl", arguments, weights)
     assert refused(tmp_path / "g.pkl") == code
+
+
+@pytest.mark.parametrize("error", [RuntimeError, IndexError])
+def test_a_generator_that_fails_while_it_is_tried_is_damaged(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error("no such size")
+
+    official.write_generator(tmp_path / "g.pkl", official.generator_arguments())
+    monkeypatch.setattr("elocute.models.load_generator", fail)
+    assert refused(tmp_path / "g.pkl") == "import_damaged"
 
 
 @pytest.mark.parametrize("group", ["mapping_kwargs", "synthesis_kwargs", "renderer_kwargs", "camera_kwargs",

@@ -78,6 +78,7 @@ def try_out(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     try:
         load_generator(config, {name: torch.from_numpy(array) for name, array in arrays.items()})
     except BadInput as error:
-        raise Unreadable("import_unsupported", f"can't be used: {error.message.removesuffix('.')}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        code = "import_unsupported" if error.code == "generator_option_unknown" else "import_damaged"
+        raise Unreadable(code, f"can't be used: {error.message.removesuffix('.')}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise damaged(f"its generator's configuration: {str(error)[:80]}") from None

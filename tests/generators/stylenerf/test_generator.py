@@ -223,6 +223,10 @@ def test_flat_files_and_defaults() -> None:
     ({"upsample_mode": "nn_cat"}, "generator_config_mismatch"),
     ({"rgb_out_dim": 5}, "generator_config_mismatch"),
     ({"use_noise": True}, "generator_option_unknown"),
+    ({"renderer_kwargs": {"n_ray_samples": 1}}, "generator_option_wrong"),
+    ({"camera_kwargs": {**CAMERA, "fov": float("nan")}}, "generator_option_wrong"),
+    ({"background_kwargs": {"n_freq_posenc": 30}}, "generator_option_wrong"),  # more than the layer's inputs
+    ({"background_kwargs": {"n_freq_posenc": 0}}, "generator_option_wrong"),
     ({"camera_kwargs": {**CAMERA, "depth_transform": "LogWarp"}}, "generator_option_unknown"),
 ])  # fmt: skip
 def test_refuses_other_options(synthesis: dict[str, Any], code: str) -> None:

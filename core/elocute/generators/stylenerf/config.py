@@ -18,6 +18,8 @@ import torch
 
 from ...errors import BadInput
 
+MOST_SAMPLES = 1024  # along a ray; the official generator takes 14, and memory grows with them
+MOST_FREQUENCIES = 64  # of a point's encoding; the highest is 2 to this power
 UPSAMPLING = ("pixelshuffle", "nn_cat")  # each also with "_noblur": the same without the low-pass filter
 SUPPORTED: dict[str, tuple[Any, ...]] = {  # options with one known meaning
     "abs_sigma": (False, None),
@@ -119,7 +121,8 @@ class Config:
 def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -> Config:
     """The generator's structure from its constructor arguments (any layout) and its arrays.
 
-    Raises BadInput generator_option_unknown, generator_config_mismatch, generator_arrays_missing.
+    Raises BadInput generator_option_unknown, generator_option_wrong, generator_config_mismatch,
+    generator_arrays_missing.
     """
     synthesis = dict(kwargs.get("synthesis_kwargs") or {})
     camera_group = synthesis.get("camera_kwargs") or synthesis
@@ -139,11 +142,13 @@ def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -
     features = sizes("synthesis.fg_nerf.feat_out.weight")[0]
     frequencies = int(foreground.get("n_freq_posenc", 10))
     bg_hidden, bg_blocks, bg_code = 0, 0, int(synthesis.get("z_dim_bg") or 0)
-    bg_frequencies = int(background.get("n_freq_posenc", 10))
+    bg_frequencies = _count(background, "n_freq_posenc", 10, (1, MOST_FREQUENCIES))
     if has_background:
         bg_hidden, bg_in = sizes("synthesis.bg_nerf.fc_in.weight")[:2]
         bg_blocks = 1 + sizes.count("synthesis.bg_nerf.blocks.{}.weight")
         bg_code = bg_in - 8 * bg_frequencies
+        if bg_code < 0:
+            raise _wrong("n_freq_posenc", bg_frequencies)
     config = Config(
         z_dim=sizes("mapping.fc0.weight")[1], w_dim=sizes("mapping.w_avg")[0],
         resolution=volume << len(channels), volume_resolution=volume,
@@ -151,7 +156,8 @@ def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -
         hidden=hidden, blocks=1 + sizes.count("synthesis.fg_nerf.blocks.{}.weight"), frequencies=frequencies,
         features=features, background_hidden=bg_hidden, background_blocks=bg_blocks, background_code=bg_code,
         background_frequencies=bg_frequencies,
-        samples=int(renderer.get("n_ray_samples", 14)), background_samples=int(renderer.get("n_bg_samples", 4)),
+        samples=_count(renderer, "n_ray_samples", 14, (2, MOST_SAMPLES)),
+        background_samples=_count(renderer, "n_bg_samples", 4, (1, MOST_SAMPLES)),
         hierarchical=bool(renderer.get("hierarchical", True)), background=has_background,
         upsampling=sizes.upsampling(upsampler.get("upsample_mode")),
         kernel=sizes(f"synthesis.b{2 * volume}.conv0.weight")[2], clamp=_clamp(synthesis, upsampler),
@@ -180,16 +186,36 @@ def _camera(group: Mapping[str, Any]) -> CameraConfig:
     for name, value in given.items():
         if name.startswith("range_") or name == "depth_range":
             low, high = value
-            given[name] = float(low), float(high)
+            given[name] = _finite(name, low), _finite(name, high)
         else:
-            given[name] = float(value) if name in ("fov", "bg_start") else bool(value)
-    return CameraConfig(**given)
+            given[name] = _finite(name, value) if name in ("fov", "bg_start") else bool(value)
+    camera = CameraConfig(**given)
+    if not 0 < camera.fov < 180:
+        raise _wrong("fov", camera.fov)
+    return camera
+
+
+def _finite(name: str, value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise _wrong(name, value)
+    return number
+
+
+def _count(group: Mapping[str, Any], name: str, default: int, limits: tuple[int, int]) -> int:
+    count = int(group.get(name, default))
+    if not limits[0] <= count <= limits[1]:
+        raise _wrong(name, count)
+    return count
 
 
 def _clamp(*groups: Mapping[str, Any]) -> float:
     for group in groups:
         if "conv_clamp" in group:
-            return float(group["conv_clamp"] or math.inf)
+            clamp = float(group["conv_clamp"] or math.inf)
+            if not clamp > 0:
+                raise _wrong("conv_clamp", clamp)
+            return clamp
     return math.inf
 
 
@@ -248,6 +274,13 @@ def _unknown(name: str, value: object) -> BadInput:
         "generator_option_unknown",
         f"the generator was made with {name}={value!r:.60}, which Elocute can't compute. "
         "Use one of the released files.",
+    )
+
+
+def _wrong(name: str, value: object) -> BadInput:
+    return BadInput(
+        "generator_option_wrong",
+        f"the generator's file says {name}={value!r:.60}, with which no picture can be made. Import it again.",
     )
 
 
