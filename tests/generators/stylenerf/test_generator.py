@@ -69,6 +69,10 @@ def test_arguments_that_do_not_fit_are_named(plain: bool) -> None:
     def render(w: torch.Tensor = ws, c: torch.Tensor = camera, b: torch.Tensor = code, **more: Any) -> str:
         return wrong(lambda: generator.render(w, c, b, plain=plain, **more))
 
+    for nothing in (ws[:0], torch.tensor(1.0)):
+        assert "ws has the shape" in render(nothing) and "camera has the shape" in render(c=nothing)
+        assert "background has the shape" in render(b=nothing)
+    assert "which is for no picture" in render(ws[:0], camera[:0])
     assert "ws is float64 and the generator float32" in render(ws.double())
     assert "background has the shape [2, 3], not [2, 4]" in render(b=code[:, :-1])
     assert "camera is for 2 pictures and not for 3" in render(ws.repeat(2, 1, 1)[:3])

@@ -14,6 +14,12 @@ def check_shape(name: str, tensor: Tensor, shape: tuple[int, ...] | torch.Size) 
         raise BadInput("generator_input_wrong", f"{name} has the shape {list(tensor.shape)}, not {list(shape)}.")
 
 
+def check_batch(name: str, tensor: Tensor) -> None:
+    """One picture at least, along the first axis."""
+    if not tensor.ndim or not len(tensor):
+        raise BadInput("generator_input_wrong", f"{name} has the shape {list(tensor.shape)}, which is for no picture.")
+
+
 def check_type(name: str, tensor: Tensor, like: Tensor) -> None:
     """Numbers of the generator's own precision: to convert one of them unasked could cost time or digits."""
     if tensor.dtype != like.dtype:

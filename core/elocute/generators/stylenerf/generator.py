@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import BadInput
-from .checks import check_count, check_mix, check_shape, check_type
+from .checks import check_batch, check_count, check_mix, check_shape, check_type
 from .config import Config, parse_config
 from .folded import FoldedBlock, fold_background, fold_blocks, fold_foreground, upsample
 from .mixing import FeatureMix, mix
@@ -218,6 +218,9 @@ class StyleNerf(nn.Module):
 
         For many frames of one person, `FoldedGenerator` does once what this does for each.
         """
+        for name, given in (("ws", ws), ("camera", camera), ("background", background)):
+            if given is not None:
+                check_batch(name, given)
         batch = max(len(ws), len(camera))
         code = self.background_code(ws) if background is None else background.to(ws)
         self._check(batch, ws, camera, code, deform, mix)
