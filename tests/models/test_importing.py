@@ -399,6 +399,10 @@ def test_another_face_model(tmp_path):
     ):  # fmt: skip
         official.write_face_model(path, **{name: value})
         assert refused(path) == code, name
+    for name in ("tri", "tri_mask2"):
+        official.write_face_model(path, **{name: model[name].T})
+        with pytest.raises(BadInput, match=rf"has {name} of shape \[3, \d+\] and not \[\.\.\., 3\]"):
+            import_files([path])
     del model["skinmask"]
     savemat(path, model)
     assert refused(path) == "import_missing_keys"

@@ -184,7 +184,8 @@ def _checked_face(role: Filled) -> Filled:
         else:
             fits = found == shape
         if not fits or not arrays[name].size:
-            why = f"{named} has {name} of shape {list(found)} and not {list(shape)}: it is another model."
+            wanted = "[..., 3]" if name.startswith("tri") else list(shape)  # of triangles there may be any number
+            why = f"{named} has {name} of shape {list(found)} and not {wanted}: it is another model."
             raise BadInput("import_shapes", why)
     limits = {"tri": vertices, "tri_mask2": vertices, "point_buf": triangles + 1, "keypoints": vertices,
               "frontmask2_idx": vertices}  # fmt: skip
