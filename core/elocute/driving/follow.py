@@ -50,17 +50,20 @@ class Followed:
     names: tuple[str, ...] = ()
     units: tuple[str, ...] = ARKIT_NAMES  # of the expression's columns; the Basel face's are [T, 64]
     gains: tuple[float, float, float] = (1.0, 1.0, 1.0)  # yaw, pitch, roll as read over the true ones
+    held: bool = False  # one expression throughout, which was taken for the person's rest
 
     def __len__(self) -> int:
         return len(self.turns)
 
     def warnings(self, what: str) -> list[str]:
-        """What to tell the user about unreadable frames of `what`."""
+        """What to tell the user about unreadable frames of `what`, and about a face in it that never moves."""
+        still = f"{what}: the face keeps one expression, which counts as its rest, so it moves nothing in the portrait"
+        told = [still] if self.held else []
         if not self.missing:
-            return []
+            return told
         numbers = frame_list([index + 1 for index in self.missing])
         files = f" ({', '.join(self.names[:4])}{', ...' if len(self.names) > 4 else ''})" if self.names else ""
-        return [f"{what}: no face could be read in {numbers}{files}; the last good one is held"]
+        return [*told, f"{what}: no face could be read in {numbers}{files}; the last good one is held"]
 
 
 def follow(footage: Footage, tick: Tick | None = None) -> Followed:

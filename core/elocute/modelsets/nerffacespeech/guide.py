@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METRES = 0.1  # of a Basel unit
 AT_REST = 50  # percentile over a video at which a coefficient rests: it goes both ways from there, unlike a unit
+STILL = 0.01  # of an expression's coefficient, which is about 1 in a lively face: less can't be seen
 
 
 def coefficients_of(networks: Networks, rgb: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray] | None:
@@ -69,10 +70,12 @@ def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Ti
             tick(index + 1, footage.count)
     kept, missing = hold_gaps(rows, footage)
     turns, places, expression = (np.stack([row[i] for row in kept]) for i in range(3))
+    held = False
     if not reference:
         expression = (expression - resting(expression, missing, AT_REST)).astype(np.float32)
+        held = bool(np.abs(expression).max() < STILL)
     names = tuple(footage.name(i) for i in missing) if footage.files else ()
-    return Followed(turns, places, expression, footage.fps, missing, names, BASEL_NAMES)
+    return Followed(turns, places, expression, footage.fps, missing, names, BASEL_NAMES, held=held)
 
 
 def _standard_points(networks: Networks) -> np.ndarray:
