@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -83,6 +85,42 @@ def test_damaged_frames_are_gaps_and_a_cut_video_ends(tmp_path: Path, monkeypatc
     monkeypatch.undo()
     assert open_footage(path).count >= 3
     assert [frame is not None for frame in open_footage(path).frames()] == [True] * 3
+
+
+def reordered(path: Path, count: int, damaged: range, rate: str = "25", times: str = "") -> None:
+    """Write an H.264 video with B-frames whose frame i is as bright as 5 + 8 i, and blank packets of it."""
+    raw = b"".join(np.full((64, 64, 3), 5 + 8 * i, np.uint8).tobytes() for i in range(count))
+    shown = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x64", "-r", rate, "-i", "-"]
+    how = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "10", "-bf", "3", "-fps_mode", "passthrough"]
+    how += ["-vf", f"setpts='{times}'"] if times else []
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error"]
+    subprocess.run([*ffmpeg, *shown, *how, str(path)], input=raw, check=True)
+    packets = [*ffmpeg, "-i", str(path), "-c", "copy", "-f", "framecrc", "-"]
+    lines = subprocess.run(packets, capture_output=True, text=True, check=True).stdout.splitlines()
+    sizes = [int(line.split(",")[4]) for line in lines if line.startswith("0,")]
+    data = bytearray(path.read_bytes())
+    at = data.find(b"mdat") + 4
+    for i in damaged:
+        first = at + sum(sizes[:i])
+        data[first : first + sizes[i]] = bytes(sizes[i])
+    path.write_bytes(data)
+
+
+def numbers(path: Path) -> list[int | None]:
+    return [None if frame is None else round((float(frame.mean()) - 5) / 8) for frame in open_footage(path).frames()]
+
+
+@pytest.mark.parametrize("rate", ["25", "30000/1001", "480"])
+def test_frames_that_a_decoder_still_had_keep_their_places_after_damage(tmp_path: Path, rate: str) -> None:
+    reordered(tmp_path / "v.mp4", 30, range(12, 16), rate)
+    found = numbers(tmp_path / "v.mp4")
+    assert len(found) == 30 and found[:11] == list(range(11)) and found[20:] == list(range(20, 30))
+    assert None in found[11:20]  # what is lost; the rest of it the decoder makes up
+
+
+def test_a_video_whose_frames_come_at_odd_times_is_counted(tmp_path: Path) -> None:
+    reordered(tmp_path / "v.mp4", 20, range(0), times="if(eq(N,0),0,N+1)/25/TB")
+    assert numbers(tmp_path / "v.mp4") == list(range(20))
 
 
 @pytest.mark.parametrize("fps", [0.0, 1e-4, -25.0, math.inf, math.nan])

@@ -23,6 +23,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
+OFF_BEAT = 0.3  # of a frame: what rounding to milliseconds leaves at high rates
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,33 @@ def probe(path: Path) -> tuple[Fraction, int]:
 
 
 def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
-    """Frames as uint8 RGB [H, W, 3]; None for a damaged one, if one that can be read comes after it."""
+    """Frames as uint8 RGB [H, W, 3]; None for a damaged one, if one that can be read comes after it.
+
+    A decoder that reorders pictures (B-frames) hands out those from before some damage after it. So from there on
+    a frame's place is told by its time, as long as times and places agree; otherwise by counting.
+    """
     import cv2
 
     capture = _open(path)
-    damaged = 0
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    index = damaged = 0
+    whole = timed = True
     try:
         for _ in range(max_frames):
             ok, frame = capture.read()
             if not ok:
                 damaged += 1
+                whole = False
                 if damaged > MOST_DAMAGED:
                     return
                 continue
-            yield from [None] * damaged
-            damaged = 0
+            time = capture.get(cv2.CAP_PROP_POS_MSEC) * fps / 1000  # in frames
+            place = round(time)
+            timed = timed and abs(time - place) < OFF_BEAT and index <= place < max_frames
+            timed = timed and (place == index or not whole)  # else the frame rate varies
+            gap = place - index if timed else damaged
+            yield from [None] * gap
+            index, damaged = index + gap + 1, 0
             yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()
