@@ -355,6 +355,15 @@ def test_a_generator_that_no_run_could_load_is_refused_at_once(tmp_path, group, 
     assert refused(tmp_path / "g.pkl") == code
 
 
+@pytest.mark.parametrize(("group", "option"), [("background_kwargs", "n_blocks"), ("mapping_kwargs", "num_layers")])
+def test_a_generator_of_endless_layers_is_refused_at_once(tmp_path, group, option):
+    arguments = official.generator_arguments()
+    weights = official.generator_weights(official.generator_layout(arguments))
+    (arguments if group in arguments else arguments["synthesis_kwargs"])[group][option] = 10**6
+    official.write_generator(tmp_path / "g.pkl", arguments, weights)
+    assert refused(tmp_path / "g.pkl") == "import_damaged"
+
+
 @pytest.mark.parametrize("error", [RuntimeError, IndexError])
 def test_a_generator_that_fails_while_it_is_tried_is_damaged(tmp_path, monkeypatch, error):
     def fail(*_):

@@ -124,7 +124,7 @@ def lpips_weights(channels: tuple[int, ...]) -> Layout:
     return {f"lin{i}.model.1.weight": (1, width, 1, 1) for i, width in enumerate(channels)}
 
 
-MAX_BLOCKS = 64
+MAX_BLOCKS = 64  # of a field or the mapping network; a file could ask for a table of a billion
 FILTER = (4, 4)  # the up-sampling filter that StyleGAN-like layers keep as a buffer
 
 
@@ -178,6 +178,8 @@ def _fields(synthesis: dict[str, Any], w: int, shapes: Layout, out: Layout) -> i
         width = int(options.get("hidden_size", found))
         own = sum(f"{field}.blocks.{i}.weight" in shapes for i in range(MAX_BLOCKS))
         depth = int(options.get("n_blocks", own + 1))
+        if depth > MAX_BLOCKS:
+            raise ValueError("a possible n_blocks")
         octaves = int(options.get("n_freq_posenc", 10))
         code = int(synthesis.get("z_dim_bg") or into - 2 * axes * octaves) if axes == 4 else 0
         inner = [(f"blocks.{i}", width, width) for i in range(depth - 1)]
@@ -219,6 +221,8 @@ def _adapter(name: str, width: int, shapes: Layout) -> Layout:
 def _mapping(arguments: dict[str, Any], w: int) -> Layout:
     options = arguments.get("mapping_kwargs") or {}
     layers = int(options.get("num_layers", 8))
+    if layers > MAX_BLOCKS:
+        raise ValueError("a possible num_layers")
     middle = int(options.get("layer_features", w) or w)
     widths = [int(arguments["z_dim"]), *[middle] * (layers - 1), w]
     out: Layout = {"mapping.w_avg": (w,)}
