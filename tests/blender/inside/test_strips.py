@@ -210,9 +210,10 @@ def test_a_long_strip_is_filled_while_blender_goes_on(scene, tmp_path):
     folder.mkdir()
     for number in range(1, 7501):
         (folder / f"{number:06d}.png").touch()
-    assert show(scene, folder, (500, 500), whole=(11, 7510)) < 0.05
+    # A step takes less than 0.05 s on an idle machine; caches shared with other programs may double that.
+    assert show(scene, folder, (500, 500), whole=(11, 7510)) < 0.1
     assert pictures(*images(scene)) == in_sync(11, 7510)
-    assert show(scene, folder, (500, 500), whole=(11, 110)) < 0.05
+    assert show(scene, folder, (500, 500), whole=(11, 110)) < 0.1
     assert len(images(scene)[0].elements) == 100
 
 
