@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from elocute.generators.stylenerf.camera import look_from
+from elocute.generators.stylenerf.deformation import VertexDeformation
+from elocute.generators.stylenerf.mixing import FeatureMix
+
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT.parent / "shared" / "parity"
 VARIANTS = ("nncat", "pshuf")
@@ -119,3 +123,24 @@ def tiny_config(mode: str, **synthesis: Any) -> dict[str, Any]:
         "upsampler_kwargs": {"no_2d_renderer": False}, "upsample_mode": mode, "resolution_vol": 8, "conv_clamp": 256,
     }  # fmt: skip
     return {"z_dim": 16, "w_dim": 16, "img_resolution": 32, "synthesis_kwargs": {**groups, **synthesis}}
+
+
+def inputs(generator: Any, batch: int = 1, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    """ws, camera, background code."""
+    random = torch.Generator().manual_seed(4)
+    z, code = (torch.randn(batch, size, generator=random) for size in (16, 4))
+    with torch.no_grad():
+        ws = generator.mapping(z)
+    u, v = torch.linspace(0, 0.2, batch), torch.linspace(1.5, 1.6, batch)
+    return [t.to(dtype) for t in (ws, look_from(u, v, torch.ones(batch)), code)]
+
+
+def mixed_options(generator: Any) -> dict[str, Any]:
+    """A deformation and a feature mix that fit the tiny generator."""
+    random = torch.Generator().manual_seed(9)
+    count = generator.config.rays * generator.config.samples
+    nearest = torch.randint(0, 5, (2, count), generator=random)
+    back = 0.02 * torch.randn(1, 5, 2, generator=random).double()
+    features = torch.randn(1, generator.config.features, 8, 8, generator=random).double()
+    mask = torch.rand(1, 1, 128, 128, generator=random).double()
+    return {"deform": VertexDeformation(back, *nearest), "mix": FeatureMix(features, mask, 128)}
