@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT = ROOT / "examples" / "portrait.jpg"
+pytest.register_assert_rewrite("refused_commands")  # whose assertions then say as much as a test's own
 
 
 def pytest_configure() -> None:
@@ -71,6 +72,18 @@ def avatars(example: Example, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder where the example's avatar lies, as the one that the pipeline looks into."""
     monkeypatch.setenv("ELOCUTE_AVATARS", str(example.folder))
     return example.folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own, empty cache, a folder to work in, and a fit that must not begin."""
+    from elocute.modelsets import embedded
+
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path / "avatars"))
+    monkeypatch.setattr(embedded, "_invert", lambda *_: pytest.fail("a fit was begun"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,72 @@
+"""What the machine can't do is refused before any work: places to write to, models, devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from refused_commands import PORTRAIT, VOICE, told
+
+from elocute.models.store import verify
+
+
+def test_an_output_never_replaces_its_own_input(place: Path) -> None:
+    Path("voice.mp4").write_bytes(VOICE.read_bytes())
+    Path("face.png").write_bytes(PORTRAIT.read_bytes())
+    refused = (2, "output_is_input")
+    assert told("speak", PORTRAIT, "voice.mp4", "-o", place / "voice.mp4") == refused
+    assert told("speak", "face.png", VOICE, "-o", "o.mp4", "--sheet", "face.png") == refused
+    assert told("curves", "voice.mp4", "-o", "voice.mp4") == refused
+    assert told("evaluate", "voice.mp4", "--html", "voice.mp4") == refused
+    assert Path("voice.mp4").read_bytes() == VOICE.read_bytes()
+
+
+def test_places_where_nothing_can_be_written(place: Path) -> None:
+    Path("file").touch()
+    for output, code in (("o.avi", "output_type"), (".", "output_is_directory"), ("file/o.mp4", "output_not_a_folder")):
+        assert told("speak", PORTRAIT, VOICE, "-o", output) == (2, code)
+    assert told("speak", PORTRAIT, VOICE, "--frames-dir", "file") == (2, "output_not_a_folder")
+    assert told("speak", PORTRAIT, VOICE, "-o", "x" * 300 + ".mp4") == (3, "file_refused")
+    assert told("evaluate", VOICE, "--html", ".") == (2, "output_is_directory")
+
+
+def test_a_name_as_long_as_names_may_be(place: Path) -> None:
+    from elocute.files import write_whole
+
+    target = place / ("x" * 250 + ".json")
+    write_whole(target, b"{}")
+    assert target.read_bytes() == b"{}" and len(list(place.iterdir())) == 1
+
+
+def test_an_avatar_that_could_not_be_kept_is_not_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not verify("face"):
+        pytest.skip("models not fetched: elocute models --fetch")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path / "file" / "avatars"))
+    assert told("fit", PORTRAIT, "--device", "cpu") == (3, "cache_not_writable")
+
+
+def test_models_that_are_missing_or_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path / "avatars"))
+    monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path / "models"))
+    (tmp_path / "models").mkdir()
+    commands: list[tuple[Any, ...]] = [
+        ("fit", PORTRAIT, "--device", "cpu"), ("curves", VOICE, "-o", "c.json"),
+        ("speak", PORTRAIT, VOICE, "-o", "o.mp4"),
+    ]  # fmt: skip
+    for command in commands:
+        assert told(*command) == (3, "model_missing")
+    for name in ("face_landmarker.task", "asr_waveform.hama"):
+        (tmp_path / "models" / name).write_bytes(b"something else")
+    for command in commands:
+        assert told(*command) == (3, "model_hash")
+
+
+def test_a_device_that_is_not_there(place: Path) -> None:
+    Path("c.json").write_text('{"fps": 25, "names": ["jawOpen"], "values": [[0], [1]]}')
+    command = ("speak", PORTRAIT, "--curves", "c.json", "-o", "o.mp4")
+    assert told(*command, "--device", "cuda:99") == (3, "device_missing")
+    assert told(*command, "--model-set", "nerffacespeech") == (3, "model_not_imported")

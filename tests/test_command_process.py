@@ -1,0 +1,128 @@
+"""The process itself: its words for a misspelt command, what it leaves on the machine, and how it stops."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from refused_commands import ROOT, needs_models, posix
+
+from elocute import pipeline
+from elocute.models.store import models_folder
+
+
+def start(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "elocute", *map(str, arguments)], capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "core")} | environment,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments", [("speak",), ("frob",), ("speak", "a", "--nonsense"), ("speak", "a", "--size", "x"), ("speak", "-o")]
+)
+def test_a_misspelt_command_is_one_sentence_and_json(arguments: tuple[str, ...]) -> None:
+    done = start(*arguments, "--json") if arguments[-1] != "-o" else start("--json", *arguments)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (2, "usage")
+    assert done.stderr == f"error: {error['message']}\n" and "--help" in error["message"]
+
+
+@needs_models
+def test_finding_a_face_says_nothing_and_tells_nobody(tmp_path: Path) -> None:
+    Image.fromarray(np.full((300, 300, 3), 128, np.uint8)).save(tmp_path / "grey.png")
+    folders = {"ELOCUTE_AVATARS": str(tmp_path / "a"), "ELOCUTE_MODELS": str(models_folder())}
+    done = start("fit", tmp_path / "grey.png", "--device", "cpu", **folders)
+    assert done.returncode == 2 and done.stderr.startswith("error: no face in grey.png")
+    assert done.stderr.count("\n") == 1 and not done.stdout
+    program = "from elocute.portrait.matting import _network; _network()"
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = os.environ | folders | {"HOME": str(home), "PYTHONPATH": str(ROOT / "core")}
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
+    assert not list(home.rglob("*")), "a library keeps a device id"
+
+
+@posix
+@pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_unwinds_and_further_ones_do_not_disturb(sign: str, tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys, time
+from pathlib import Path
+import typer
+from elocute.console import reporting, terminated_like_interrupted
+from elocute.files import Temporary
+try:
+    with terminated_like_interrupted(), reporting(True):
+        temporary = Temporary(Path({str(tmp_path / "o.mp4")!r}))
+        try:
+            os.kill(os.getpid(), signal.{sign})
+            time.sleep(20)
+        finally:
+            os.kill(os.getpid(), signal.{sign})  # the impatient user
+            time.sleep(0.05)
+            temporary.discard()
+except typer.Exit as stopped:
+    os.kill(os.getpid(), signal.{sign})  # while Python ends
+    sys.exit(stopped.exit_code)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "core")}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, env=environment)
+    assert done.returncode == 130, done.stderr
+    assert json.loads(done.stdout)["error"]["code"] == "cancelled" and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_a_command_that_ignores_a_closed_terminal_goes_on_ignoring_it() -> None:
+    from elocute.console import terminated_like_interrupted
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with terminated_like_interrupted():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_bytes_that_are_no_text_do_not_stop_the_worker() -> None:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "elocute", "worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
+    )  # fmt: skip
+    watchdog = threading.Timer(60, worker.kill)  # a worker that answers nothing fails the test instead of hanging it
+    watchdog.start()
+    with worker:
+        assert worker.stdin and worker.stdout
+        worker.stdin.write(b'\xff\xfe\n{"job": "models"}\n')
+        worker.stdin.flush()
+        messages = [json.loads(worker.stdout.readline()) for _ in range(4)]
+        worker.stdin.close()
+    watchdog.cancel()
+    assert [m["type"] for m in messages] == ["hello", "failed", "done", "done"]
+    assert messages[1]["code"] == "protocol_line" and messages[3]["ok"] and worker.returncode == 0
+
+
+def test_a_cancelled_fit_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elocute import jobs
+    from elocute.errors import Cancelled
+    from elocute.protocol import Progress
+    from elocute.settings import FitSettings
+
+    def prepare(portrait: str, settings: FitSettings, report: Any) -> None:
+        report(Progress("fit", 1, 4))
+        pytest.fail("the fit went on")
+
+    monkeypatch.setattr(pipeline, "prepare", prepare)
+    with pytest.raises(Cancelled):
+        jobs.fit(FitSettings("a.jpg"), lambda message: None, lambda: True)
