@@ -1,4 +1,4 @@
-"""What drives the head: how many frames, what voice, curves and poses decide, and what a seed repeats."""
+"""What drives the head: what voice, curves and poses decide, and what a seed repeats."""
 
 from __future__ import annotations
 
@@ -10,19 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from driven_shots import VOICE, curves_file, shot
 
-from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, Inputs, build_drive, frame_count, read_inputs
-from elocute.driving.follow import Followed
+from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, build_drive
 from elocute.errors import BadInput
 from elocute.models.store import verify
-from elocute.modelsets import model_set as choose
-from elocute.settings import Shot
-from elocute.speech.track_io import read_curves
 from elocute.values import ARKIT_NAMES
 
-VOICE = Path(__file__).resolve().parents[1] / "examples" / "voice.wav"
 OTHERS = [i for i in range(52) if i not in MOUTH and i not in EYES]
 needs_voice = pytest.mark.skipif(not verify("speech_encoder"), reason="models not fetched: elocute models --fetch")
 
@@ -47,66 +41,13 @@ def own() -> np.ndarray:
     return values
 
 
-def shot(tmp_path: Path, **more: Any) -> Shot:
-    return Shot(portrait="p.jpg", frames_dir=tmp_path, **more)
-
-
 def column(values: np.ndarray, name: str) -> np.ndarray:
     return values[:, ARKIT_NAMES.index(name)]
-
-
-def curves_file(path: Path, fps: object = 25, **columns: list[float]) -> Path:
-    rows = np.stack(list(columns.values()), 1).tolist()
-    path.write_text(json.dumps({"format": "elocute-curves-1", "fps": fps, "names": list(columns), "values": rows}))
-    return path
 
 
 def poses_file(path: Path, **content: Any) -> Path:
     path.write_text(json.dumps(content))
     return path
-
-
-@pytest.mark.parametrize(("samples", "rounded", "whole"), [(16000, 25, 25), (16320, 26, 25), (16639, 26, 25)])
-def test_the_reference_counts_whole_frames_of_a_voice(tmp_path: Path, samples: int, rounded: int, whole: int) -> None:
-    path = tmp_path / "v.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
-        file.writeframes(np.random.default_rng(0).integers(-8000, 8000, samples, np.int16).tobytes())
-    for reference, frames in ((False, rounded), (True, whole)):
-        made = shot(tmp_path, voice=path, model_set="nerffacespeech", reference=reference)
-        assert read_inputs(made).frames == frames
-    assert frame_count(Fraction(samples, 16000), Fraction(25), whole=True) == samples // 640
-    assert frame_count(Fraction(1, 100), Fraction(25), whole=True) == 1
-
-
-def test_only_the_reference_hears_a_recordings_offset(tmp_path: Path) -> None:
-    path = tmp_path / "offset.wav"
-    noise = np.random.default_rng(0).uniform(-8000, 8000, 16000) + 3000
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
-        file.writeframes(noise.astype("<i2").tobytes())
-    for reference, offset in ((False, 0), (True, noise.mean() / 32768), (False, 0)):
-        audio = read_inputs(shot(tmp_path, voice=path, model_set="nerffacespeech", reference=reference)).audio
-        assert audio is not None and audio.mean() == pytest.approx(offset, abs=1e-4)
-
-
-RATES = st.sampled_from([Fraction(25), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60)])
-
-
-@given(st.integers(1, 10**7), RATES)
-def test_frame_counts_round_half_up(samples: int, fps: Fraction) -> None:
-    count = frame_count(Fraction(samples, 16000), fps)
-    exact = Fraction(samples, 16000) * fps
-    assert count >= 1
-    assert exact - Fraction(1, 2) < count <= exact + Fraction(1, 2) or (count == 1 and exact < Fraction(1, 2))
-
-
-def test_frame_counts_of_known_lengths() -> None:
-    assert frame_count(Fraction(1001, 1000), Fraction(24000, 1001)) == 24
-    assert frame_count(10, Fraction(24000, 1001)) == 240  # 239.76
-    assert frame_count(Fraction(3, 50), Fraction(25)) == 2  # exactly 1.5
-    assert frame_count(0.001, Fraction(25)) == 1
-    assert frame_count(3600, Fraction(30000, 1001)) == 107892
 
 
 @needs_voice
@@ -264,67 +205,3 @@ def test_a_bad_pose_file_is_said_the_same_way_with_and_without_curves(
         with pytest.raises(BadInput) as problem:
             build_drive(shot(tmp_path, poses=path, **more), own, "cpu")
         assert problem.value.code == code, more
-
-
-def followed(frames: int, **named: float) -> Followed:
-    """A video whose face shows some units all the time and whose head stays."""
-    expression = np.zeros((frames, 52), np.float32)
-    for name, value in named.items():
-        expression[:, ARKIT_NAMES.index(name)] = value
-    return Followed(np.tile(np.eye(3), (frames, 1, 1)), np.tile([0, 0, -2.0], (frames, 1)), expression, Fraction(25))
-
-
-@pytest.mark.parametrize("shares", [(0.0, 0.0, 0.0), (1.0, 0.0, 0.5), (0.25, 1.0, 1.0)])
-def test_video_and_curves_mix_by_region(tmp_path: Path, shares: tuple[float, float, float]) -> None:
-    file = curves_file(
-        tmp_path / "c.json", jawOpen=[0.2] * 4, eyeSquintLeft=[0.4] * 4, browInnerUp=[0.6] * 4, eyeBlinkLeft=[0.1] * 4
-    )
-    mouth, eyes, brows = shares
-    made = shot(tmp_path, curves=file, drive="v.mp4", drive_mouth=mouth, drive_eyes=eyes, drive_brows=brows)
-    video = followed(4, jawOpen=0.8, eyeSquintLeft=0.9, browInnerUp=0.1)
-    inputs = Inputs(None, read_curves(file), 4, driver=video)
-    got = build_drive(made, np.zeros(52, np.float32), "cpu", inputs).expression
-    for name, said, seen, share in (
-        ("jawOpen", 0.2, 0.8, mouth), ("eyeSquintLeft", 0.4, 0.9, eyes), ("browInnerUp", 0.6, 0.1, brows),
-    ):  # fmt: skip
-        np.testing.assert_allclose(got[:, ARKIT_NAMES.index(name)], said + share * (seen - said), atol=1e-6)
-
-
-def test_lips_follow_the_video_unless_something_else_speaks(tmp_path: Path) -> None:
-    file = curves_file(tmp_path / "c.json", jawOpen=[0.2])
-    assert shot(tmp_path, drive="v.mp4").drive_mouth_share == 1
-    assert shot(tmp_path, drive="v.mp4", voice=VOICE).drive_mouth_share == 0
-    assert shot(tmp_path, drive="v.mp4", curves=file).drive_mouth_share == 0
-    assert shot(tmp_path, drive="v.mp4", voice=VOICE, drive_mouth=0.3).drive_mouth_share == 0.3
-
-
-@pytest.mark.parametrize("model_set", ["embedded", "nerffacespeech"])
-def test_a_missing_voice_model_is_told_before_the_fit_and_only_when_it_is_needed(
-    tmp_path: Path, model_set: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: set[str] = set()
-    monkeypatch.setattr("elocute.modelsets.embedded.need", asked.update)
-    monkeypatch.setattr("elocute.modelsets.nerffacespeech.need_imported", asked.update)
-    (tmp_path / "frames").mkdir()
-    curves = curves_file(tmp_path / "c.json", jawOpen=[0.2])
-    for wanted, more in (
-        (True, {"voice": VOICE}),
-        (True, {"voice": VOICE, "drive_mouth": 1.0}),
-        (True, {"voice": VOICE, "drive": "v.mp4"}),
-        (True, {"drive": "v.mp4", "drive_mouth": 0.5}),
-        (True, {"drive": "v.mp4", "drive_eyes": 0.5}),
-        (False, {"drive": "v.mp4"}),
-        (False, {"voice": VOICE, "drive": "v.mp4", "drive_mouth": 1.0}),
-        (False, {"voice": VOICE, "curves": curves}),
-        (False, {"drive": tmp_path / "frames", "drive_eyes": 0.5}),
-    ):
-        asked.clear()
-        made = shot(tmp_path, model_set=model_set, **{key: Path(v) if key == "drive" else v for key, v in more.items()})
-        choose(model_set).check(made)
-        assert bool(asked & {"speech_encoder", "speech_expression"}) is wanted, more
-
-
-def test_two_sources_of_poses_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput) as caught:
-        shot(tmp_path, poses="p.json", poses_from="v.mp4")
-    assert caught.value.code == "shot_two_poses"
