@@ -33,7 +33,8 @@ UNROLLED = (1.4, 5.0)
 # The cheek lends the lid its pores: so far below the eye, and away from the fold beside the nose, in distances between
 # the outer eye corners.
 GRAIN_BELOW, GRAIN_BESIDE, GRAIN = 0.38, 0.1, 0.8
-GRAIN_EDGE = 0.008  # of the side: so near to anything else it has none
+FRAME, FRAME_EDGE = 0.04, 0.008  # of the side: how broad a frame of glasses is at most, and how near to it is it yet
+FRAME_DARK = 0.35, 0.5  # of the light beside it, that it lacks
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model:
     lash = 1 - ramp(away, *LASHES)[:, None]
     fill += lash * (np.minimum(layers.lash, fill) - fill)
     cheeks = _cheeks(scene, uv)
-    even = cv2.erode(scene.bare, np.ones((2 * round(GRAIN_EDGE * scene.side) + 1,) * 2, np.uint8))
-    pores = GRAIN * (1 - lash) * sample(even, cheeks * scene.side)[:, None]  # and not the frame of a pair of glasses
+    pores = GRAIN * (1 - lash) * (1 - sample(_frames(scene.photo), cheeks * scene.side)[:, None])
     return Lids(at, fill, weight[at], np.concatenate([cheeks, pores], 1).astype(np.float32))
 
 
@@ -79,6 +79,14 @@ def _fold(photo: np.ndarray, uv: np.ndarray, skin: np.ndarray) -> np.ndarray:
     own = sample(cv2.GaussianBlur(photo, (0, 0), FOLD_BLUR * photo.shape[0]), uv)
     level, lit = (colour.mean(1, keepdims=True) for colour in (own, skin))
     return own + np.clip((FOLD_SHADE * lit - level) / np.maximum(lit - level, 1e-3), 0, 1) * (skin - own)
+
+
+def _frames(photo: np.ndarray) -> np.ndarray:
+    """[R, R] 0..1 of photo [R, R, 3]: dark and narrow like the frame of a pair of glasses, which no lid repeats."""
+    side, level = len(photo), photo.mean(2)
+    wide, beside = (np.ones((2 * round(share * side) + 1,) * 2, np.uint8) for share in (FRAME / 2, FRAME_EDGE))
+    around = cv2.morphologyEx(level, cv2.MORPH_CLOSE, wide)
+    return cv2.dilate(ramp(1 - level / np.maximum(around, 1e-3), *FRAME_DARK), beside)
 
 
 def _cheeks(scene: Scene, uv: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 3
 IRISES = ((468, (469, 470, 471, 472), RIGHT_LIDS), (473, (474, 475, 476, 477), LEFT_LIDS))
 LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, folds and the shade of lashes
 LID_HUE = 0.5  # of a lid's hue is the face's
-LID_LIGHT = 0.82  # of the bare skin's light around it: a shut lid has so much, however dark the socket of an open eye
+SOCKET_SHADE = 0.3  # of what an open eye's socket lacks of the bare skin's light around it, a shut lid lacks too
 LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
@@ -124,7 +124,7 @@ def lid_skin(
     light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
     grey = np.maximum(light.mean(2, keepdims=True), 1e-3)
-    darker = np.clip(shade.mean(2, keepdims=True) / grey, LID_LIGHT, 1)
+    darker = 1 - SOCKET_SHADE * (1 - np.clip(shade.mean(2, keepdims=True) / grey, 0, 1))
     if bare.any():
         face = np.median(own[bare], axis=0)
         light = light + LID_HUE * (grey * face / max(float(face.mean()), 1e-3) - light)
