@@ -76,12 +76,12 @@ def measure(portrait: str, voice: Path, size: int, frames: int, device: str, fol
         return False
 
     started = time.perf_counter()
-    avatar = pipeline.prepare(portrait, FitSettings(portrait, device), quiet, size)
+    avatar = pipeline.prepare(portrait, FitSettings(portrait, device, size=size), quiet)
     out["seconds"]["fit, cold"] = time.perf_counter() - started
     for stage, seconds in avatar.report.get("stage_seconds", {}).items():
         out["seconds"][f"  {stage}"] = seconds
     started = time.perf_counter()
-    pipeline.prepare(portrait, FitSettings(portrait, device), quiet, size)
+    pipeline.prepare(portrait, FitSettings(portrait, device, size=size), quiet)
     out["seconds"]["fit, again"] = time.perf_counter() - started
     out["memory_mb"] = {"after fit": peak_mb()}
     for name, still in (("moving", False), ("still", True)):

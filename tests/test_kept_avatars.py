@@ -58,7 +58,7 @@ def test_anything_else_is_inverted(
     changed = tmp_path / "portrait.jpg"
     changed.write_bytes(PORTRAIT.read_bytes() + b"\0")
     fit(changed)
-    pipeline.prepare(str(PORTRAIT), FitSettings(str(PORTRAIT), device="cpu"), lambda message: None, size=1024)
+    pipeline.prepare(str(PORTRAIT), FitSettings(str(PORTRAIT), device="cpu", size=1024), lambda message: None)
     fit("seed:1")
     fit("seed:2")
     hashes = embedded._model_hashes()
@@ -74,7 +74,7 @@ def test_refit_inverts_although_there_is_one(example: Any, inversions: list[str]
 
 def test_small_and_odd_sizes_share_an_avatar(inversions: list[str]) -> None:
     keys = {
-        pipeline.prepare(str(PORTRAIT), FitSettings(str(PORTRAIT), device="cpu"), lambda message: None, size).key
+        pipeline.prepare(str(PORTRAIT), FitSettings(str(PORTRAIT), device="cpu", size=size), lambda message: None).key
         for size in (64, 255, 512)
     }
     assert len(keys) == 1 and inversions == []

@@ -36,13 +36,12 @@ class Result:
     warnings: list[str] = field(default_factory=list)
 
 
-def prepare(portrait: str, settings: FitSettings, report: Report, size: int | None = None) -> Avatar:
+def prepare(portrait: str, settings: FitSettings, report: Report) -> Avatar:
     """Invert a portrait, or find the avatar that an earlier run made of the very same photo, settings and models.
-    `size` of the pictures to come, when it isn't the settings' own.
 
     Raises BadInput for a portrait that can't be used, EnvironmentProblem for missing models or device.
     """
-    return model_set(settings.model_set).prepare(portrait, settings, report, size or settings.size)
+    return model_set(settings.model_set).prepare(portrait, settings, report, settings.size)
 
 
 def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:

@@ -29,21 +29,23 @@ def test_every_array_of_the_reference_is_met(recorded: Any) -> None:
     assert np.abs(sadtalker_mel.magnitudes(np.pad(emphasised, 400))[:, :20] - wanted["stft_abs"]).max() < 1e-5
 
 
+def loaded(path: Path, samples: np.ndarray, channels: int, rate: int) -> np.ndarray:
+    """What the engine hears of 16-bit samples in a file."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, 2, rate, 0, "NONE", "not compressed"))
+        file.writeframes(samples.tobytes())
+    return load_audio(path, keep_offset=True)
+
+
 def test_a_mono_file_gives_the_references_windows(recorded: Any, tmp_path: Path) -> None:
     wanted = recorded("audio/mel_io.npz")
-    with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
-        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
-        file.writeframes(wanted["pcm16"].tobytes())
-    voice = load_audio(tmp_path / "voice.wav", keep_offset=True)
+    voice = loaded(tmp_path / "voice.wav", wanted["pcm16"], 1, 16000)
     assert np.abs(frame_windows(voice) - wanted["frame_mel"][0]).max() < MEL
 
 
 def test_stereo_at_another_rate_is_loaded_as_the_reference_does(recorded: Any, tmp_path: Path) -> None:
     wanted = recorded("audio/mel_io.npz")
-    with wave.open(str(tmp_path / "voice.wav"), "wb") as file:
-        file.setparams((2, 2, 24000, 0, "NONE", "not compressed"))
-        file.writeframes(wanted["pcm24_stereo"].tobytes())
-    voice = load_audio(tmp_path / "voice.wav", keep_offset=True)
+    voice = loaded(tmp_path / "voice.wav", wanted["pcm24_stereo"], 2, 24000)
     assert np.abs(voice - wanted["wav_from24"]).max() < 1e-4
 
 

@@ -31,8 +31,8 @@ def sheet_of_video(video: Path, path: Path) -> None:
     """Write the contact sheet of a video file."""
     _, count = probe(video)
     wanted = {int(i) for i in np.linspace(0, count - 1, min(SHEET_FRAMES, count))}
-    frames = ((index, frame) for index, frame in enumerate(read_frames(video, count)) if index in wanted)
-    pictures = [shrink(frame) for _, frame in frames if frame is not None]
+    frames = enumerate(read_frames(video, count))
+    pictures = [shrink(frame) for index, frame in frames if index in wanted and frame is not None]
     write_whole(path, encode_sheet(pictures, path.suffix))
 
 

@@ -58,7 +58,8 @@ def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[n
     if not below.any():
         below = _below_bite(level, teeth, xy)
         dark = level[(mouth > 0.9) & below] < DARK * np.median(lips.mean(1))
-        below &= dark.mean() < OPEN if len(dark) else False  # else it is a line on the one row: a brace's wire
+        if dark.sum() > OPEN * len(dark):  # it is a line on the one row: a brace's wire
+            below[:] = False
     upper, lower = (row & (row.sum() > TEETH_SHOWN * width**2) for row in (teeth & ~below, teeth & below))
     return (upper, lower) if (upper | lower).any() else None
 
