@@ -15,13 +15,15 @@ from published_shots import FRAMES, PORTRAIT, driven, frames, shot, speak
 from elocute import pipeline
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.finishing.frames import read_png
+from elocute.head.conversion import ExpressionConversion
 from elocute.models.importing import import_files
 from elocute.models.official import REQUIRED, official_folder
 from elocute.models.store import verify
 from elocute.modelsets.nerffacespeech import drive
 from elocute.modelsets.nerffacespeech.cutout import before
 from elocute.modelsets.nerffacespeech.weights import Networks
-from elocute.settings import FitSettings
+from elocute.settings import FitSettings, Shot
+from elocute.speech.motion import blinks
 from elocute.values import BASEL_NAMES
 
 pytestmark = [
@@ -100,6 +102,32 @@ def test_poses_turn_and_curves_move(tmp_path: Path) -> None:
 def test_expressions_carry_the_units_of_the_set(second: Path, tmp_path: Path) -> None:
     drive = driven(shot(tmp_path, voice=second))
     assert drive.names == BASEL_NAMES and drive.expression.shape == (FRAMES, 64)
+
+
+def test_eyes_blink_where_nothing_else_says_what_they_do(tmp_path: Path) -> None:
+    poses = tmp_path / "p.json"
+    poses.write_text(json.dumps({"fps": 25, "yaw_deg": [0] * 100}))
+    seconds = {"poses": poses, "fps": Fraction(25)}
+    blinking, still = (driven(shot(tmp_path, blink=blink, **seconds)).expression for blink in (True, False))
+    assert np.ptp(still, 0).max() == 0
+    assert np.array_equal((blinking != still).any(1), blinks(100, Fraction(25), 0) > 0)
+    assert np.ptp(driven(shot(tmp_path, reference=True, **seconds)).expression, 0).max() == 0
+    for name, blink in {"jawOpen": True, "eyeBlinkLeft": False}.items():
+        (tmp_path / "c.json").write_text(json.dumps({"fps": 25, "names": [name], "values": [[0.5]] * 100}))
+        moved = driven(shot(tmp_path, curves=tmp_path / "c.json", fps=Fraction(25))).expression
+        assert bool(np.ptp(moved, 0).max() > 0) == blink, "keyed eyes do what their keys say"
+
+
+def test_a_blink_shuts_lids_from_where_they_are() -> None:
+    same = ExpressionConversion(1000 * np.eye(52, 204), 1000 * np.eye(64, 204))  # a coefficient for each ARKit unit
+    rest = np.zeros(64, np.float32)
+    rest[drive.BLINK[0]] = 0.4
+    networks = Networks("cpu")
+    networks.conversion = same
+    job = Shot("seed:3", curves=Path("c.json"), frames_dir=Path("f"), fps=Fraction(25))
+    lids = rest + drive._blinks(job, 100, rest, networks)
+    assert lids[:, list(drive.BLINK)].max(0) == pytest.approx([1, 1], abs=0.01)
+    assert lids.min() >= 0 and np.delete(lids, drive.BLINK, 1).max() < 1e-4
 
 
 def test_a_voice_becomes_curves_that_any_set_takes(second: Path, tmp_path: Path) -> None:

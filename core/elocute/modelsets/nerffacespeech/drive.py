@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...drive import Drive, Inputs, head_poses, may_need_voice, video_shares
+from ...drive import BLINK, EYES, Drive, Inputs, head_poses, may_need_voice, video_shares
 from ...driving.retime import at_shot
 from ...head.basel import EXPRESSION
 from ...models.official import imported
 from ...settings import CurvesSettings, Shot
 from ...speech.audio2exp import SCALE, voice_expressions
+from ...speech.motion import eye_curves
 from ...speech.track_io import resample
-from ...values import AS_IN_PORTRAIT, BASEL_NAMES, ExpressionTrack, Placements
+from ...values import ARKIT_NAMES, AS_IN_PORTRAIT, BASEL_NAMES, ExpressionTrack, Placements
 from ...warm import Latest, file_state
 from .regions import mixed
 
@@ -29,7 +30,6 @@ LOST = 0.5  # of a unit's movement: a unit of which less arrives is said to be m
 
 def arkit_curves(audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
     """What SadTalker hears in a voice, as ARKit curves, with the blinks and the gaze that it doesn't know."""
-    from ...speech.motion import eye_curves
     from .weights import Networks
 
     networks = Networks(device)
@@ -44,8 +44,9 @@ def build_official_drive(
     shot: Shot, inputs: Inputs, networks: Networks, coefficients: np.ndarray, own: Placements
 ) -> Drive:
     """All frames of a shot. The face rests as the fitted `coefficients` [257] have it; a voice moves it by SadTalker,
-    curves in ARKit units by their conversion, a video by what Deep3DFaceRecon reads in it. Poses are told against the
-    portrait's `own` placement."""
+    curves in ARKit units by their conversion, a video by what Deep3DFaceRecon reads in it. SadTalker is asked for no
+    blinks, as in the published programs; by default the same seeded ones as the embedded set's are added. Poses are told
+    against the portrait's `own` placement."""
     rest = coefficients[EXPRESSION].astype(np.float32)
     warnings: list[str] = []
     if inputs.curves is not None:
@@ -54,6 +55,8 @@ def build_official_drive(
         values = _voice(inputs.audio, inputs.sound, rest, shot, inputs.frames, networks).values
     else:
         values = np.tile(rest, (inputs.frames, 1))
+    if not shot.reference and _leaves_eyes(inputs.curves):
+        values = values + _blinks(shot, inputs.frames, rest, networks)
     if inputs.driver is not None:
         video = at_shot(inputs.driver, shot.fps, inputs.frames, shot.poses_fit, 0)
         # The published program puts the video's face in place of the portrait's.
@@ -73,6 +76,19 @@ def _voice(
     how = (shot.fps, frames, shot.reference, SCALE * shot.expression_scale)
     key = (file_state(file), imported("speech_expression").sha256, networks.device, rest.tobytes(), *how)
     return _said.get(key, lambda: voice_expressions(networks.speech, audio, rest, *how))
+
+
+def _leaves_eyes(curves: ExpressionTrack | None) -> bool:
+    """Whether nothing says what the eyes do: a voice doesn't, nor do ARKit curves that leave them at rest."""
+    return curves is None or (curves.names == ARKIT_NAMES and not curves.values[:, list(EYES)].any())
+
+
+def _blinks(shot: Shot, frames: int, rest: np.ndarray, networks: Networks) -> np.ndarray:
+    """What blinks add to a face that rests as `rest` [64] has it, [T, 64]: lids shut from where they are at rest."""
+    track = eye_curves(frames, shot.fps, shot.seed, shot.blink, look=False)
+    at_rest = networks.conversion.basel_to_arkit(ExpressionTrack(BASEL_NAMES, rest[None], shot.fps)).values[0]
+    track.values[:, list(BLINK)] *= 1 - at_rest[list(BLINK)]
+    return np.asarray(networks.conversion.arkit_to_basel(track).values)
 
 
 def _curves(shot: Shot, inputs: Inputs, networks: Networks, warnings: list[str]) -> np.ndarray:
