@@ -45,8 +45,8 @@ def build_official_drive(
 ) -> Drive:
     """All frames of a shot. The face rests as the fitted `coefficients` [257] have it; a voice moves it by SadTalker,
     curves in ARKit units by their conversion, a video by what Deep3DFaceRecon reads in it. SadTalker is asked for no
-    blinks, as in the published programs; by default the same seeded ones as the embedded set's are added. Poses are told
-    against the portrait's `own` placement."""
+    blinks, as in the published programs; by default the same seeded ones as the embedded set's are added. Poses are
+    told against the portrait's `own` placement."""
     rest = coefficients[EXPRESSION].astype(np.float32)
     warnings: list[str] = []
     if inputs.curves is not None:
