@@ -6,12 +6,14 @@ float32 [V, 3] in the head object's axes (`spaces`), metres, of the resting face
 as the field shows it, has each vertex; `colours` float32 [V, 4] sRGB, for what the portrait doesn't show (the back of
 the head), with the texture's share as alpha: colour = alpha * texture + (1 - alpha) * colours; `materials` int32 [F]
 with their `names`; `shape_keys`: float32 [V, 3] for each of the 52 ARKit names, what its value 1 adds. `camera` is the
-portrait's own, as a pose file takes it.
+portrait's own, as a pose file takes it: the fit's, or that of other models, for which the mesh is brought to where
+their camera shows it as the fit's does (`Staging`).
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from .rendering.kernels import SHADOW
 from .rendering.shells import project
 from .shooting import Shooting
 from .spaces import JOINT, placement_of, to_object
-from .values import ARKIT_NAMES
+from .values import ARKIT_NAMES, Camera, Placements
 
 FORMAT = "elocute-head-1"
 MATERIALS = ("skin", "eye", "teeth", "tongue", "mouth")
@@ -38,7 +40,19 @@ MATERIAL_OF_PART = {
 FACING = (0.05, 0.3)  # cosine to the camera from which the texture shows, and wholly: it smears along the outline
 
 
-def write_head(field: HeadField, folder: Path, device: str, memory_mb: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Staging:
+    """A mesh before another camera than the fit's: a vertex v [3] of the head object goes to `linear` [3, 3] @ v +
+    `offset` [3], metres, and `own` (one frame) is where that head object is before the camera."""
+
+    linear: np.ndarray
+    offset: np.ndarray
+    own: Placements
+
+
+def write_head(
+    field: HeadField, folder: Path, device: str, memory_mb: int, staging: Staging | None = None
+) -> dict[str, Any]:
     """Write the three files, each whole or not at all, head.json last. Returns what head.json says.
 
     Raises EnvironmentProblem output_not_writable or disk_full.
@@ -49,6 +63,7 @@ def write_head(field: HeadField, folder: Path, device: str, memory_mb: int) -> d
     rest = resting_face(field.fit.expression)
     parts = [MATERIALS.index(MATERIAL_OF_PART[part]) for part in model.parts]
     uv, colours = _looks(field)
+    staging = staging or Staging(np.eye(3), np.zeros(3), placement_of(field.fit.camera))
     data = bytearray()
 
     def put(values: np.ndarray, kind: str) -> dict[str, int]:
@@ -59,15 +74,16 @@ def write_head(field: HeadField, folder: Path, device: str, memory_mb: int) -> d
     about: dict[str, Any] = {
         "format": FORMAT,
         "counts": {"vertices": len(head.neutral), "triangles": len(model.faces), "shape_keys": len(ARKIT_NAMES)},
-        "vertices": put(to_object(head.vertices(rest)), "<f4"),
+        "vertices": put(to_object(head.vertices(rest)) @ staging.linear.T + staging.offset, "<f4"),
         "triangles": put(model.faces, "<i4"),
         "uv": put(uv, "<f4"),
         "colours": put(colours, "<f4"),
         "materials": {**put(np.array(parts)[model.face_part], "<i4"), "names": list(MATERIALS)},
         "shape_keys": {
-            name: put(shape, "<f4") for name, shape in zip(ARKIT_NAMES, _shape_keys(head, rest), strict=True)
+            name: put(shape @ staging.linear.T, "<f4")
+            for name, shape in zip(ARKIT_NAMES, _shape_keys(head, rest), strict=True)
         },
-        "camera": _camera(field),
+        "camera": _camera(staging.own, field.fit.camera),
     }
     texture = Shooting(field, field.background.shape[0], "keep", device, memory_mb).frame(
         field.fit.expression, np.zeros(3)
@@ -109,11 +125,9 @@ def _looks(field: HeadField) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([xy[:, 0], 1 - xy[:, 1]], 1), np.concatenate([shells.fill[:count], share[:, None]], 1)
 
 
-def _camera(field: HeadField) -> dict[str, Any]:
-    camera = field.fit.camera
-    own = placement_of(camera)
-    assert own.shift is not None
+def _camera(own: Placements, camera: Camera) -> dict[str, Any]:
+    assert own.fov_y is not None and own.shift is not None
     return {
-        "head_to_camera": own.head_to_camera[0].ravel().tolist(), "fov_y_deg": float(np.degrees(camera.fov_y)),
+        "head_to_camera": own.head_to_camera[0].ravel().tolist(), "fov_y_deg": float(np.degrees(own.fov_y[0])),
         "shift": own.shift[0].tolist(), "size": [camera.width, camera.height],
     }  # fmt: skip

@@ -73,21 +73,18 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
 def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     """Write a portrait's head mesh to a folder. Returns the folder, counts and the portrait's notes."""
     from .files import check_not_input, check_writable
-    from .modelsets.embedded import loaded
     from .rendering.device import pick_device
 
-    if settings.model_set != "embedded":
-        raise BadInput("head_of_other_set", "a head with shape keys is the embedded set's. Use --model-set embedded.")
     check_writable(settings.output)
     check_not_input(settings.output / "texture.png", settings.portrait)
-    avatar = prepare(settings.portrait, settings.fit, report)
+    head = model_set(settings.model_set).head(settings, report)
     device = pick_device(settings.device)
     from . import headmesh  # which brings torch along: what can be refused has been refused by now
 
     report(Progress("head", 0, 1))
-    about = headmesh.write_head(loaded(avatar), settings.output, device, settings.memory_mb)
+    about = headmesh.write_head(head.field, settings.output, device, settings.memory_mb, head.staging)
     report(Progress("head", 1, 1))
-    return {"output": settings.output, **about["counts"], "notes": avatar.report.get("notes", [])}
+    return {"output": settings.output, **about["counts"], "notes": list(head.notes)}
 
 
 def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, int], None]:

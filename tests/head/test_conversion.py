@@ -14,6 +14,7 @@ from elocute.head.basel import BaselFace
 from elocute.head.conversion import (
     UNSEEN,
     ExpressionConversion,
+    basel_origin,
     bounded_least_squares,
     expression_conversion,
     similarity,
@@ -151,3 +152,11 @@ def test_a_similarity_is_found_again() -> None:
     assert scale == pytest.approx(7) and np.allclose(found, turn)
     with pytest.raises(BadInput):
         similarity(points, np.zeros((68, 3)))
+
+
+def test_the_basel_face_s_origin_is_found_in_any_head(basel_face: BaselFace, model: HeadModel) -> None:
+    """The middle of its skin, which here is the MakeHuman head's own, turned and in decimetres."""
+    middle = model.base[model.part("skin")].mean(0)
+    assert np.abs(basel_origin(basel_face, model, model.base) - middle).max() < 0.003
+    moved = basel_origin(basel_face, model, 2 * model.base + np.float32([0.1, 0.2, 0.3]))
+    assert np.abs(moved - (2 * middle + [0.1, 0.2, 0.3])).max() < 0.006

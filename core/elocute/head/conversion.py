@@ -87,10 +87,9 @@ def expression_conversion(basel: BaselFace, head: HeadModel) -> ExpressionConver
     pick = matrix_68()
     corners = head.faces[head.landmark_faces]  # [478, 3]
     weights = head.landmark_weights[..., None].astype(float)
-    neutral = pick @ (head.base[corners] * weights).sum(1)  # [68, 3]
     units = np.einsum("lj,kjx->klx", pick, (head.expression[:, corners] * weights).sum(2))  # [52, 68, 3]
     points = basel.only_keypoints()
-    there = points.mean_shape.cpu().double().numpy().reshape(68, 3)
+    neutral, there = _landmarks(head, head.base), _keypoints(points)
     components = points.expression.cpu().double().numpy().reshape(64, 68, 3)
     scale, turn = similarity(neutral, there)
     trust = np.ones(68)
@@ -99,6 +98,25 @@ def expression_conversion(basel: BaselFace, head: HeadModel) -> ExpressionConver
     return ExpressionConversion(
         (scale * units @ turn.T / noise).reshape(len(units), -1), (components / noise).reshape(64, -1)
     )
+
+
+def basel_origin(basel: BaselFace, head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """Where the Basel face's origin, the middle of its skin, lies in a MakeHuman head with `vertices` [V, 3]: [3] in
+    the same space. Raises BadInput("head_model_unreadable") as `expression_conversion` does."""
+    here, there = _landmarks(head, vertices), _keypoints(basel.only_keypoints())
+    scale, turn = similarity(here, there)
+    return np.asarray(here.mean(0) - there.mean(0) @ turn / scale)
+
+
+def _landmarks(head: HeadModel, vertices: np.ndarray) -> np.ndarray:
+    """[68, 3] of a head of `vertices` [V, 3]."""
+    corners, weights = head.faces[head.landmark_faces], head.landmark_weights[..., None].astype(float)
+    return np.asarray(matrix_68() @ (vertices[corners] * weights).sum(1))
+
+
+def _keypoints(points: BaselFace) -> np.ndarray:
+    """[68, 3] of the mean face, of a model with nothing but its keypoints."""
+    return np.asarray(points.mean_shape.cpu().double().numpy().reshape(68, 3))
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,8 +14,12 @@ from ..errors import BadInput, EnvironmentProblem
 from ..inversion.avatar import Avatar
 from ..limits import portrait_seed
 from ..protocol import Message
-from ..settings import CurvesSettings, FitSettings, Shot
+from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ..values import ExpressionTrack
+
+if TYPE_CHECKING:
+    from ..generators.headfield import HeadField
+    from ..headmesh import Staging
 
 Report = Callable[[Message], None]
 
@@ -33,6 +38,16 @@ class Performance(Protocol):
         """Frame `at` (from 0) as uint8 [size, size, 3], or 4 when the background is transparent."""
 
 
+@dataclass(frozen=True)
+class FittedHead:
+    """The mesh with 52 shape keys of a portrait: the head in `field`, brought before the set's own camera by `staging`
+    where that isn't the field's; and what the user should know about the portrait."""
+
+    field: HeadField
+    staging: Staging | None
+    notes: tuple[str, ...]
+
+
 class ModelSet(Protocol):
     """A set of models. Every method says at once what it lacks, as EnvironmentProblem."""
 
@@ -44,6 +59,9 @@ class ModelSet(Protocol):
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
         """Invert a portrait, or find the avatar that an earlier run made of the same portrait, settings and models."""
+
+    def head(self, settings: HeadSettings, report: Report) -> FittedHead:
+        """Fit a mesh with shape keys to the portrait as this set shows it, before the camera by which it does."""
 
     def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
         """What a voice (16 kHz) makes any face do, as ARKit curves for a person to edit."""

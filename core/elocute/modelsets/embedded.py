@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
 from ..limits import portrait_seed
 from ..protocol import Progress
-from ..settings import CurvesSettings, FitSettings, Shot
+from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ..values import AS_IN_PORTRAIT, ExpressionTrack
 from ..warm import Latest, file_state
-from .base import Report, check_cache, identity, need
+from .base import FittedHead, Report, check_cache, identity, need
 
 if TYPE_CHECKING:
     from ..generators.headfield import HeadField
@@ -47,11 +48,12 @@ class Embedded:
         _refuse_official(settings)
         side = next((s for s in PLANE_SIDES if s >= size), PLANE_SIDES[-1])
         key = avatar_key(identity(portrait), _model_hashes(), side)
-        folder = avatar_folder()
-        known = None if settings.refit else find(folder, key)
-        if known:
-            return replace(known, report={**known.report, "portrait": portrait, "cached": True})
-        return _invert(portrait, settings, side, key, report)
+        known = _known(portrait, settings, key)
+        return known or _invert(portrait, settings, side, key, report)
+
+    def head(self, settings: HeadSettings, report: Report) -> FittedHead:
+        avatar = self.prepare(settings.portrait, settings.fit, report, settings.fit.size)
+        return FittedHead(loaded(avatar), None, tuple(avatar.report.get("notes", [])))
 
     def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
         from ..speech.performance import perform
@@ -60,6 +62,22 @@ class Embedded:
 
     def perform(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> EmbeddedPerformance:
         return EmbeddedPerformance(avatar, shot, inputs, device)
+
+
+def prepare_whole(picture: np.ndarray, name: str, settings: FitSettings, report: Report) -> Avatar:
+    """Invert a square picture uint8 [S, S, 3] as it is cropped, or find the avatar that an earlier run made of it.
+    `name` is what messages call it. Raises as `Embedded.prepare`."""
+    side = PLANE_SIDES[0]
+    content = f"whole {picture.shape}".encode() + picture.tobytes()
+    key = avatar_key(content, _model_hashes(), side)
+    known = _known(name, settings, key)
+    return known or _invert(name, settings, side, key, report, picture)
+
+
+def _known(portrait: str, settings: FitSettings, key: str) -> Avatar | None:
+    """The avatar of an earlier run, unless it is to be made anew."""
+    known = None if settings.refit else find(avatar_folder(), key)
+    return known and replace(known, report={**known.report, "portrait": portrait, "cached": True})
 
 
 def loaded(avatar: Avatar) -> HeadField:
@@ -110,18 +128,21 @@ def _model_hashes() -> dict[str, str]:
     return {role: find_model(role).sha256 for role in FIT_ROLES}
 
 
-def _invert(portrait: str, settings: FitSettings, side: int, key: str, report: Report) -> Avatar:
+def _invert(
+    portrait: str, settings: FitSettings, side: int, key: str, report: Report, picture: np.ndarray | None = None
+) -> Avatar:
+    """Make an avatar of a photo, a seed, or a `picture` that stays as it is cropped, and keep it."""
     started = time.perf_counter()
     folder = avatar_folder()
     from ..inversion.invert import invert
     from ..rendering.device import pick_device
 
-    if portrait_seed(portrait) is None:
+    if picture is not None or portrait_seed(portrait) is None:
         need(FIT_ROLES)
     check_cache(folder)
     device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
-    scene, about = _scene(portrait, side, device, report)
+    scene, about = _scene(portrait, picture, side, device, report)
     report(Progress("fit", 2, 4, None, "building the head field"))
     inverted = invert(scene, device, settings.memory_mb, lambda i, n, text: report(Progress("fit", 3, 4, None, text)))
     about["psnr_db"] = {name: round(value, 2) for name, value in inverted.psnr.items()}
@@ -132,21 +153,23 @@ def _invert(portrait: str, settings: FitSettings, side: int, key: str, report: R
     return store(folder, key, inverted.field.to_arrays(), about)
 
 
-def _scene(portrait: str, side: int, device: str, report: Report) -> tuple[Scene, dict[str, Any]]:
+def _scene(
+    portrait: str, picture: np.ndarray | None, side: int, device: str, report: Report
+) -> tuple[Scene, dict[str, Any]]:
     """The framed, analysed and fitted portrait, and what to tell about it."""
     seed = portrait_seed(portrait)
-    if seed is not None:
+    if picture is None and seed is not None:
         return _random(portrait, seed, side)
     from ..generators.scene import Scene
     from ..head.fit import fit_head
     from ..head.model import load_head_model
-    from ..portrait.analyse import analyse
+    from ..portrait.analyse import analyse, analyse_upright
     from ..portrait.framing import frame_portrait
 
     clock = time.perf_counter()
-    source = analyse(portrait)
+    source = analyse(portrait) if picture is None else analyse_upright(picture, Path(portrait).name)
     seen = time.perf_counter()
-    framed = frame_portrait(source, side, device)
+    framed = frame_portrait(source, side, device, whole=picture is not None)
     cut = time.perf_counter()
     report(Progress("fit", 1, 4, None, "fitting the head"))
     fit = fit_head(load_head_model(), framed.face, (side, side))

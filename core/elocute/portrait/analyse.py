@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from elocute.portrait.face import choose_face, detect_faces, roll_of
-from elocute.portrait.image import load_image
+from elocute.portrait.image import Picture, load_image
 from elocute.portrait.lips import settle_lips
 from elocute.portrait.matting import matte
 from elocute.portrait.regions import find_regions
-from elocute.values import Portrait
+from elocute.values import Face, Portrait
 
 
 def analyse(path: str | Path) -> Portrait:
@@ -29,11 +31,21 @@ def analyse(path: str | Path) -> Portrait:
         alpha = None if alpha is None else np.ascontiguousarray(np.rot90(alpha, turns))
         faces = detect_faces(_seen(rgb, alpha))
         notes.append(f"the photo {'was upside down' if turns == 2 else 'lay on its side'}; it is used upright")
-    face, about_face = choose_face(faces, Path(path).name, rgb.shape[:2])
-    face = settle_lips(rgb, face)
-    alpha_matte, foreground = matte(rgb, face, alpha)
-    regions = find_regions(rgb, alpha_matte, face)
-    return Portrait(rgb, alpha_matte, foreground, face, regions, picture.sha256, (*notes, *about_face))
+    return _analysed(replace(picture, rgb=rgb, alpha=alpha), faces, Path(path).name, notes)
+
+
+def analyse_upright(rgb: np.ndarray, name: str) -> Portrait:
+    """The same for a picture uint8 [H, W, 3] that is in memory and upright already; `name` is what messages call it."""
+    picture = Picture(rgb, None, hashlib.sha256(rgb.tobytes()).hexdigest())
+    return _analysed(picture, detect_faces(rgb), name, [])
+
+
+def _analysed(picture: Picture, faces: list[Face], name: str, notes: list[str]) -> Portrait:
+    face, about_face = choose_face(faces, name, picture.rgb.shape[:2])
+    face = settle_lips(picture.rgb, face)
+    alpha_matte, foreground = matte(picture.rgb, face, picture.alpha)
+    regions = find_regions(picture.rgb, alpha_matte, face)
+    return Portrait(picture.rgb, alpha_matte, foreground, face, regions, picture.sha256, (*notes, *about_face))
 
 
 def _seen(rgb: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

@@ -47,14 +47,14 @@ class Framed:
         return self.rgb.shape[0]
 
 
-def frame_portrait(portrait: Portrait, side: int, device: str = "cpu") -> Framed:
+def frame_portrait(portrait: Portrait, side: int, device: str = "cpu", whole: bool = False) -> Framed:
     """Crop `portrait` to a square of head and shoulders, `side` pixels. Takes 1 to 5 s: the background, and a network
-    on `device` that enlarges a small photo.
+    on `device` that enlarges a small photo. A `whole` picture is square already, and stays as it is cropped.
 
     A tilted head stays tilted: it is the photo's own pose. Raises EnvironmentProblem when that network is missing.
     """
-    left, top, length = choose_square(portrait)
     height, width = portrait.matte.shape
+    left, top, length = (0, 0, width) if whole else choose_square(portrait)
     inside = left >= 0 and top >= 0 and left + length <= width and top + length <= height
     notes = list(portrait.notes)
     source = portrait if inside else _extended(portrait, left, top, length)
@@ -62,7 +62,7 @@ def frame_portrait(portrait: Portrait, side: int, device: str = "cpu") -> Framed
     if not inside:
         notes.append("the photo is tight around the head: the background is continued beyond its edge")
     scale = side / length
-    if scale > 1.5:
+    if scale > 1.5 and not whole:  # whoever cropped it has said so
         notes.append(f"the photo is enlarged {scale:.1f} times; a larger one would be sharper")
     photo = source.rgb[y : y + length, x : x + length]
     matte = _resample(source.matte[y : y + length, x : x + length], side)

@@ -17,9 +17,9 @@ from ...inversion.avatar import Avatar, avatar_folder, find
 from ...limits import portrait_seed
 from ...models.official import need_imported
 from ...rendering.device import pick_device
-from ...settings import CurvesSettings, FitSettings, Shot
+from ...settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
-from ..base import Report, check_cache, need
+from ..base import FittedHead, Report, check_cache, identity, need
 
 if TYPE_CHECKING:
     from ...driving.follow import Followed, Tick
@@ -71,6 +71,18 @@ class NerfFaceSpeech:
         from .prepare import invert_portrait
 
         return invert_portrait(portrait, settings, key, folder, report)
+
+    def head(self, settings: HeadSettings, report: Report) -> FittedHead:
+        from ..embedded import FIT_ROLES
+
+        photo = portrait_seed(settings.portrait) is None
+        need_imported((*ALWAYS, "face_regressor") if photo else ALWAYS)
+        need(FIT_ROLES)  # the mesh is the embedded set's
+        identity(settings.portrait)
+        check_cache(avatar_folder())
+        from .head import fit_mesh
+
+        return fit_mesh(settings, report)
 
     def curves(self, audio: np.ndarray, settings: CurvesSettings, frames: int, device: str) -> ExpressionTrack:
         need_imported(("speech_expression", "face_model"))

@@ -140,28 +140,37 @@ def invert_photo(
     suffix is where an interrupted fit goes on."""
     import torch
 
-    from ...head.basel import ANGLES, rotations
-    from ...head.spaces import front_camera
-    from ...portrait.aligned import aligned_portrait, whole_portrait
-    from .guide import coefficients_of
-
     generator = networks.generator()
-    side = generator.config.resolution
-    if settings.reference:
-        rgb = whole_portrait(portrait, side)
-    else:
-        rgb, notes = aligned_portrait(portrait, side, networks.device)
-        about["notes"] += notes
-    seen = coefficients_of(networks, rgb, settings.reference) or coefficients_of(networks, rgb, True)
-    assert seen is not None  # the second way looks for no face
-    angles = torch.from_numpy(seen[0][None, ANGLES])
-    camera = front_camera(rotations(angles)).float().to(networks.device)
-    about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
+    rgb, camera = photo_and_camera(networks, portrait, generator.config.resolution, settings.reference, about)
     target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
     kept, checkpoint = unfinished_files(unfinished)
     pivot = find_pivot(networks, generator, target, camera, settings, report, about, kept)
     tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, checkpoint)
     return Person(generator, pivot.ws(generator), pivot.background, camera, tuned=True)
+
+
+def photo_and_camera(
+    networks: Networks, portrait: str, side: int, reference: bool, about: dict[str, Any]
+) -> tuple[np.ndarray, Tensor]:
+    """The photo as the generator is to show it, uint8 [side, side, 3], and from where: the camera [1, 4, 4] of the
+    pose that Deep3DFaceRecon reads in it. `about` gets pose and notes."""
+    import torch
+
+    from ...head.basel import ANGLES, rotations
+    from ...head.spaces import front_camera
+    from ...portrait.aligned import aligned_portrait, whole_portrait
+    from .guide import coefficients_of
+
+    if reference:
+        rgb = whole_portrait(portrait, side)
+    else:
+        rgb, notes = aligned_portrait(portrait, side, networks.device)
+        about["notes"] += notes
+    seen = coefficients_of(networks, rgb, reference) or coefficients_of(networks, rgb, True)
+    assert seen is not None  # the second way looks for no face
+    angles = torch.from_numpy(seen[0][None, ANGLES])
+    about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
+    return rgb, front_camera(rotations(angles)).float().to(networks.device)
 
 
 def find_pivot(
