@@ -15,24 +15,24 @@ from elocute.speech.visemes import FRAME_RATE, VISEMES
 from elocute.values import ARKIT_NAMES
 
 # Target shapes. A name without side stands for both sides. Jaw openings follow how far each sound parts the lips in
-# conversation (open vowels 0.45); "sil" is the neutral face. tongueOut is left alone: at speech openings the blend
-# shape, made for a tongue stuck out, pushes through the lips.
+# conversation (1 parts the model's lips by 38 mm, an open vowel by 15); "sil" is the neutral face. tongueOut is left
+# alone: at speech openings the blend shape, made for a tongue stuck out, pushes through the lips.
 TARGETS: dict[str, dict[str, float]] = {
     "sil": {},
     "PP": {"mouthPress": 0.35, "mouthRollLower": 0.16, "mouthRollUpper": 0.16},
     "FF": {"jawOpen": 0.05, "mouthRollLower": 0.45, "mouthShrugLower": 0.22, "mouthUpperUp": 0.22},
-    "TH": {"jawOpen": 0.11, "mouthLowerDown": 0.12, "mouthUpperUp": 0.08},
-    "DD": {"jawOpen": 0.11, "mouthLowerDown": 0.10, "mouthUpperUp": 0.06},
-    "kk": {"jawOpen": 0.13, "mouthLowerDown": 0.06},
-    "CH": {"jawOpen": 0.07, "mouthFunnel": 0.50, "mouthPucker": 0.28},
+    "TH": {"jawOpen": 0.10, "mouthLowerDown": 0.12, "mouthUpperUp": 0.08},
+    "DD": {"jawOpen": 0.10, "mouthLowerDown": 0.10, "mouthUpperUp": 0.06},
+    "kk": {"jawOpen": 0.11, "mouthLowerDown": 0.06},
+    "CH": {"jawOpen": 0.06, "mouthFunnel": 0.50, "mouthPucker": 0.28},
     "SS": {"jawOpen": 0.04, "mouthStretch": 0.20, "mouthLowerDown": 0.16, "mouthUpperUp": 0.10},
-    "nn": {"jawOpen": 0.11, "mouthLowerDown": 0.08},
-    "RR": {"jawOpen": 0.12, "mouthFunnel": 0.26, "mouthPucker": 0.30},
-    "aa": {"jawOpen": 0.46, "mouthLowerDown": 0.14, "mouthUpperUp": 0.06},
-    "E": {"jawOpen": 0.31, "mouthStretch": 0.16, "mouthSmile": 0.08, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
-    "ih": {"jawOpen": 0.17, "mouthStretch": 0.26, "mouthSmile": 0.14, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
-    "oh": {"jawOpen": 0.36, "mouthFunnel": 0.48, "mouthPucker": 0.26},
-    "ou": {"jawOpen": 0.15, "mouthFunnel": 0.36, "mouthPucker": 0.66},
+    "nn": {"jawOpen": 0.10, "mouthLowerDown": 0.08},
+    "RR": {"jawOpen": 0.10, "mouthFunnel": 0.26, "mouthPucker": 0.30},
+    "aa": {"jawOpen": 0.39, "mouthLowerDown": 0.14, "mouthUpperUp": 0.06},
+    "E": {"jawOpen": 0.26, "mouthStretch": 0.16, "mouthSmile": 0.08, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
+    "ih": {"jawOpen": 0.15, "mouthStretch": 0.26, "mouthSmile": 0.14, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
+    "oh": {"jawOpen": 0.31, "mouthFunnel": 0.48, "mouthPucker": 0.26},
+    "ou": {"jawOpen": 0.13, "mouthFunnel": 0.36, "mouthPucker": 0.66},
 }
 
 
