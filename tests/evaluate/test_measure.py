@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elocute.evaluate import measure
-from elocute.evaluate.measure import Curves, turn
+from elocute.evaluate.measure import RIGID, Curves
 from elocute.evaluate.observe import Observation
+from elocute.portrait.face import PITCH_GAIN, turn_between
 
 FPS = 25
 
@@ -28,6 +29,11 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
 
 def face(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 60, (478, 3)) + [256, 256, 0]
+
+
+def turn(first: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Degrees, by the landmarks that the yardstick takes."""
+    return np.degrees(turn_between(first[RIGID], other[RIGID]))
 
 
 def test_a_nose_that_moves_right_is_a_positive_yaw() -> None:
@@ -52,7 +58,7 @@ def test_turns_are_read_back(yaw: float, roll: float) -> None:
 def test_pitch_is_read_with_the_measured_gain(pitch: float) -> None:
     points = face()
     got = turn(points, points @ rotation(0, pitch, 0).T)
-    assert got[1] == pytest.approx(pitch / measure.PITCH_GAIN, abs=0.01)
+    assert got[1] == pytest.approx(pitch / PITCH_GAIN, abs=0.01)
 
 
 def line(aperture: np.ndarray, loudness: np.ndarray | None = None) -> Curves:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from elocute.evaluate.observe import Observation
+from elocute.portrait.face import turn_between
 
 # Landmarks that expression hardly moves: eye corners, nose, forehead, temples, sides of the face.
 RIGID = [33, 133, 362, 263, 168, 6, 197, 195, 5, 4, 10, 151, 9, 8, 234, 454, 127, 356, 21, 251, 54, 284, 103, 332,
          67, 297, 109, 338, 93, 323, 132, 361, 162, 389, 116, 345, 123, 352]  # fmt: skip
 STEADY = [33, 133, 362, 263, 168, 6]  # the steadiest of them: eye corners and nose bridge
-PITCH_GAIN = 0.65  # 3D landmarks under-report pitch: measured on renders of a head turned by known angles
 CLOSED = 0.025  # lip gap over eye distance below which a mouth looks shut
 BLINK = 0.5
 LAGS = 8  # frames either way
@@ -45,24 +45,15 @@ def curves(seen: Observation, audio: np.ndarray | None = None, rate: int = 16000
     gap = np.linalg.norm(points[:, 13, :2] - points[:, 14, :2], axis=1)
     aperture = _bridge(gap / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=1))
     first = points[np.flatnonzero(seen.found)[0]]
-    turned = [turn(first, face) if ok else (np.nan,) * 3 for face, ok in zip(points, seen.found, strict=True)]
-    pose = np.stack([_bridge(axis) for axis in np.array(turned).T], axis=1)
+    turned = [
+        turn_between(first[RIGID], face[RIGID]) if ok else (np.nan,) * 3
+        for face, ok in zip(points, seen.found, strict=True)
+    ]
+    pose = np.stack([_bridge(axis) for axis in np.degrees(turned).T], axis=1)
     steady = np.where(seen.found[:, None, None], points[:, STEADY, :2], first[STEADY, :2])
     eyes = np.linalg.norm(steady[:, 0] - steady[:, 3], axis=1).mean()
     shake = 1000 * np.abs(steady[2:] - 2 * steady[1:-1] + steady[:-2]).mean(axis=(1, 2)) / eyes
     return Curves(aperture, pose, shake, loudness(audio, rate, len(points), seen.fps) if audio is not None else None)
-
-
-def turn(first: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """Rotation between two sets of landmarks [478, 3] in degrees: yaw + to the viewer's right, pitch + up,
-    roll + clockwise for the viewer."""
-    a = first[RIGID] - first[RIGID].mean(axis=0)
-    b = other[RIGID] - other[RIGID].mean(axis=0)
-    u, _, vt = np.linalg.svd(a.T @ b)  # Kabsch: the best rotation, mirror images excluded
-    r = vt.T @ np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T
-    pitch = -np.arcsin(np.clip(r[2, 1], -1, 1)) / PITCH_GAIN
-    yaw, pitch, roll = np.degrees([np.arctan2(r[2, 0], r[2, 2]), pitch, np.arctan2(r[1, 0], r[0, 0])])
-    return float(yaw), float(pitch), float(roll)
 
 
 def loudness(audio: np.ndarray, rate: int, frames: int, fps: Any) -> np.ndarray:

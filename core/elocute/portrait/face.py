@@ -150,8 +150,14 @@ def roll_of(landmarks: np.ndarray) -> float:
 def head_turn(landmarks: np.ndarray) -> tuple[float, float, float]:
     """Yaw (+ to the viewer's right), pitch (+ up), roll (+ clockwise for the viewer) in radians, good to some
     degrees: enough to refuse a face that is turned away, not for fitting. `landmarks` [478, 3] in pixels."""
-    from_, to = RIGID_CANONICAL - RIGID_CANONICAL.mean(axis=0), landmarks[RIGID] - landmarks[RIGID].mean(axis=0)
-    u, _, vt = np.linalg.svd(from_.T @ to)  # Kabsch: the rotation that carries the canonical face onto this one
+    return turn_between(RIGID_CANONICAL, landmarks[RIGID])
+
+
+def turn_between(first: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """Yaw, pitch, roll as in `head_turn` of the rotation that carries landmarks [N, 3] closest to the same ones
+    [N, 3] of another picture (Kabsch; mirror images excluded)."""
+    a, b = first - first.mean(axis=0), other - other.mean(axis=0)
+    u, _, vt = np.linalg.svd(a.T @ b)
     turn = vt.T @ np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T
     pitch = -np.arcsin(np.clip(turn[2, 1], -1, 1)) / PITCH_GAIN
     return float(np.arctan2(turn[2, 0], turn[2, 2])), float(pitch), float(np.arctan2(turn[1, 0], turn[0, 0]))

@@ -92,7 +92,6 @@ class Config:
     kernel: int
     clamp: float
     channels: tuple[int, ...]  # of each 2-D block
-    balanced: bool  # whether convolutions divide by a running mean of their input's square
     camera: CameraConfig
 
     @property
@@ -161,7 +160,7 @@ def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -
         hierarchical=bool(renderer.get("hierarchical", True)), background=has_background,
         upsampling=sizes.upsampling(upsampler.get("upsample_mode")),
         kernel=sizes(f"synthesis.b{2 * volume}.conv0.weight")[2], clamp=_clamp(synthesis, upsampler),
-        channels=channels, balanced=f"synthesis.b{2 * volume}.conv0.w_avg" in state, camera=_camera(camera_group),
+        channels=channels, camera=_camera(camera_group),
     )  # fmt: skip
     agree = {
         "img_resolution": (kwargs.get("img_resolution"), config.resolution),
