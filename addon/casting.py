@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.elocute.errors import BadInput
 from ..core.elocute.limits import portrait_seed
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif")
 SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")
 
 

@@ -116,6 +116,8 @@ class Portrait(_ShotPanel):
             layout.template_ID_preview(shot, "portrait", open="image.open", rows=3, cols=6, hide_buttons=False)
             for problem in checks.portrait_problems(shot) if shot.portrait is not None else ():
                 paragraph(context, layout, problem.text, "ERROR")
+            if shot.portrait is not None and shots.image_path(shot.portrait).suffix.lower() in (".heic", ".heif"):
+                paragraph(context, layout, "Blender can't show this kind of photo; the engine reads it", "INFO")
 
 
 class Voice(_ShotPanel):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pillow_heif import register_heif_opener
 from refused_commands import PORTRAIT, VOICE, needs_models, told
 
 from elocute.errors import BadInput
@@ -49,8 +50,9 @@ def test_files_that_are_no_portrait(place: Path) -> None:
         assert told("speak", name, VOICE, "-o", "o.mp4") == (2, code)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "HEIF"])
 def test_damaged_photos_are_read_or_refused_but_never_a_defect(place: Path, kind: str) -> None:
+    register_heif_opener()
     stream = io.BytesIO()
     try:
         Image.open(PORTRAIT).resize((96, 112)).save(stream, format=kind)

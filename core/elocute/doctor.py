@@ -23,6 +23,7 @@ _LIBRARIES: dict[str, tuple[str, str, bool]] = {
     "numpy": ("numpy", "everything", False),
     "cv2": ("opencv-python-headless", "images", False),
     "PIL": ("pillow", "reading portraits", False),
+    "pillow_heif": ("pillow-heif", "reading an iPhone's photos", False),
     "scipy": ("scipy", "head fit and relief", False),
     "soxr": ("soxr", "sound", False),
     "numba": ("numba", "fast rendering on a CPU", False),

@@ -7,6 +7,7 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from pillow_heif import register_heif_opener
 
 from elocute.errors import BadInput
 from elocute.portrait.image import MAX_SIDE, load_image
@@ -35,6 +36,20 @@ def test_lossless_formats_come_back_exactly(tmp_path, gradient, suffix):
     assert np.array_equal(picture.rgb, gradient)
     assert picture.alpha is None
     assert len(picture.sha256) == 64
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_an_iphone_s_photo_is_read_upright_and_in_srgb(tmp_path, gradient, orientation):
+    register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.rot90(gradient, {1: 0, 3: 2, 6: 1, 8: -1}[orientation])
+    path = tmp_path / "IMG_0001.HEIC"
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, format="HEIF", quality=-1, exif=exif.tobytes())
+    assert path.read_bytes()[4:8] == b"ftyp"
+    picture = load_image(path)
+    assert picture.rgb.shape == gradient.shape and picture.alpha is None
+    assert np.abs(picture.rgb.astype(int) - gradient).max() <= 4  # chroma of 4:2:0
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

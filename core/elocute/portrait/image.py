@@ -23,7 +23,7 @@ MAX_SIDE = 3072
 MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any network runs
 MAX_BYTES = 1 << 30  # no photo is as large; a file that is would only fill the memory
 # What cameras, phones, browsers and paint programs write. Pillow reads more, among them formats that start programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
 # What Pillow's decoders raise on damaged files (SyntaxError and struct.error are no slip: it really does that).
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, OverflowError, struct.error)
 MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
@@ -93,6 +93,10 @@ def _open(content: bytes, path: Path) -> Image.Image:
     """The picture with its header read."""
     try:
         Image.init()
+        if content[4:8] == b"ftyp":  # an iPhone's photo, or another of the same boxes
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener(thumbnails=False)
         image = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise _too_large(path, f"far more than {MAX_MEGAPIXELS} megapixels") from error

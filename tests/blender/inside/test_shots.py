@@ -1,6 +1,8 @@
 """A sound strip becomes an image strip in sync with it, now and after saving and opening the file again."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -161,6 +163,18 @@ def test_all_voices_are_rendered_and_a_failing_one_stops_no_other(scene, tmp_pat
     states = {task.title: task.state for task in part("addon.tasks").tasks}
     assert sorted(states.values()) == ["done", "done", "failed"], states
     assert {strip.name.partition(".")[0] for strip in images(scene)} == {"Anna", "bert_01"} or len(images(scene)) == 2
+
+
+def test_an_iphone_s_photo_that_blender_cannot_show_speaks(scene, tmp_path):
+    shot, photo = scene.elocute.shots[0], tmp_path / "IMG_0001.HEIC"
+    convert = "import sys; from PIL import Image; from pillow_heif import register_heif_opener as r; r(); "
+    convert += "Image.open(sys.argv[1]).save(sys.argv[2], format='HEIF')"
+    names = (str(EXAMPLES / "portrait.jpg"), str(photo))
+    subprocess.run([os.environ["ELOCUTE_PYTHON"], "-c", convert, *names], check=True)
+    shot.portrait = bpy.data.images.load(str(photo))
+    assert not shot.portrait.has_data
+    render()
+    assert len(bytes_of(tmp_path / "frames")) == len(FRAMES)
 
 
 def test_scenes_hold_different_shots(scene, tmp_path, voice):
