@@ -7,7 +7,7 @@ import pytest
 
 from elocute.errors import BadInput
 from elocute.head.avatar import AvatarHead
-from elocute.head.fit import fit_head
+from elocute.head.fit import fit_head, pose_problem, solve
 from elocute.head.model import HeadModel
 from elocute.head.projection import camera_at, pixel_ray, pose_angles, pose_rotation, project
 
@@ -69,6 +69,27 @@ def test_fit_recovers_pose_and_landmarks(
         project(model.landmarks(vertices), fit.camera)[[468, 473], :2] - face.landmarks[[468, 473], :2], axis=1
     )
     assert irises.max() < 0.5
+
+
+def test_a_head_is_fitted_as_deep_as_it_is(
+    model: HeadModel, units: Make, random_identity: Make, photographed: Make
+) -> None:
+    """A photo doesn't tell a head's size: no fit may be narrower and lower for it, and deeper than the head is."""
+
+    def depth(vertices: np.ndarray) -> float:
+        """From nose tip to the middle of the face's sides, in widths of the face."""
+        nose, right, left = model.landmarks(vertices)[[4, 234, 454]]
+        return float(np.linalg.norm(nose - (right + left) / 2) / np.linalg.norm(right - left))
+
+    ratios, rng = [], np.random.default_rng(1)
+    for seed in range(8):
+        shown = model.vertices(random_identity(model, seed, 0.35), units())
+        face, _ = photographed(model, shown, units(), tuple(rng.uniform(-12, 12, 3)), noise=2.0)
+        estimate = solve(problem := pose_problem(model, face, SIZE))
+        identity = estimate.coefficients[: problem.identities].astype(np.float32)
+        ratios.append(depth(model.vertices(identity, units())) / depth(shown))
+    assert np.mean(ratios) == pytest.approx(1, abs=0.05)
+    assert max(ratios) < 1.15
 
 
 def test_neutral_photo_has_nearly_no_expression(

@@ -90,7 +90,7 @@ def test_a_wider_skull_is_no_ear(
     rows = np.arange(bald.side)[:, None] < ears(bald, model)[1].mean()
     wide = np.where(rows, cv2.dilate(bald.matte, np.ones((1, reach), np.uint8)), bald.matte)
     other = replace(bald, matte=wide, regions=bald.regions | {"skin": wide})
-    assert np.linalg.norm(fit_ears(other, model).offsets - bald.fit.offsets, axis=1).max() < 0.4 * LIMIT
+    assert np.linalg.norm(fit_ears(other, model).offsets - bald.fit.offsets, axis=1).max() < 0.5 * LIMIT
 
 
 def ears(scene: Scene, model: HeadModel) -> np.ndarray:

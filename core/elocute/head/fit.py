@@ -23,6 +23,9 @@ NOISE, CONTOUR_NOISE = 0.0022, 0.006  # metres on the face that the landmarks ar
 CONTOUR_SLIDES = np.radians((8, 28))  # yaw over which the outline's landmarks leave their place on the skin
 OPENING_NOISE = 0.0007  # metres: openings of mouth and eyes are seen better than places
 IDENTITY_SPREAD, ASYMMETRY_SPREAD = 0.35, 0.2  # MakeHuman's directions are extreme at 1
+# Of the directions that stretch the whole head. A photo doesn't tell its size, and on a small head every difference is
+# cheaper: left free, they make it narrow and low, and as deep as before, which shows as too much of every turn.
+STRETCH_SPREAD = 0.05
 # How far to believe a blend-shape score before seeing the geometry (mean = belief * score). The scores of brows,
 # squints, presses and shrugs are high on many neutral faces, whose shape is identity and not expression.
 BELIEF = {"jaw": 0.8, "mouth": 0.8, "brow": 0.3, "eye": 0.0, "cheek": 0.3, "nose": 0.3, "tongue": 0.0}
@@ -96,6 +99,7 @@ def pose_problem(model: HeadModel, face: Face, size: tuple[int, int]) -> Problem
     normals = (vertex_normals(model.base.astype(float), model.faces)[corners] * weights).sum(1)
     spread = np.full(identities + 52, IDENTITY_SPREAD)
     spread[:identities][[n.startswith("asym") for n in model.identity_names]] = ASYMMETRY_SPREAD
+    spread[:identities][[n.startswith("head-scale") for n in model.identity_names]] = STRETCH_SPREAD
     problem = Problem(
         base=(model.base[corners] * weights).sum(1),
         bases=np.concatenate(bases),

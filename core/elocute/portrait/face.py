@@ -55,7 +55,7 @@ RIGID_CANONICAL = np.array([
     [-7.66, -0.67, 2.44], [7.66, -0.67, 2.44], [-7.74, -2.36, 2.01], [7.74, -2.36, 2.01], [-6.28, -6.62, -1.43],
     [6.28, -6.62, -1.43], [-7.54, 1.05, 2.43], [7.54, 1.05, 2.43],
 ])  # fmt: skip
-PITCH_GAIN = 0.65  # the landmarks' depth under-reports pitch: measured on renders of a head turned by known angles
+LOOKS_UP = np.radians(7)  # the canonical face, against a fitted head that looks straight ahead: median of 27 photos
 _SCORE_PLACES = np.array([ARKIT_NAMES.index(name) for name in SCORE_NAMES])  # tongueOut is not among them: stays 0
 
 
@@ -150,7 +150,8 @@ def roll_of(landmarks: np.ndarray) -> float:
 def head_turn(landmarks: np.ndarray) -> tuple[float, float, float]:
     """Yaw (+ to the viewer's right), pitch (+ up), roll (+ clockwise for the viewer) in radians, good to some
     degrees: enough to refuse a face that is turned away, not for fitting. `landmarks` [478, 3] in pixels."""
-    return turn_between(RIGID_CANONICAL, landmarks[RIGID])
+    yaw, pitch, roll = turn_between(RIGID_CANONICAL, landmarks[RIGID])
+    return yaw, pitch + LOOKS_UP, roll
 
 
 def turn_between(first: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
@@ -159,8 +160,8 @@ def turn_between(first: np.ndarray, other: np.ndarray) -> tuple[float, float, fl
     a, b = first - first.mean(axis=0), other - other.mean(axis=0)
     u, _, vt = np.linalg.svd(a.T @ b)
     turn = vt.T @ np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T
-    pitch = -np.arcsin(np.clip(turn[2, 1], -1, 1)) / PITCH_GAIN
-    return float(np.arctan2(turn[2, 0], turn[2, 2])), float(pitch), float(np.arctan2(turn[1, 0], turn[0, 0]))
+    pitch = float(-np.arcsin(np.clip(turn[2, 1], -1, 1)))
+    return float(np.arctan2(turn[2, 0], turn[2, 2])), pitch, float(np.arctan2(turn[1, 0], turn[0, 0]))
 
 
 def choose_face(
