@@ -133,6 +133,15 @@ def test_a_range_past_the_end_stops_there_and_one_beyond_is_refused(clip: Path, 
     assert problem.value.code == "frames_outside" and str(FRAMES) in str(problem.value)
 
 
+def test_frames_of_a_longer_shot_are_named_and_stay(clip: Path, tmp_path: Path) -> None:
+    for number in (FRAMES, FRAMES + 1, FRAMES + 2):
+        (tmp_path / f"{number:06d}.png").write_bytes(b"an earlier voice's")
+    result, _ = speak(make(clip, frames_dir=tmp_path, frames=(1, 1)))
+    told = [line for line in result.warnings if "longer shot" in line]
+    assert len(told) == 1 and f"frames {FRAMES + 1}-{FRAMES + 2}" in told[0]
+    assert len(list(tmp_path.glob("*.png"))) == 4
+
+
 @pytest.mark.parametrize(
     "change", [{"background": "#203040"}, {"background": "transparent"}, {"size": 96}, {"expression_scale": 0.5}],
     ids=lambda change: next(iter(change.items()))[1],

@@ -55,7 +55,8 @@ def test_defaults_are_left_to_the_shot() -> None:
         ({"sizes": 512}, "shot_unknown_key"),
         ({"portrait": None}, "shot_type"),
         ({"portrait": ""}, "shot_range"),
-        ({"portrait": "seed:99999999999"}, "seed"),  # too many digits for a seed: a path then
+        ({"portrait": "seed:99999999999"}, "shot_range"),
+        ({"portrait": "seed:-3"}, "shot_range"),
         ({"portrait": "seed:9999999999"}, "shot_range"),
         ({"voice": 3}, "shot_type"),
         ({"voice": "a\0b"}, "shot_range"),
@@ -183,7 +184,8 @@ def test_frame_ranges_as_typed() -> None:
 def test_seeds_and_photos_are_told_apart() -> None:
     assert portrait_seed("seed:7") == 7
     assert portrait_seed("photo.jpg") is None
-    assert portrait_seed("seed:x") is None
+    with pytest.raises(BadInput, match="seed:7"):
+        portrait_seed("seed:x")
 
 
 def test_the_smaller_jobs_are_as_strict() -> None:

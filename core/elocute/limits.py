@@ -62,8 +62,10 @@ def parse_frames(text: str) -> tuple[int, int]:
 
 
 def portrait_seed(portrait: str) -> int | None:
-    """7 for "seed:7", None for a photo's path. Raises BadInput when the number is out of range."""
+    """7 for "seed:7", None for a photo's path. Raises BadInput when it isn't a number, or out of range."""
     if not _SEED_PORTRAIT.fullmatch(portrait):
+        if portrait.startswith("seed:"):
+            raise out_of_range("the portrait's seed", f"a whole number up to {SEEDS[1]}, such as seed:7", portrait)
         return None
     return _integer(*SEEDS)("the portrait's seed", int(portrait.removeprefix("seed:")))
 

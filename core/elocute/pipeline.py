@@ -17,6 +17,7 @@ from .modelsets import ModelSet, Performance, model_set
 from .modelsets.base import identity
 from .protocol import Frame, Message, Progress
 from .settings import FitSettings, HeadSettings, Shot
+from .spaces import frame_list
 
 Report = Callable[[Message], None]
 
@@ -65,6 +66,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     seconds = time.perf_counter() - started
     count = last - first + 1
     warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *clipped]
+    warnings += _outputs_told(shot, inputs.frames)
     return Result(
         count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
     )
@@ -151,6 +153,19 @@ def _render(
                     video.write(image)
             report(Progress("render", done, len(numbers), done / (time.perf_counter() - started), None))
     return rendered
+
+
+def _outputs_told(shot: Shot, total: int) -> list[str]:
+    """What a user of the outputs of a shot of `total` frames should know."""
+    from .finishing.frames import frames_beyond
+
+    told = []
+    beyond = frames_beyond(shot.frames_dir, total) if shot.frames_dir else []
+    if beyond:
+        told.append(f"{shot.frames_dir} also has {frame_list(beyond)} of a longer shot: this one ends with {total}")
+    if shot.output and shot.background == "transparent":
+        told.append(f"{shot.output.name} shows the person before black: a video can't be transparent, the frames are")
+    return told
 
 
 def _range(shot: Shot, total: int) -> tuple[int, int, list[str]]:

@@ -128,9 +128,25 @@ def poses_against(own: Placements, placed: Placements, limited: bool = True) -> 
         views.append(View((x, y, z), 1 + float(snap(size - 1)), tuple(snap(shift[i]).tolist())))
         for what in (*beyond, *far):
             clamped.setdefault(what, []).append(i + 1)
-    told = [f"{frame_list(frames)}: {what}, clamped" for what, frames in clamped.items()]
     yaw, pitch, roll = angles.T
-    return PoseTrack(yaw, pitch, roll, tuple(views)), told
+    return PoseTrack(yaw, pitch, roll, tuple(views)), _told(clamped)
+
+
+def reachable_poses(angles: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Yaw, pitch, roll [T, 3] in radians, the nearest that can be shown where they go too far, and what was clamped."""
+    reached = angles.copy()
+    clamped: dict[str, list[int]] = {}
+    for i, pose in enumerate(angles):
+        turn, beyond = _reachable_turn(viewer_rotation(*pose))
+        if beyond:
+            reached[i] = viewer_angles(turn)
+        for what in beyond:
+            clamped.setdefault(what, []).append(i + 1)
+    return reached, _told(clamped)
+
+
+def _told(clamped: dict[str, list[int]]) -> list[str]:
+    return [f"{frame_list(frames)}: {what}, clamped" for what, frames in clamped.items()]
 
 
 def _lens_against(own: Placements, placed: Placements) -> tuple[np.ndarray, np.ndarray]:

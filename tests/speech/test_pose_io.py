@@ -77,6 +77,16 @@ def test_what_is_out_of_reach_is_named_by_the_videos_frames(tmp_path: Path) -> N
     assert track.yaw.max() == pytest.approx(np.radians(45), abs=1e-4)
 
 
+def test_angles_out_of_reach_are_clamped_and_named(tmp_path: Path) -> None:
+    angles = {"yaw_deg": [0, 90, 20], "pitch_deg": [0, 0, -12], "roll_deg": [0, 0, 5]}
+    path = save(tmp_path / "p.json", fps=25, **angles)
+    track, told = read_poses(path, Fraction(25), 3)
+    assert len(told) == 1 and told[0].startswith("frame 2: yaw beyond 45 degrees")
+    got = np.degrees([track.yaw, track.pitch, track.roll]).T
+    np.testing.assert_allclose(got, [[0, 0, 0], [45, 0, 0], [20, -12, 5]], atol=1e-6)
+    assert np.degrees(read_poses(path, Fraction(25), 3, limited=False)[0].yaw[1]) == pytest.approx(90)
+
+
 GOOD = rows(HERE)
 SCALED, MIRRORED, COLUMNS = HERE.copy(), HERE.copy(), HERE.T
 SCALED[:3, :3] *= 1.1

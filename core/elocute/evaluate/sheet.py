@@ -21,7 +21,8 @@ def check_sheet(path: Path) -> None:
     Raises BadInput sheet_type or output_is_directory, EnvironmentProblem.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise BadInput("sheet_type", f"can't make a {path.suffix or 'nameless'} contact sheet. Use .png or .jpg.")
+        kind = f"can't make a {path.suffix} picture" if path.suffix else f"{path.name} names no kind of picture"
+        raise BadInput("sheet_type", f"{kind}. End it in .png or .jpg.")
     if path.is_dir():
         raise BadInput("output_is_directory", f"{path} is a directory. Name a file for the contact sheet.")
     check_writable(path.parent)

@@ -94,6 +94,13 @@ class FrameWriter:
         self._flushed = time.monotonic() + 20 * took  # at most one part in twenty of the time, however long the clip
 
 
+def frames_beyond(folder: Path, count: int) -> list[int]:
+    """Numbers of frames in `folder` after the last of a shot of `count`: an earlier, longer shot's. A compositor that
+    reads the whole folder would show them."""
+    numbers = [int(path.stem) for path in folder.iterdir() if _FRAME.fullmatch(path.name)]
+    return sorted(number for number in numbers if number > count)
+
+
 def frame_file(folder: Path, index: int) -> Path:
     """The file of a frame, counted from 1."""
     return folder / f"{index:06d}.png"

@@ -176,7 +176,8 @@ def check_output(path: Path) -> None:
     if path.is_dir():
         raise BadInput("output_is_directory", f"{path} is a directory. Name a file in it, such as {path / 'out.mp4'}.")
     if path.suffix.lower() not in SUFFIXES:
-        raise BadInput("output_type", f"can't make a {path.suffix or 'nameless'} video. Use {', '.join(SUFFIXES)}.")
+        kind = f"can't make a {path.suffix} video" if path.suffix else f"{path.name} names no kind of video"
+        raise BadInput("output_type", f"{kind}. End it in {', '.join(SUFFIXES)}.")
     check_writable(path.parent)
 
 

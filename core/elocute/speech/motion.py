@@ -15,7 +15,8 @@ from elocute.speech import levels
 from elocute.values import ARKIT_NAMES, LOOK_DOWN, LOOK_SIDE, LOOK_UP, ExpressionTrack, PoseTrack
 
 BLINK_GAP = (2.6, 4.0)  # seconds between blinks: 15 to 23 a minute, about 18 on average
-BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.06, 0.02, 0.12  # seconds: lids fall faster than they rise
+# Seconds: lids fall faster than they rise, and slowly enough for a half shut one on the way at 24 frames a second.
+BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.1, 0.02, 0.14
 BLINK_CLEAR = 0.4  # seconds without a blink at the start and the end: first and last frame show open eyes
 SACCADE_GAP = (0.7, 2.8)
 SACCADE_YAW, SACCADE_PITCH = np.radians(3.0), np.radians(1.6)  # most gaze shifts between words are within these

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from elocute.errors import BadInput
-from elocute.spaces import poses_against
+from elocute.spaces import poses_against, reachable_poses
 from elocute.speech.track_io import at_times, json_object, numbers, rate
 from elocute.values import Placements, PoseTrack
 
@@ -62,8 +62,11 @@ def read_poses(
         return track, warnings + clamped
     still = np.zeros(count)
     radians = np.radians(np.stack([given.get(axis, still) for axis in AXES], 1))  # [count, 3]
-    yaw, pitch, roll = at_times(radians, source, fps, frames).T
-    return PoseTrack(yaw, pitch, roll), warnings
+    angles, clamped = at_times(radians, source, fps, frames), []
+    if limited:
+        angles, clamped = reachable_poses(angles)
+    yaw, pitch, roll = angles.T
+    return PoseTrack(yaw, pitch, roll), warnings + clamped
 
 
 def poses_seconds(path: str | Path, fps: Fraction) -> Fraction:
