@@ -154,8 +154,8 @@ def test_hair_follows_the_face_it_grows_from_and_cloth_does_not(motion: FieldMot
         raised[ARKIT_NAMES.index(name)] = 1.0
     shift = np.linalg.norm(motion.moved(raised) - motion.rest, axis=1)
     count = len(motion.rest_head)
-    still = motion.relief.weights.sum(1) <= 1e-3
-    assert still.any() and shift[count:][still].max() == 0
+    far = motion.relief.weights.sum(1) <= 0.02
+    assert far.any() and shift[count:][far].max() <= 0.02 * shift[:count].max()
     assert 0 < shift[count:].max() <= shift[:count].max()
 
 
