@@ -13,6 +13,7 @@ import pytest
 
 from elocute.driving.follow import Followed, follow
 from elocute.driving.retime import at_shot, placements
+from elocute.driving.upper_face import BLINK, lid_gaps, raised, shut
 from elocute.errors import BadInput
 from elocute.footage import open_footage
 from elocute.shooting import Shooting
@@ -110,3 +111,65 @@ def test_frames_without_a_face_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         follow(open_footage(tmp_path))
     assert caught.value.code == "video_no_face"
+
+
+EVENTS = {
+    "blink": ("eyeBlinkLeft", "eyeBlinkRight"),
+    "wink": ("eyeBlinkRight",),
+    "brows": ("browDownLeft", "browDownRight"),
+}
+
+
+@pytest.fixture(scope="module")
+def faces(stored: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """What is followed of the example at rest, blinking, winking, and with lowered brows: each [52]."""
+    folder = tmp_path_factory.mktemp("faces")
+    shooting = Shooting(stored, SIDE, "keep", "cpu", 256)
+    rest = stored.fit.expression.copy()
+    order = ["rest", "rest", *[name for event in EVENTS for name in (event, "rest", "rest")]]
+    for i, name in enumerate(order):
+        expression = rest.copy()
+        expression[[ARKIT_NAMES.index(unit) for unit in EVENTS.get(name, ())]] = 1
+        frame = shooting.frame(expression, np.zeros(3))
+        cv2.imwrite(str(folder / f"{i:02d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    followed = follow(open_footage(folder)).expression
+    return {name: followed[[i for i, other in enumerate(order) if other == name]].mean(0) for name in set(order)}
+
+
+def test_lids_meet_in_a_blink_and_one_alone_in_a_wink(faces: dict[str, np.ndarray]) -> None:
+    lids = {name: face[list(BLINK)] for name, face in faces.items()}
+    assert (lids["rest"] < 0.1).all() and (lids["blink"] > 0.8).all()
+    assert lids["wink"][0] < 0.2 and lids["wink"][1] > 0.7
+
+
+def test_lowered_brows_are_followed(faces: dict[str, np.ndarray]) -> None:
+    lowered = {name: face[[ARKIT_NAMES.index(unit) for unit in EVENTS["brows"]]] for name, face in faces.items()}
+    assert (lowered["rest"] < 0.1).all() and (lowered["brows"] > 0.4).all()
+
+
+def test_gaps_of_lids_dont_change_with_the_head() -> None:
+    rng = np.random.default_rng(3)
+    landmarks = rng.normal(size=(478, 3))
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    np.testing.assert_allclose(lid_gaps(2.5 * landmarks @ turn + 7), lid_gaps(landmarks), rtol=1e-9)
+
+
+def test_eyes_that_never_close_are_open_and_frames_without_a_face_say_nothing_of_them() -> None:
+    steady = np.full((10, 2), 0.3)
+    assert not shut(steady).any()
+    steady[:2] = 0.03
+    assert not shut(steady, missing=(0, 1))[2:].any()
+    assert (shut(steady)[:2] > 0.9).all()
+    steady[:8] = 0.03
+    assert (shut(steady)[8:] == 0).all() and not shut(steady)[:8].any()  # mostly shut: that is how far they open
+    assert not shut(steady, missing=tuple(range(8)))[8:].any()
+
+
+def test_brows_rest_where_they_mostly_are_and_little_is_nothing() -> None:
+    heights = np.full((10, 4), 0.004)
+    heights[:2] += 0.003
+    heights[2:4] -= 0.003
+    heights[4] += 0.0005
+    np.testing.assert_array_equal(raised(heights), raised(heights + 0.01))
+    assert (raised(heights)[:2] == 1).all() and (raised(heights)[2:4] == -1).all() and not raised(heights)[4:].any()
+    assert not raised(heights[:6], missing=(0, 1, 2, 3))[4:].any()

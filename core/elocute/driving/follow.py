@@ -20,6 +20,7 @@ from ..head.model import HeadModel, load_head_model
 from ..portrait.face import shared_landmarker
 from ..spaces import JOINT, frame_list
 from ..values import ARKIT_NAMES, MOUTH, Face
+from .upper_face import BROWS, brow_heights, lid_gaps, raised, shut, with_upper_face
 
 Tick = Callable[[int, int], None]  # done, total
 
@@ -97,6 +98,8 @@ class _Row:
     turn: np.ndarray
     place: np.ndarray
     expression: np.ndarray
+    gaps: np.ndarray  # of the lids, and
+    heights: np.ndarray  # of the brows, see upper_face
 
 
 def _readable(face: Face | None) -> Face | None:
@@ -130,7 +133,9 @@ class _Person:
     def row(self, face: Face, size: tuple[int, int]) -> _Row | None:
         """None when the landmarks don't make this person's face."""
         problem = of_face(self._problem, face, size)
-        problem = replace(problem, spread=TIGHTER * problem.spread)
+        mean, spread = problem.mean.copy(), TIGHTER * problem.spread
+        mean[BROWS], spread[BROWS] = 0, 1e-3  # at rest: what they do is told against the model's
+        problem = replace(problem, mean=mean, spread=spread)
         log_focal = self.log_lens + np.log(size[0])
         found = None
         if self._last is not None:
@@ -143,8 +148,9 @@ class _Person:
             return None
         self._last = found
         expression = found.coefficients.astype(np.float32).copy()
-        expression[list(EYES)] = face.scores[list(EYES)]  # lids and irises: the network sees more than the outline
-        return _Row(found.turn, found.turn @ JOINT + found.shift, expression)
+        expression[list(EYES)] = face.scores[list(EYES)]  # irises: the network sees more than the outline
+        place = found.turn @ JOINT + found.shift
+        return _Row(found.turn, place, expression, lid_gaps(face.landmarks), brow_heights(problem, found))
 
     def _known(self, problem: Problem) -> Problem:
         """The same landmarks, with the identity in the base and expression alone left to find."""
@@ -174,10 +180,12 @@ def _finished(rows: list[_Row | None], footage: Footage, faceless: int) -> Follo
     kept, missing = hold_gaps(rows, footage, faceless)
     expression = np.stack([row.expression for row in kept])
     rests = np.array([i not in MOUTH and not ARKIT_NAMES[i].startswith("eyeLook") for i in range(len(ARKIT_NAMES))])
-    rest = resting(expression, missing, AT_REST) * rests
+    expression = np.clip(expression - resting(expression, missing, AT_REST) * rests, 0, 1)
+    closed = shut(np.stack([row.gaps for row in kept]), missing)
+    expression = with_upper_face(expression, closed, raised(np.stack([row.heights for row in kept]), missing))
     return Followed(
         np.stack([row.turn for row in kept]), np.stack([row.place for row in kept]),
-        np.clip(expression - rest, 0, 1).astype(np.float32), footage.fps, missing,
+        expression.astype(np.float32), footage.fps, missing,
         tuple(footage.name(i) for i in missing) if footage.files else (), gains=LANDMARK_GAINS,
     )  # fmt: skip
 
