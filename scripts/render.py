@@ -228,9 +228,11 @@ def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any)
     """Whether every frame of the shot is there."""
     tasks, name = elocute.tasks, shot.name
     problems = elocute.checks.problems(scene, shot)
-    why = [problem.text for problem in problems if not (problem.of_output and order.folder)]
+    why = [problem for problem in problems if not (problem.of_output and order.folder)]
     if why:
-        print(f"Error: {name}: {why[0]}", file=sys.stderr)
+        engine = why[0].fix == elocute.checks.PREFERENCES[0]
+        here = ", or name the engine's Python with --python" if engine else ""
+        print(f"Error: {name}: {why[0].text}{here}", file=sys.stderr)
         return False
     ref = elocute.shots.ref(scene, shot)
     task = tasks.add(elocute.task.Task("render", name, lambda task: elocute.rendering.render(ref, order, task)))

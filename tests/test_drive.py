@@ -205,3 +205,13 @@ def test_a_bad_pose_file_is_said_the_same_way_with_and_without_curves(
         with pytest.raises(BadInput) as problem:
             build_drive(shot(tmp_path, poses=path, **more), own, "cpu")
         assert problem.value.code == code, more
+
+
+def test_curves_beyond_what_a_face_does_are_told(own: np.ndarray, tmp_path: Path) -> None:
+    told = {}
+    for most in (1.0, 3.0):
+        curves = curves_file(tmp_path / "c.json", jawOpen=[0.0, most], mouthPucker=[0.0, 1.0])
+        told[most] = build_drive(shot(tmp_path, curves=curves), own, "cpu").warnings
+    assert not told[1.0]
+    (sentence,) = told[3.0]
+    assert "jawOpen 3" in sentence and "1.5" in sentence and "mouthPucker" not in sentence

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -211,3 +213,19 @@ def test_a_refusal_names_the_option_and_the_key(change: dict[str, object], remed
     with pytest.raises(BadInput) as caught:
         Shot.from_json(MINIMAL | change)
     assert caught.value.message.endswith(". " + remedy)
+
+
+def test_a_job_files_paths_may_start_at_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shot = Shot.from_json({**MINIMAL, "voice": "~/v.wav", "portrait": "~/a.jpg"}, Path("/jobs"))
+    assert shot.voice == tmp_path / "v.wav" and shot.portrait == str(tmp_path / "a.jpg")
+    assert Shot.from_json({**MINIMAL, "voice": "~nobody-is-called-so.wav"}).voice == Path("~nobody-is-called-so.wav")
+
+
+def test_the_documented_job_is_one_and_every_key_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "shot.md").read_text(encoding="utf-8")
+    example = json.loads(page.split("```json")[1].split("```")[0])
+    assert Shot.from_json(example).to_json().keys() >= example.keys()
+    names = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
+    keys = {key for cell in names for key in re.findall(r"`(\w+)`", cell)}
+    assert keys == {field.name for field in dataclasses.fields(Shot)}

@@ -274,10 +274,11 @@ def _steps(text: str | None) -> tuple[int, int] | None:
 
 
 def _table(values: dict[str, Any], indent: str = "") -> str:
-    """Nested values as aligned lines for people."""
-    width = max((len(str(key)) for key in values), default=0)
+    """Nested values as aligned lines for people; what is empty is left out."""
+    told = {key: value for key, value in values.items() if value not in (None, [], {})}
+    width = max((len(str(key)) for key in told), default=0)
     lines = []
-    for key, value in values.items():
+    for key, value in told.items():
         if isinstance(value, dict):
             lines += [f"{indent}{key}", _table(value, indent + "  ")]
         else:
@@ -286,10 +287,10 @@ def _table(values: dict[str, Any], indent: str = "") -> str:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(_cell(item) for item in value) or "-"
+        return ", ".join(_cell(item) for item in value)
     return str(value)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook")))
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
+MOST = 1.5  # of a unit, the portrait's own share included: beyond it any mesh tears
 KEPT_SMILE = 0.8  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 REGION = np.array([
     0 if i in MOUTH else 1 if name.startswith("eye") else 2 for i, name in enumerate(ARKIT_NAMES)
@@ -143,7 +144,7 @@ def resting_face(portrait_expression: np.ndarray) -> np.ndarray:
 def add_to_face(rest: np.ndarray, said: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """A resting face [52] with curves [..., 52] on it; `scale` strengthens all but the eyes. float32 [..., 52]."""
     scales = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, scale)
-    values = np.clip(rest + scales.astype(np.float32) * said, 0, 1.5)
+    values = np.clip(rest + scales.astype(np.float32) * said, 0, MOST)
     values[..., list(BLINK)] = np.clip(values[..., list(BLINK)], 0, 1)
     return values.astype(np.float32)
 
@@ -179,8 +180,19 @@ def build_drive(
         said = said + share * (video.expression - said)
     values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
     poses, warnings = head_poses(shot, own, inputs)
+    warnings += _too_strong(track)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
+
+
+def _too_strong(track: ExpressionTrack | None) -> list[str]:
+    """What to tell about curves that ask for more than the face shows."""
+    if track is None:
+        return []
+    highest = track.values.max(0)
+    over = [f"{track.names[i]} {highest[i]:.3g}" for i in np.flatnonzero(highest > MOST)]
+    more = f" and {len(over) - 3} others" if len(over) > 3 else ""
+    return [f"curves go higher than the face can, which is {MOST}: {', '.join(over[:3])}{more}"] if over else []
 
 
 def video_shares(shot: Shot) -> tuple[float, float, float]:

@@ -130,7 +130,10 @@ def _path(name: str, value: Any) -> Path:
         raise wrong_type(name, "a path", value)
     if not str(value).strip() or "\0" in str(value):
         raise out_of_range(name, "a path", value)
-    return Path(value)
+    try:
+        return Path(value).expanduser()  # a job file's paths pass through no shell
+    except RuntimeError:  # nobody is called so: a name like any other
+        return Path(value)
 
 
 def _portrait(name: str, value: Any) -> str:
