@@ -123,8 +123,8 @@ def round_eyes(level: float, height: float) -> tuple[np.ndarray, list[np.ndarray
     return xy, masks
 
 
-def test_a_lid_is_not_as_grey_as_the_paint_around_the_eye() -> None:
-    """Grey paint, and darker grey lashes in a part of it: the lid has its light, and half of the face's hue."""
+def test_a_lid_is_between_skin_and_the_paint_around_the_eye() -> None:
+    """Grey paint, and darker grey lashes in a part of it: the lid has the paint's light, and a hue between."""
     skin, paint, lash = (np.array(c, np.float32) for c in ([0.8, 0.56, 0.44], [0.6, 0.6, 0.6], [0.1, 0.1, 0.1]))
     xy, masks = round_eyes(128, 12)
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5

@@ -22,8 +22,8 @@ from .visible_teeth import find_teeth
 BROWS = ((46, 53, 52, 65, 55, 107, 66, 105, 63, 70), (276, 283, 282, 295, 285, 336, 296, 334, 293, 300))
 IRISES = ((468, (469, 470, 471, 472), RIGHT_LIDS), (473, (474, 475, 476, 477), LEFT_LIDS))
 LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, folds and the shade of lashes
-LID_HUE = 0.5  # of a lid's hue is the face's
-SOCKET_SHADE = 0.3  # of what an open eye's socket lacks of the bare skin's light around it, a shut lid lacks too
+LID_HUE = 0.2  # of a lid's hue is the face's, the rest that around the open eye, paint included
+SOCKET_SHADE = 0.55  # of what an open eye's socket lacks of the bare skin's light around it, a shut lid lacks too
 LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
@@ -110,8 +110,8 @@ def without_teeth(skin: np.ndarray, mouth: np.ndarray, rim: np.ndarray, across: 
 def lid_skin(
     own: np.ndarray, skin: np.ndarray, eyes: list[np.ndarray], landmarks: np.ndarray, lash: float
 ) -> np.ndarray:
-    """What a closed lid shows, [R, R, 3]: the bare skin around it, half in the face's hue, and darkened a little where
-    the socket is."""
+    """What a closed lid shows, [R, R, 3]: as bright as the bare skin around it, darkened where the socket is, in the
+    hue that the socket has."""
     side = own.shape[0]
     level = own.mean(2)
     lashes = (_dilate(np.maximum(*eyes), lash) > 0.01).astype(np.float32)
@@ -123,12 +123,13 @@ def lid_skin(
             lit |= around & (level >= np.quantile(level[around], 1 - LID_BRIGHTEST))
     light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
-    grey = np.maximum(light.mean(2, keepdims=True), 1e-3)
-    darker = 1 - SOCKET_SHADE * (1 - np.clip(shade.mean(2, keepdims=True) / grey, 0, 1))
+    grey, socket = (np.maximum(colour.mean(2, keepdims=True), 1e-3) for colour in (light, shade))
+    darker = 1 - SOCKET_SHADE * (1 - np.clip(socket / grey, 0, 1))
+    hue = shade / socket
     if bare.any():
         face = np.median(own[bare], axis=0)
-        light = light + LID_HUE * (grey * face / max(float(face.mean()), 1e-3) - light)
-    return np.clip(cv2.GaussianBlur(light * darker, (0, 0), 0.01 * side), 0, 1)
+        hue = hue + LID_HUE * (face / max(float(face.mean()), 1e-3) - hue)
+    return np.clip(cv2.GaussianBlur(hue * grey * darker, (0, 0), 0.01 * side), 0, 1)
 
 
 def lash_colour(own: np.ndarray, eyes: list[np.ndarray], lash: float) -> np.ndarray:
