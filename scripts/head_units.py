@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from head_parts import PARTS, smoothstep
+from scipy.interpolate import PchipInterpolator
 
 from elocute.head.surface import plate_energy, through_handles
 from elocute.values import ARKIT_NAMES
@@ -20,6 +21,13 @@ STAY_CLOSED = (
     "mouthPressRight cheekPuff noseSneerLeft noseSneerRight"
 ).split()  # units under which, alone, lips that touched go on touching
 PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
+# MakeHuman's tongueOut goes through the chin. Ours comes between the lips, which this share of jawOpen parts; its middle
+# passes these places: share of its length, metres above and before the place where the lips meet.
+TONGUE_JAW = 0.33
+TONGUE_PATH = (
+    (0.3, -0.006, -0.064), (0.55, -0.004, -0.036), (0.75, -0.002, -0.014), (0.87, -0.0045, 0.0), (1, -0.0075, 0.01)
+)  # fmt: skip
+TONGUE_THIN = 0.7  # of its thickness that it keeps at the tip
 ARCH = 0.65  # power of the share of the full opening that a place on the lip takes: 1 is MakeHuman's, less is rounder
 
 
@@ -101,5 +109,27 @@ def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> No
         unit[name] += closer.meeting(mesh.vertices + unit[name], "lips", axes=(1,))
     for name in PART_LIPS:
         round_opening(mesh, unit[name], closer)
+    unit["tongueOut"][:] = tongue_out(mesh, unit["jawOpen"])
     both = unit["jawOpen"] + unit["mouthClose"]
     unit["mouthClose"] += closer.meeting(mesh.vertices + both, "lips")
+
+
+def tongue_out(mesh: Mesh, jaw_open: np.ndarray) -> np.ndarray:
+    """Displacement [V, 3]: the jaw opens a little, and the tongue comes out between the lips."""
+    chain = mesh.seams["lips"].lower
+    meeting = mesh.vertices[chain[np.argmax(mesh.vertices[chain, 2])], 1:]
+    tongue = np.flatnonzero(mesh.vertex_part == PARTS.index("tongue"))
+    rest = mesh.vertices[tongue]
+    along = (rest[:, 2] - rest[:, 2].min()) / np.ptp(rest[:, 2])
+    middle = np.poly1d(np.polyfit(along, rest[:, 1], 2))  # its height over its length
+    root = np.array([middle(0), rest[:, 2].min()])
+    shares, above, before = np.array(TONGUE_PATH).T
+    places = np.concatenate([root[None], meeting + np.stack([above, before], 1)])
+    path = PchipInterpolator([0, *shares], places)
+    forward = path(along, 1)
+    up = np.stack([forward[:, 1], -forward[:, 0]], 1) / np.linalg.norm(forward, axis=1, keepdims=True)
+    thick = (rest[:, 1] - middle(along)) * (1 - (1 - TONGUE_THIN) * along)
+    out = TONGUE_JAW * jaw_open
+    out[tongue, 0] = 0
+    out[tongue, 1:] = path(along) + thick[:, None] * up - rest[:, 1:]
+    return out

@@ -215,3 +215,9 @@ def test_curves_beyond_what_a_face_does_are_told(own: np.ndarray, tmp_path: Path
     assert not told[1.0]
     (sentence,) = told[3.0]
     assert "jawOpen 3" in sentence and "1.5" in sentence and "mouthPucker" not in sentence
+
+
+def test_lips_close_no_further_than_the_jaw_is_open(own: np.ndarray, tmp_path: Path) -> None:
+    curves = curves_file(tmp_path / "c.json", jawOpen=[0.0, 0.4, 0.9], mouthClose=[0.8, 0.8, 0.8])
+    values = build_drive(shot(tmp_path, curves=curves), own, "cpu").expression
+    np.testing.assert_allclose(column(values, "mouthClose"), [0, 0.4, 0.8], atol=1e-6)

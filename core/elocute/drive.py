@@ -29,6 +29,8 @@ REGION = np.array([
     0 if i in MOUTH else 1 if name.startswith("eye") else 2 for i, name in enumerate(ARKIT_NAMES)
 ])  # of each unit: mouth, eyes, the rest  # fmt: skip
 BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
+# Lips that close over an open jaw: ARKit's mouthClose takes back what jawOpen parts, and never more.
+CLOSE, JAW = ARKIT_NAMES.index("mouthClose"), ARKIT_NAMES.index("jawOpen")
 
 _heard: Latest[np.ndarray] = Latest()
 _said: Latest[ExpressionTrack] = Latest()
@@ -146,6 +148,7 @@ def add_to_face(rest: np.ndarray, said: np.ndarray, scale: float = 1.0) -> np.nd
     scales = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, scale)
     values = np.clip(rest + scales.astype(np.float32) * said, 0, MOST)
     values[..., list(BLINK)] = np.clip(values[..., list(BLINK)], 0, 1)
+    values[..., CLOSE] = np.minimum(values[..., CLOSE], values[..., JAW])
     return values.astype(np.float32)
 
 

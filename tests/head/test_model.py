@@ -136,3 +136,13 @@ def test_regions_are_weights_where_they_should_be(model: HeadModel) -> None:
     assert model.regions["neck"][nose] == 0
     assert model.regions["lips_lower"][lip] + model.regions["lips_upper"][lip] >= 1
     assert model.regions["neck"][model.base[:, 1] < -0.15].min() > 0.9
+
+
+@pytest.mark.parametrize("amount", [0.25, 0.5, 0.75, 1.0])
+def test_a_tongue_comes_out_between_the_lips(model: HeadModel, units: Make, amount: float) -> None:
+    vertices = model.vertices(np.zeros(len(model.identity_names)), units(tongueOut=amount))
+    tongue, upper, lower = vertices[model.part("tongue")], *model.landmarks(vertices)[[13, 14]]
+    out = tongue[tongue[:, 2] > lower[2]]  # before the lower lip's edge
+    assert (out[:, 1] > lower[1] - 0.0035).all() and (out[:, 1] < upper[1] + 0.001).all()
+    if amount == 1:
+        assert len(out) and out[:, 2].max() > upper[2] + 0.005
