@@ -21,8 +21,8 @@ STAY_CLOSED = (
     "mouthPressRight cheekPuff noseSneerLeft noseSneerRight"
 ).split()  # units under which, alone, lips that touched go on touching
 PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
-# MakeHuman's tongueOut goes through the chin. Ours comes between the lips, which this share of jawOpen parts; its middle
-# passes these places: share of its length, metres above and before the place where the lips meet.
+# MakeHuman's tongueOut goes through the chin. Ours comes between the lips, which this share of jawOpen parts; its
+# middle passes these places: share of its length, metres above and before the place where the lips meet.
 TONGUE_JAW = 0.33
 TONGUE_PATH = (
     (0.3, -0.006, -0.064), (0.55, -0.004, -0.036), (0.75, -0.002, -0.014), (0.87, -0.0045, 0.0), (1, -0.0075, 0.01)
