@@ -9,7 +9,7 @@ import pytest
 
 from elocute.generators.appearance import AMBIENT, PARTS, Appearance, harmonics, mean_appearance
 from elocute.generators.canonical import sample
-from elocute.inversion.pivot import LIGHT, fit_appearance
+from elocute.inversion.pivot import LIGHT, LIPS_LIGHT, fit_appearance
 
 SHOWN = ("skin", "lips", "hair", "clothes")
 
@@ -72,6 +72,20 @@ def test_parts_that_nothing_shows_are_the_mean_in_the_photos_light(warmth: float
     for name in ("tongue", "teeth", "lips"):
         shift = found.albedo[PARTS.index(name)] / mean.albedo[PARTS.index(name)]
         np.testing.assert_allclose(shift, [1, 1, warmth**-LIGHT], rtol=0.01)
+
+
+@pytest.mark.parametrize(("lips", "tongue"), [(1.2, 1.2), (0.3, LIPS_LIGHT[0])])
+def test_the_tongue_is_as_bright_as_the_lips_but_for_paint_and_takes_nothing_from_teeth(
+    lips: float, tongue: float
+) -> None:
+    n, p = normals(3000), parts(3000)
+    mean = mean_appearance()
+    albedo = mean.albedo.copy()
+    albedo[PARTS.index("lips")] *= lips
+    albedo[PARTS.index("tongue")] = albedo[PARTS.index("teeth")]
+    found = fit_appearance(Appearance(albedo, mean.light).colour(p, n), p, n).albedo
+    # the mean shading of 1 over the samples, and the tint of the skin, are those of the mean within a few percent
+    np.testing.assert_allclose(found[PARTS.index("tongue")], tongue * mean.albedo[PARTS.index("tongue")], rtol=0.05)
 
 
 def test_in_black_and_white_nothing_has_a_hue() -> None:

@@ -11,6 +11,7 @@ from ..generators.appearance import AMBIENT, PARTS, Appearance, as_vivid, harmon
 
 ROUNDS = 4
 RIDGE = 0.02  # pulls the eight directional coefficients to zero where few normals constrain them
+LIPS_LIGHT = 0.8, 1.4  # times the usual brightness: so far the tongue goes with the lips, beyond it they are painted
 LIGHT = 0.4  # of how skin differs from the mean's is the photo's light; the rest is the person's own colour
 
 
@@ -47,4 +48,7 @@ def fit_appearance(colours: np.ndarray, parts: np.ndarray, normals: np.ndarray) 
             light[:, c] = np.linalg.solve(design.T @ design + penalty, design.T @ colours[:, c])
         mean = np.maximum(basis @ light, AMBIENT).mean(0)
         light, albedo[present] = light / mean, albedo[present] * mean
+    lips, tongue = PARTS.index("lips"), PARTS.index("tongue")
+    brighter = albedo[lips].mean() / max(float(usual[lips].mean()), 1e-3)
+    albedo[tongue] = usual[tongue] * np.clip(brighter, *LIPS_LIGHT)  # photos show teeth and shade where it lies
     return Appearance(albedo.astype(np.float32), light.astype(np.float32))
