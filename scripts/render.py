@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--portrait", help="a photo, or seed:7: makes a shot of its own instead of the file's")
     parser.add_argument("--voice", type=Path, help="what the portrait says, a sound or video file")
     parser.add_argument("--fps", help="frames per second of that shot: 25, 23.976; the scene's when not given")
+    parser.add_argument("--background", help="of that shot: keep, transparent or #rrggbb")
     parser.add_argument("--python", help="the Python that has the engine; the extension's own when not given")
     return parser
 
@@ -171,8 +172,8 @@ def _frames(text: str | None) -> tuple[int, int] | None:
 
 def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) -> list[Any]:
     shots = list(scene.elocute.shots)
-    if args.voice or args.fps:
-        raise Refused("--voice and --fps go with --portrait")
+    if args.voice or args.fps or args.background:
+        raise Refused("--voice, --fps and --background go with --portrait")
     if not shots:
         raise Refused(f"the scene {scene.name!r} has no shots. Add one in the sidebar, or give --portrait and --voice")
     if args.all:
@@ -186,7 +187,7 @@ def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) 
 
 
 def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) -> Any:
-    """A shot of --portrait and --voice, the settings at their defaults."""
+    """A shot of --portrait and --voice, the other settings at their defaults."""
     if not args.voice or not args.output or args.shot or args.all:
         raise Refused("--portrait needs --voice and --output, and neither --shot nor --all")
     if args.fps:
@@ -194,6 +195,8 @@ def _own_shot(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace
     shot = elocute.shotlist.add(scene, args.voice.stem)
     shot.voice_source, shot.voice_file, shot.voice_start = "FILE", str(args.voice.absolute()), 1
     shot.folder = str(args.output.absolute())
+    if args.background:
+        _set_background(elocute, shot, args.background)
     try:
         seed = elocute.limits.portrait_seed(args.portrait)
         if seed is not None:
@@ -222,6 +225,13 @@ def _set_fps(elocute: Elocute, scene: bpy.types.Scene, text: str) -> None:
     fps = _checked(elocute, elocute.limits.parse_fps, text)
     whole = -(-fps.numerator // fps.denominator)  # Blender: a whole rate over a base
     scene.render.fps, scene.render.fps_base = whole, float(whole / fps)
+
+
+def _set_background(elocute: Elocute, shot: Any, text: str) -> None:
+    _checked(elocute, elocute.limits.CHECKS["background"], "background", text)
+    shot.background = {"keep": "KEEP", "transparent": "TRANSPARENT"}.get(text, "COLOR")
+    if shot.background == "COLOR":
+        shot.color = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
 def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any) -> bool:

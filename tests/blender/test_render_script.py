@@ -10,6 +10,8 @@ import wave
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,6 +123,12 @@ def test_without_a_blend_file(script: Script, tmp_path: Path) -> None:
     arguments = ("--voice", voice, "--output", out, "--size", "64", "--fps", "24000/1001")
     done = script.run(None, "--portrait", EXAMPLES / "portrait.jpg", *arguments)
     assert done.returncode == 0 and 9 <= len(pictures(out)) <= 10, done.stdout + done.stderr
+    plain = tmp_path / "plain"
+    colour = ("--output", plain, "--background", "#204080", "--frames", "1")
+    done = script.run(None, "--portrait", EXAMPLES / "portrait.jpg", *arguments, *colour)
+    assert done.returncode == 0, done.stdout + done.stderr
+    corner = cv2.imread(str(next(plain.glob("*.png"))))[0, 0]
+    assert np.abs(corner[::-1].astype(int) - [0x20, 0x40, 0x80]).max() <= 2, corner
     nobody = tmp_path / "nobody.jpg"
     nobody.write_bytes((EXAMPLES / "portrait.jpg").read_bytes()[:2000])
     done = script.run(None, "--portrait", nobody, *arguments)
@@ -129,7 +137,9 @@ def test_without_a_blend_file(script: Script, tmp_path: Path) -> None:
 
 def test_arguments_are_refused_before_anything_is_heard(script: Script, tmp_path: Path) -> None:
     voice = cut(tmp_path / "voice.wav", 0.4)
-    for arguments in (("--size", "0"), ("--size", "5000"), ("--frames", "5-2"), ("--fps", "300")):
+    for arguments in (
+        ("--size", "0"), ("--size", "5000"), ("--frames", "5-2"), ("--fps", "300"), ("--background", "pink"),
+    ):  # fmt: skip
         out = tmp_path / "out"
         done = script.run(None, "--portrait", "seed:1", "--voice", voice, "--output", out, *arguments)
         assert done.returncode == 2 and arguments[0] in done.stderr, (arguments, done.stdout, done.stderr)
