@@ -33,7 +33,7 @@ from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.16
-TONGUE_TIP, TONGUE_FALL = 0.008, 1.3  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
+TONGUE_TIP, TONGUE_FALL = 0.008, 1.5  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
 TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
 CHEEKS, CHEEKS_FALL = 0.008, 0.8  # metres behind the lips from which the cheeks' insides lose so much more
 JAW_SLIT = 0.02  # of the side behind a jaw's edge

@@ -11,7 +11,7 @@ from ..generators.appearance import AMBIENT, PARTS, Appearance, as_vivid, harmon
 
 ROUNDS = 4
 RIDGE = 0.02  # pulls the eight directional coefficients to zero where few normals constrain them
-LIPS_LIGHT = 0.8, 1.4  # times the usual brightness: so far the tongue goes with the lips, beyond it they are painted
+LIPS_LIGHT = 0.8, 1.25  # times the usual brightness: so far the tongue goes with the lips, beyond it they are painted
 LIGHT = 0.4  # of how skin differs from the mean's is the photo's light; the rest is the person's own colour
 
 
