@@ -240,7 +240,7 @@ def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any)
     problems = elocute.checks.problems(scene, shot)
     why = [problem for problem in problems if not (problem.of_output and order.folder)]
     if why:
-        engine = why[0].fix == elocute.checks.PREFERENCES[0]
+        engine = why[0].fix == elocute.checks.PREFERENCES[0] and "ELOCUTE_PYTHON" not in os.environ
         here = ", or name the engine's Python with --python" if engine else ""
         print(f"Error: {name}: {why[0].text}{here}", file=sys.stderr)
         return False

@@ -292,3 +292,11 @@ def test_every_option_that_a_refusal_can_name_exists() -> None:
     options = {name for parameter in speak.params for name in parameter.opts + parameter.secondary_opts}
     settings = {field.name for field in dataclasses.fields(Shot)} - set(ARGUMENTS)
     assert {"--" + OPTIONS.get(name, name).replace("_", "-") for name in settings} <= options
+
+
+def test_tables_leave_out_what_is_empty() -> None:
+    from elocute.cli import _table
+
+    empty = {"none": None, "list": [], "pair": (), "inside": {"b": None, "c": {}}}
+    assert _table({"a": 1.25, **empty, "ok": {"d": [None, 2]}}) == "a   1.25\nok\n  d  -, 2"
+    assert _table({}) == ""

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from driven_shots import VOICE, curves_file, shot
 
-from elocute.drive import BLINK, EYES, KEPT_SMILE, MOUTH, SMILES, build_drive
+from elocute.drive import EYES, KEPT_SMILE, MOST_OF_A_UNIT, SMILES, build_drive
 from elocute.errors import BadInput
 from elocute.models.store import verify
-from elocute.values import ARKIT_NAMES
+from elocute.values import ARKIT_NAMES, BLINK, MOUTH
 
 OTHERS = [i for i in range(52) if i not in MOUTH and i not in EYES]
 needs_voice = pytest.mark.skipif(not verify("speech_encoder"), reason="models not fetched: elocute models --fetch")
@@ -207,14 +207,30 @@ def test_a_bad_pose_file_is_said_the_same_way_with_and_without_curves(
         assert problem.value.code == code, more
 
 
-def test_curves_beyond_what_a_face_does_are_told(own: np.ndarray, tmp_path: Path) -> None:
-    told = {}
-    for most in (1.0, 3.0):
-        curves = curves_file(tmp_path / "c.json", jawOpen=[0.0, most], mouthPucker=[0.0, 1.0])
-        told[most] = build_drive(shot(tmp_path, curves=curves), own, "cpu").warnings
-    assert not told[1.0]
-    (sentence,) = told[3.0]
-    assert "jawOpen 3" in sentence and "1.5" in sentence and "mouthPucker" not in sentence
+@pytest.mark.parametrize(
+    ("most", "scale", "told"),
+    [
+        (MOST_OF_A_UNIT, 1.0, None),
+        (MOST_OF_A_UNIT + 0.1, 1.0, "1.6"),
+        (3.0, 0.25, None),
+        (1.0, 4.0, "4"),
+    ],
+)
+def test_curves_beyond_what_a_face_does_are_told(
+    own: np.ndarray, tmp_path: Path, most: float, scale: float, told: str | None
+) -> None:
+    curves = curves_file(tmp_path / "c.json", jawOpen=[0.0, most, 0.0], mouthPucker=[0.0, 0.3, 0.0])
+    warnings = build_drive(shot(tmp_path, curves=curves, expression_scale=scale), own, "cpu").warnings
+    assert len(warnings) == (told is not None)
+    if told:
+        assert f"jawOpen {told}" in warnings[0] and "1.5" in warnings[0] and "mouthPucker" not in warnings[0]
+
+
+def test_of_many_curves_beyond_it_three_are_named(own: np.ndarray, tmp_path: Path) -> None:
+    names = ("jawOpen", "jawLeft", "jawRight", "mouthPucker", "cheekPuff")
+    curves = curves_file(tmp_path / "c.json", **{name: [2.0] for name in names})
+    (told,) = build_drive(shot(tmp_path, curves=curves), own, "cpu").warnings
+    assert told.endswith("and 2 more")
 
 
 def test_lips_close_no_further_than_the_jaw_is_open(own: np.ndarray, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def test_everything_is_there(mesh: Mesh) -> None:
     assert counts == {"vertices": len(mesh.vertices), "triangles": len(mesh.triangles), "shape_keys": 52}
     assert tuple(mesh.about["shape_keys"]) == ARKIT_NAMES
     assert all(mesh.key(name).shape == mesh.vertices.shape for name in ARKIT_NAMES)
+    assert all(np.abs(mesh.key(name)).max() > 1e-3 for name in ARKIT_NAMES)  # metres: each moves something
     assert len(mesh.data) == mesh.about["shape_keys"][ARKIT_NAMES[-1]]["offset"] + mesh.vertices.nbytes
     assert mesh.triangles.min() == 0 and mesh.triangles.max() == len(mesh.vertices) - 1
     assert mesh.about["materials"]["names"] == list(MATERIALS) and set(mesh.materials) == set(range(len(MATERIALS)))

@@ -13,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elocute.errors import BadInput
-from elocute.limits import parse_fps, parse_frames, portrait_seed
+from elocute.limits import (
+    EXPRESSION_SCALES,
+    FIT_STEPS,
+    FRAME_RATES,
+    MEMORY_MB,
+    SEEDS,
+    SIZES,
+    SMOOTHING,
+    parse_fps,
+    parse_frames,
+    portrait_seed,
+)
 from elocute.settings import CurvesSettings, FitSettings, Shot
 
 MINIMAL = {"portrait": "a.jpg", "voice": "v.wav", "output": "o.mp4"}
@@ -219,13 +230,27 @@ def test_a_job_files_paths_may_start_at_the_users_folder(monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     shot = Shot.from_json({**MINIMAL, "voice": "~/v.wav", "portrait": "~/a.jpg"}, Path("/jobs"))
     assert shot.voice == tmp_path / "v.wav" and shot.portrait == str(tmp_path / "a.jpg")
-    assert Shot.from_json({**MINIMAL, "voice": "~nobody-is-called-so.wav"}).voice == Path("~nobody-is-called-so.wav")
+    for name in ("~", "~root.wav", "./~/v.wav"):
+        assert Shot.from_json({**MINIMAL, "voice": name}, Path("/jobs")).voice == Path("/jobs") / name
+    assert Shot.from_json({**MINIMAL, "voice": "~/v.wav"}).voice == Path("~/v.wav")  # of a command, or the worker
 
 
 def test_the_documented_job_is_one_and_every_key_is_documented() -> None:
     page = (Path(__file__).parents[1] / "docs" / "shot.md").read_text(encoding="utf-8")
     example = json.loads(page.split("```json")[1].split("```")[0])
     assert Shot.from_json(example).to_json().keys() >= example.keys()
-    names = [line.split("|")[1] for line in page.splitlines() if line.startswith("|")]
-    keys = {key for cell in names for key in re.findall(r"`(\w+)`", cell)}
-    assert keys == {field.name for field in dataclasses.fields(Shot)}
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    told = {key: (values, default) for names, values, default in rows for key in re.findall(r"`(\w+)`", names)}
+    fields = {field.name: field.default for field in dataclasses.fields(Shot)}
+    assert told.keys() == fields.keys()
+    for name, default in fields.items():
+        if isinstance(default, (bool, str)):
+            assert told[name][1] == f"`{json.dumps(default)}`", name
+        elif isinstance(default, (int, float, Fraction)):
+            assert told[name][1] == f"{float(default):g}", name
+    bounds = {
+        "size": SIZES, "fps": FRAME_RATES, "memory_mb": MEMORY_MB, "fit_memory_mb": MEMORY_MB, "fit_steps": FIT_STEPS,
+        "seed": SEEDS, "expression_scale": EXPRESSION_SCALES, "poses_smooth": SMOOTHING,
+    }  # fmt: skip
+    for name, (low, high) in bounds.items():
+        assert f"{int(low)} to {int(high)}" in told[name][0], name

@@ -15,7 +15,7 @@ from .errors import BadInput
 from .footage import LONGEST_SECONDS, Footage, open_footage
 from .media import SAMPLE_RATE, load_audio
 from .settings import Shot
-from .values import ARKIT_NAMES, AS_IN_PORTRAIT, MOUTH, ExpressionTrack, Placements, PoseTrack, View
+from .values import ARKIT_NAMES, AS_IN_PORTRAIT, BLINK, MOUTH, ExpressionTrack, Placements, PoseTrack, View
 from .warm import Latest, file_state
 
 if TYPE_CHECKING:
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
 
 EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook")))
 SMILES = tuple(i for i, n in enumerate(ARKIT_NAMES) if n.startswith(("mouthSmile", "mouthDimple", "mouthFrown")))
-MOST = 1.5  # of a unit, the portrait's own share included: beyond it any mesh tears
+MOST_OF_A_UNIT = 1.5  # the portrait's own share included: beyond it any mesh tears
 KEPT_SMILE = 0.8  # of the portrait's own smile stays while it speaks: a face that drops it looks like somebody else
 REGION = np.array([
     0 if i in MOUTH else 1 if name.startswith("eye") else 2 for i, name in enumerate(ARKIT_NAMES)
 ])  # of each unit: mouth, eyes, the rest  # fmt: skip
-BLINK = tuple(ARKIT_NAMES.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 # Lips that close over an open jaw: ARKit's mouthClose takes back what jawOpen parts, and never more.
 CLOSE, JAW = ARKIT_NAMES.index("mouthClose"), ARKIT_NAMES.index("jawOpen")
 
@@ -145,11 +144,14 @@ def resting_face(portrait_expression: np.ndarray) -> np.ndarray:
 
 def add_to_face(rest: np.ndarray, said: np.ndarray, scale: float = 1.0) -> np.ndarray:
     """A resting face [52] with curves [..., 52] on it; `scale` strengthens all but the eyes. float32 [..., 52]."""
-    scales = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, scale)
-    values = np.clip(rest + scales.astype(np.float32) * said, 0, MOST)
+    values = np.clip(_sum(rest, said, scale), 0, MOST_OF_A_UNIT)
     values[..., list(BLINK)] = np.clip(values[..., list(BLINK)], 0, 1)
-    values[..., CLOSE] = np.minimum(values[..., CLOSE], values[..., JAW])
     return values.astype(np.float32)
+
+
+def _sum(rest: np.ndarray, said: np.ndarray, scale: float) -> np.ndarray:
+    scales = np.where(np.isin(np.arange(len(ARKIT_NAMES)), EYES), 1, scale)
+    return np.asarray(rest + scales.astype(np.float32) * said)
 
 
 def build_drive(
@@ -181,21 +183,22 @@ def build_drive(
         if not shot.blink:  # lids stay as they are: open, or as edited curves have them
             share[list(BLINK)] = 0
         said = said + share * (video.expression - said)
-    values = add_to_face(resting_face(portrait_expression), said, shot.expression_scale)
+    rest = resting_face(portrait_expression)
+    values = add_to_face(rest, said, shot.expression_scale)
+    values[:, CLOSE] = np.minimum(values[:, CLOSE], values[:, JAW])
     poses, warnings = head_poses(shot, own, inputs)
-    warnings += _too_strong(track)
+    if track is not None:
+        warnings += _too_strong(_sum(rest, said, shot.expression_scale))
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
 
 
-def _too_strong(track: ExpressionTrack | None) -> list[str]:
-    """What to tell about curves that ask for more than the face shows."""
-    if track is None:
-        return []
-    highest = track.values.max(0)
-    over = [f"{track.names[i]} {highest[i]:.3g}" for i in np.flatnonzero(highest > MOST)]
-    more = f" and {len(over) - 3} others" if len(over) > 3 else ""
-    return [f"curves go higher than the face can, which is {MOST}: {', '.join(over[:3])}{more}"] if over else []
+def _too_strong(asked: np.ndarray) -> list[str]:
+    """What to tell about a face [T, 52] that is asked for more than it shows."""
+    highest = asked.max(0)
+    over = [f"{ARKIT_NAMES[i]} {highest[i]:.3g}" for i in np.flatnonzero(highest > MOST_OF_A_UNIT + 1e-3)]
+    more = f" and {len(over) - 3} more" if len(over) > 3 else ""
+    return [f"curves go higher than a face can, which is {MOST_OF_A_UNIT}: {', '.join(over[:3])}{more}"] if over else []
 
 
 def video_shares(shot: Shot) -> tuple[float, float, float]:

@@ -130,10 +130,14 @@ def _path(name: str, value: Any) -> Path:
         raise wrong_type(name, "a path", value)
     if not str(value).strip() or "\0" in str(value):
         raise out_of_range(name, "a path", value)
-    try:
-        return Path(value).expanduser()  # a job file's paths pass through no shell
-    except RuntimeError:  # nobody is called so: a name like any other
-        return Path(value)
+    return Path(value)
+
+
+def at_home(name: str, value: Any) -> Any:
+    """A path of a file that passes through no shell: `~/` is the user's own folder. Other values as they are."""
+    if CHECKS.get(name) in (_path, _portrait) and isinstance(value, str) and value.startswith(("~/", "~\\")):
+        return str(Path.home() / value[2:])
+    return value
 
 
 def _portrait(name: str, value: Any) -> str:

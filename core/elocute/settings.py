@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import BadInput
-from .limits import CHECKS, portrait_seed
+from .limits import CHECKS, at_home, portrait_seed
 
 Record = TypeVar("Record", bound="_Record")
 
@@ -31,7 +31,8 @@ class _Record:
 
     @classmethod
     def from_json(cls: type[Record], data: Any, base: Path | None = None) -> Record:
-        """From decoded JSON. Relative paths start at `base` (the folder of the file they were read from)."""
+        """From decoded JSON. Relative paths start at `base` (the folder of the file they were read from), `~/` then is
+        the user's own."""
         if not isinstance(data, dict):
             raise BadInput("shot_type", 'the job has to be a JSON object. Write it as {"portrait": ...}.')
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -41,6 +42,8 @@ class _Record:
         for name, field in fields.items():
             if field.default is dataclasses.MISSING and name not in data:
                 raise BadInput("shot_missing_key", f"the setting {name!r} is missing. Add it to the job.")
+        if base is not None:
+            data = {name: at_home(name, value) for name, value in data.items()}
         record = cls(**data)
         return record.at(base) if base is not None else record
 

@@ -17,3 +17,4 @@ ARKIT_NAMES: tuple[str, ...] = (
 MOUTH = tuple(
     i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth", "tongue", "cheekPuff"))
 )  # what speech decides
+BLINK = (ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight"))

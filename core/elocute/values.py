@@ -17,6 +17,7 @@ from fractions import Fraction
 import numpy as np
 
 from .units import ARKIT_NAMES as ARKIT_NAMES
+from .units import BLINK as BLINK
 from .units import MOUTH as MOUTH
 
 # Radians that a person looks to the side, up and down without turning the head; ARKit's eyeLook units say 1 there.

@@ -13,12 +13,12 @@ import pytest
 
 from elocute.driving.follow import Followed, follow
 from elocute.driving.retime import at_shot, placements
-from elocute.driving.upper_face import BLINK, lid_gaps, raised, shut
+from elocute.driving.upper_face import BROW_UNITS, DOWN
 from elocute.errors import BadInput
 from elocute.footage import open_footage
 from elocute.shooting import Shooting
 from elocute.spaces import placement_of, poses_against
-from elocute.values import ARKIT_NAMES, PoseTrack, View
+from elocute.values import ARKIT_NAMES, BLINK, PoseTrack, View
 
 FRAMES, SIDE, FPS = 30, 320, Fraction(25)
 BLANK, BROKEN = 11, 12  # frames without a face, and without a picture
@@ -143,33 +143,9 @@ def test_lids_meet_in_a_blink_and_one_alone_in_a_wink(faces: dict[str, np.ndarra
 
 
 def test_lowered_brows_are_followed(faces: dict[str, np.ndarray]) -> None:
-    lowered = {name: face[[ARKIT_NAMES.index(unit) for unit in EVENTS["brows"]]] for name, face in faces.items()}
+    lowered = {name: face[list(DOWN)] for name, face in faces.items()}
     assert (lowered["rest"] < 0.1).all() and (lowered["brows"] > 0.4).all()
 
 
-def test_gaps_of_lids_dont_change_with_the_head() -> None:
-    rng = np.random.default_rng(3)
-    landmarks = rng.normal(size=(478, 3))
-    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    np.testing.assert_allclose(lid_gaps(2.5 * landmarks @ turn + 7), lid_gaps(landmarks), rtol=1e-9)
-
-
-def test_eyes_that_never_close_are_open_and_frames_without_a_face_say_nothing_of_them() -> None:
-    steady = np.full((10, 2), 0.3)
-    assert not shut(steady).any()
-    steady[:2] = 0.03
-    assert not shut(steady, missing=(0, 1))[2:].any()
-    assert (shut(steady)[:2] > 0.9).all()
-    steady[:8] = 0.03
-    assert (shut(steady)[8:] == 0).all() and not shut(steady)[:8].any()  # mostly shut: that is how far they open
-    assert not shut(steady, missing=tuple(range(8)))[8:].any()
-
-
-def test_brows_rest_where_they_mostly_are_and_little_is_nothing() -> None:
-    heights = np.full((10, 4), 0.004)
-    heights[:2] += 0.003
-    heights[2:4] -= 0.003
-    heights[4] += 0.0005
-    np.testing.assert_array_equal(raised(heights), raised(heights + 0.01))
-    assert (raised(heights)[:2] == 1).all() and (raised(heights)[2:4] == -1).all() and not raised(heights)[4:].any()
-    assert not raised(heights[:6], missing=(0, 1, 2, 3))[4:].any()
+def test_a_head_that_turns_and_nods_lowers_and_raises_no_brow(driver: Driver) -> None:
+    assert driver.followed.expression[READ][:, list(BROW_UNITS)].mean() < 0.05

@@ -11,7 +11,7 @@ from elocute.generators.appearance import PARTS, Appearance, mean_appearance
 from elocute.generators.canonical import sample
 from elocute.generators.geometry import Geometry
 from elocute.generators.hidden import hidden_grain
-from elocute.generators.lids import BLINKS, Lids, closed_lids
+from elocute.generators.lids import Lids, closed_lids
 from elocute.generators.motion import to_camera
 from elocute.generators.planes import Layers, split_layers
 from elocute.generators.scene import Scene
@@ -20,6 +20,7 @@ from elocute.landmarks import OUTER_LIPS
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.gradients import stretch
 from elocute.rendering.shells import SKIN
+from elocute.values import BLINK
 
 SEED, SIDE = 3, 256
 
@@ -68,7 +69,7 @@ def test_what_a_blink_does_not_stretch_looks_as_in_the_photo(
     scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, lids: Lids
 ) -> None:
     shut = scene.fit.expression.copy()
-    shut[BLINKS] = 1
+    shut[list(BLINK)] = 1
     points = to_camera(geometry.motion.head.surface(shut), scene.fit.camera.camera_to_world)
     grown = np.empty((2, len(points)), np.float32)
     stretch(geometry.motion.rest_head, points, model.faces, *grown)

@@ -17,10 +17,11 @@ from ..errors import BadInput
 from ..footage import Footage
 from ..head.fit import Estimate, Problem, of_face, pose_problem, solve
 from ..head.model import HeadModel, load_head_model
+from ..head.projection import pose_angles
 from ..portrait.face import shared_landmarker
 from ..spaces import JOINT, frame_list
-from ..values import ARKIT_NAMES, MOUTH, Face
-from .upper_face import BROWS, brow_heights, lid_gaps, raised, shut, with_upper_face
+from ..values import ARKIT_NAMES, BLINK, MOUTH, Face
+from .upper_face import BROW_UNITS, brow_heights, lid_gaps, raised, shut, with_upper_face
 
 Tick = Callable[[int, int], None]  # done, total
 
@@ -30,8 +31,13 @@ SURE = 0.9  # of the landmark network's confidence: below, a frame counts as unr
 MISFIT = 0.06  # mean distance of landmarks and model over the face's height: more is no face
 FEWEST_PIXELS = 24  # height of a face: below, its landmarks say nothing
 TIGHTER = 0.2  # of the spread that a portrait's expression may have: it wavers less from frame to frame
-EYES = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith("eye"))
-AT_REST = 10  # percentile over the video at which eyes and brows rest: how they look at rest is the person's, not said
+EYE_UNITS = tuple(i for i, name in enumerate(ARKIT_NAMES) if name.startswith("eye"))
+# Of these a percentile over the video is how the person's face rests, which is not said: all but mouth and gaze, and
+# what `upper_face` tells.
+RESTING = tuple(
+    i for i, name in enumerate(ARKIT_NAMES) if not (i in MOUTH or i in BLINK or name.startswith(("eyeLook", "brow")))
+)
+AT_REST = 10
 # Yaw, pitch and roll of the fitted head over the true ones: the landmark network's faces are flatter than faces are.
 # Measured on renders of two heads turned by up to 20 degrees; the same holds for the portrait, which is fitted alike.
 LANDMARK_GAINS = (1.07, 0.82, 1.04)
@@ -40,7 +46,7 @@ LANDMARK_GAINS = (1.07, 0.82, 1.04)
 @dataclass(frozen=True)
 class Followed:
     """turns [T, 3, 3] head to camera (y up, looking along -z); places [T, 3] metres of the head's joint before that
-    camera; expression [T, 52] as curves: eyes and brows against the person's own rest; `fps` None for a folder;
+    camera; expression [T, 52] as curves: all but mouth and gaze against the person's own rest; `fps` None for a folder;
     `missing` frames that could not be read and hold the last good one, counted from 0, and their `names`."""
 
     turns: np.ndarray
@@ -134,7 +140,8 @@ class _Person:
         """None when the landmarks don't make this person's face."""
         problem = of_face(self._problem, face, size)
         mean, spread = problem.mean.copy(), TIGHTER * problem.spread
-        mean[BROWS], spread[BROWS] = 0, 1e-3  # at rest: what they do is told against the model's
+        brows = problem.identities + np.array(BROW_UNITS)
+        mean[brows], spread[brows] = 0, 1e-3  # at rest: what they do is told against the model's
         problem = replace(problem, mean=mean, spread=spread)
         log_focal = self.log_lens + np.log(size[0])
         found = None
@@ -148,7 +155,7 @@ class _Person:
             return None
         self._last = found
         expression = found.coefficients.astype(np.float32).copy()
-        expression[list(EYES)] = face.scores[list(EYES)]  # irises: the network sees more than the outline
+        expression[list(EYE_UNITS)] = face.scores[list(EYE_UNITS)]  # the network sees more of them than the outline
         place = found.turn @ JOINT + found.shift
         return _Row(found.turn, place, expression, lid_gaps(face.landmarks), brow_heights(problem, found))
 
@@ -179,10 +186,12 @@ def _finished(rows: list[_Row | None], footage: Footage, faceless: int) -> Follo
     """Rows with the last good one held over gaps."""
     kept, missing = hold_gaps(rows, footage, faceless)
     expression = np.stack([row.expression for row in kept])
-    rests = np.array([i not in MOUTH and not ARKIT_NAMES[i].startswith("eyeLook") for i in range(len(ARKIT_NAMES))])
+    rests = np.isin(np.arange(len(ARKIT_NAMES)), RESTING)
     expression = np.clip(expression - resting(expression, missing, AT_REST) * rests, 0, 1)
     closed = shut(np.stack([row.gaps for row in kept]), missing)
-    expression = with_upper_face(expression, closed, raised(np.stack([row.heights for row in kept]), missing))
+    pitch = np.array([pose_angles(row.turn)[1] for row in kept])
+    brows = raised(np.stack([row.heights for row in kept]), pitch, missing)
+    expression = with_upper_face(expression, closed, brows)
     return Followed(
         np.stack([row.turn for row in kept]), np.stack([row.place for row in kept]),
         expression.astype(np.float32), footage.fps, missing,

@@ -11,12 +11,11 @@ import numpy as np
 
 from elocute.errors import BadInput
 from elocute.footage import probe, read_frames
-from elocute.values import ARKIT_NAMES, Face
+from elocute.values import BLINK, Face
 
 SHARP_SIDE = 192  # faces are compared at this size, so that a large photo is not sharper than a small video
 IDENTITY_FRAMES, SHEET_FRAMES = 12, 12
 SHEET_WIDTH = 320  # of one picture of the contact sheet
-_BLINK = [ARKIT_NAMES.index("eyeBlinkLeft"), ARKIT_NAMES.index("eyeBlinkRight")]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | 
         # which agrees best with MediaPipe's own runtime in lip gap and jitter.
         face = finder.track(frame, face) if frame is not None and finder.detector.detect(frame) else None
         rows.append(face.landmarks if face else np.full((478, 3), np.nan))
-        blink.append(float(face.scores[_BLINK].mean()) if face else 0.0)
+        blink.append(float(face.scores[list(BLINK)].mean()) if face else 0.0)
         sharp.append(sharpness(frame, face.landmarks) if face and frame is not None else np.nan)
         if progress:
             progress(index + 1, count)

@@ -13,7 +13,7 @@ from ..head.surface import vertex_normals
 from ..ramps import ramp
 from ..rendering.gradients import stretch
 from ..rendering.shells import SKIN, project
-from ..values import ARKIT_NAMES
+from ..values import BLINK
 from .appearance import Appearance, harmonics
 from .canonical import sample
 from .geometry import Geometry
@@ -22,7 +22,6 @@ from .planes import Layers
 from .scene import Scene
 
 REGIONS = ("lid_upper_l", "lid_upper_r")
-BLINKS = [ARKIT_NAMES.index(f"eyeBlink{side}") for side in ("Left", "Right")]
 SHADING = (0.85, 1.12)  # light on the closed lid's own curve, of that on the flat skin whose colour it takes
 LASHES = (0.0014, 0.0045)  # metres from the shut lid's rim that are lashes wholly, and not at all
 FOLD_SHADE = 0.75  # of the lid's light: what is darker around an open eye are lashes or paint
@@ -51,7 +50,7 @@ def closed_lids(scene: Scene, geometry: Geometry, appearance: Appearance, model:
     """The upper lids as they look when shut: the skin around the eye, lit as the closed lid's curve is, that goes over
     into what the photo shows of the fold, and lashes at the rim."""
     shut = scene.fit.expression.copy()
-    shut[BLINKS] = 1
+    shut[list(BLINK)] = 1
     points = to_camera(geometry.motion.head.surface(shut), scene.fit.camera.camera_to_world)
     weight = np.clip(3 * np.maximum(*(model.regions[name] for name in REGIONS)), 0, 1)
     at = np.flatnonzero(weight > 0)

@@ -111,7 +111,7 @@ def lid_skin(
     own: np.ndarray, skin: np.ndarray, eyes: list[np.ndarray], landmarks: np.ndarray, lash: float
 ) -> np.ndarray:
     """What a closed lid shows, [R, R, 3]: as bright as the bare skin around it, darkened where the socket is, in the
-    hue that the socket has."""
+    hue that the socket has and a little of the face's."""
     side = own.shape[0]
     level = own.mean(2)
     lashes = (_dilate(np.maximum(*eyes), lash) > 0.01).astype(np.float32)
@@ -123,9 +123,9 @@ def lid_skin(
             lit |= around & (level >= np.quantile(level[around], 1 - LID_BRIGHTEST))
     light = push_pull(own, lit.astype(np.float32)) if lit.any() else own
     shade = push_pull(own, (1 - lashes) * (1 - brows(landmarks, side)))
-    grey, socket = (np.maximum(colour.mean(2, keepdims=True), 1e-3) for colour in (light, shade))
-    darker = 1 - SOCKET_SHADE * (1 - np.clip(socket / grey, 0, 1))
-    hue = shade / socket
+    grey, socket = (colour.mean(2, keepdims=True) for colour in (light, shade))
+    darker = 1 - SOCKET_SHADE * (1 - np.clip(socket / np.maximum(grey, 1e-3), 0, 1))
+    hue = np.where(socket > 1e-3, shade / np.maximum(socket, 1e-3), 1)  # black has none
     if bare.any():
         face = np.median(own[bare], axis=0)
         hue = hue + LID_HUE * (face / max(float(face.mean()), 1e-3) - hue)

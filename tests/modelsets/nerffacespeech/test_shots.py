@@ -24,7 +24,7 @@ from elocute.modelsets.nerffacespeech.cutout import before
 from elocute.modelsets.nerffacespeech.weights import Networks
 from elocute.settings import FitSettings, Shot
 from elocute.speech.motion import blinks
-from elocute.values import BASEL_NAMES
+from elocute.values import BASEL_NAMES, BLINK
 
 pytestmark = [
     pytest.mark.skipif(not verify("face"), reason="models not fetched: elocute models --fetch"),
@@ -121,13 +121,13 @@ def test_eyes_blink_where_nothing_else_says_what_they_do(tmp_path: Path) -> None
 def test_a_blink_shuts_lids_from_where_they_are() -> None:
     same = ExpressionConversion(1000 * np.eye(52, 204), 1000 * np.eye(64, 204))  # a coefficient for each ARKit unit
     rest = np.zeros(64, np.float32)
-    rest[drive.BLINK[0]] = 0.4
+    rest[BLINK[0]] = 0.4
     networks = Networks("cpu")
     networks.conversion = same
     job = Shot("seed:3", curves=Path("c.json"), frames_dir=Path("f"), fps=Fraction(25))
     lids = rest + drive._blinks(job, 100, rest, networks)
-    assert lids[:, list(drive.BLINK)].max(0) == pytest.approx([1, 1], abs=0.01)
-    assert lids.min() >= 0 and np.delete(lids, drive.BLINK, 1).max() < 1e-4
+    assert lids[:, list(BLINK)].max(0) == pytest.approx([1, 1], abs=0.01)
+    assert lids.min() >= 0 and np.delete(lids, BLINK, 1).max() < 1e-4
 
 
 def test_a_voice_becomes_curves_that_any_set_takes(second: Path, tmp_path: Path) -> None:

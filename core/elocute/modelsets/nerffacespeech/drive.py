@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...drive import BLINK, EYES, Drive, Inputs, head_poses, may_need_voice, video_shares
+from ...drive import EYES, Drive, Inputs, head_poses, may_need_voice, video_shares
 from ...driving.retime import at_shot
 from ...head.basel import EXPRESSION
 from ...models.official import imported
@@ -16,7 +16,7 @@ from ...settings import CurvesSettings, Shot
 from ...speech.audio2exp import SCALE, voice_expressions
 from ...speech.motion import eye_curves
 from ...speech.track_io import resample
-from ...values import ARKIT_NAMES, AS_IN_PORTRAIT, BASEL_NAMES, ExpressionTrack, Placements
+from ...values import ARKIT_NAMES, AS_IN_PORTRAIT, BASEL_NAMES, BLINK, ExpressionTrack, Placements
 from ...warm import Latest, file_state
 from .regions import mixed
 
