@@ -65,8 +65,8 @@ def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
 
 
 def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """[N] 0..1 of relief points uv [N, 2] in pixels: how far they are but the rim of the head's own surface, as skin
-    is and any thin strip beside cheek and jaw. Hair above, clothes, and what is farther away are not. depth [R, R] of
+    """[N] 0..1 of relief points uv [N, 2] in pixels: how far they are but the rim of the head's own surface, as skin is
+    that goes out to the person's outline, and any thin strip beside cheek and jaw. Hair above, clothes, and what is farther away are not. depth [R, R] of
     the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
     side, down = scene.side, _down(scene)
     shoulders = np.isfinite(below_jaw) & (below_jaw > NECK)
@@ -77,9 +77,18 @@ def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.n
     reach = REACH * (1 + ramp(down, *EARS) * (1 - ramp(down, *LOBES)))
     skin = cv2.GaussianBlur(_skin(scene), (0, 0), REGION_BLUR * side)
     thin = (1 - ramp(_thickness(scene.matte, away > 0), *THIN)) * ramp(down, *EARS) * (1 - ramp(down, *CHIN))
-    rim = np.maximum(np.clip(4 * skin - 2, 0, 1), thin) * np.clip(2 - away / reach, 0, 1)
+    bare = np.clip(4 * skin - 2, 0, 1) * _to_the_outline((skin > 0.5) & (away > 0), scene.matte)
+    rim = np.maximum(bare, thin) * np.clip(2 - away / reach, 0, 1)
     rim *= 1 - _broad((scene.matte > 0.5) & (away > 0))
     return sample(rim.astype(np.float32), uv)
+
+
+def _to_the_outline(skin: np.ndarray, matte: np.ndarray) -> np.ndarray:
+    """[R, R]: which patches of `skin` [R, R] reach the person's outline. Others lie in hair: bright strands, or what
+    shows between them."""
+    outside = _grown(matte < 0.5, PIXEL * len(matte)) > 0
+    labels, _ = ndimage.label(skin)
+    return skin & np.isin(labels, np.unique(labels[skin & outside]))
 
 
 def _thickness(matte: np.ndarray, beside: np.ndarray) -> np.ndarray:
