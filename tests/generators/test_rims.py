@@ -91,7 +91,6 @@ def test_thin_hair_beside_the_cheek_is_rim_and_hair_above_is_not(scene: Scene) -
     assert got[:2].min() > 0.6 and got[2] < 0.1
 
 
-@pytest.mark.parametrize("colour", [(0.08, 0.06, 0.05), (0.9, 0.95, 1.0)], ids=["hair", "light"])
 def test_bright_strands_within_hair_are_no_rim(scene: Scene) -> None:
     """Six pixels beside the cheek that look like skin, and hair beyond them out to the outline, or none."""
     depth = np.where(disc(47) > 0.5, 1.0, np.inf)
@@ -103,6 +102,7 @@ def test_bright_strands_within_hair_are_no_rim(scene: Scene) -> None:
         assert rim[0] > 0.5 if radius == 60 else rim[0] < 0.05
 
 
+@pytest.mark.parametrize("colour", [(0.08, 0.06, 0.05), (0.9, 0.95, 1.0)], ids=["hair", "light"])
 def test_a_narrow_strip_beside_the_jaw_is_no_skin_and_a_beard_is(scene: Scene, colour: tuple[float, ...]) -> None:
     depth = np.where(disc(60) > 0.5, 1.0, np.inf).astype(np.float32)
     depth[95:105, 80:120] = np.inf  # an open mouth is no outline
