@@ -92,11 +92,11 @@ def test_thin_hair_beside_the_cheek_is_rim_and_hair_above_is_not(scene: Scene) -
 
 
 def test_bright_strands_within_hair_are_no_rim(scene: Scene) -> None:
-    """Six pixels beside the cheek that look like skin, and hair beyond them out to the outline, or none."""
-    depth = np.where(disc(47) > 0.5, 1.0, np.inf)
+    """Five pixels beside the cheek that look like skin, and hair beyond them out to the outline, or none."""
+    depth = np.where(disc(50) > 0.5, 1.0, np.inf)
     below = np.full((SIDE, SIDE), np.inf, np.float32)
-    beside = np.array([[51.0, 103]])
-    for radius in (53, 60):
+    beside = np.array([[48.0, 103]])
+    for radius in (55, 60):
         regions = scene.regions | {"skin": disc(radius), "hair": disc(60) - disc(radius)}
         rim = outline_rim(replace(scene, regions=regions), depth, below, beside)
         assert rim[0] > 0.5 if radius == 60 else rim[0] < 0.05
