@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from head_brows import whole_brows
 from head_parts import PARTS, smoothstep
 from scipy.interpolate import PchipInterpolator
 
@@ -92,7 +93,8 @@ def round_opening(mesh: Mesh, unit: np.ndarray, closer: Closer) -> None:
 
 def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> None:
     """Makes the units keep ARKit's promises on this head: a blink shuts the lids, mouthClose undoes what jawOpen parts,
-    units that don't part the lips leave them touching, those that do part them to an arch. In place."""
+    units that don't part the lips leave them touching, those that do part them to an arch, brows move whole. In
+    place."""
     unit = {name: expression[k] for k, name in enumerate(ARKIT_NAMES)}
     for side, sign in (("Left", 1), ("Right", -1)):
         # MakeHuman's eye units also stir the other eye's socket and the mouth's inside, where nobody looks in Blender
@@ -109,6 +111,7 @@ def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> No
         unit[name] += closer.meeting(mesh.vertices + unit[name], "lips", axes=(1,))
     for name in PART_LIPS:
         round_opening(mesh, unit[name], closer)
+    whole_brows(mesh, unit)
     unit["tongueOut"][:] = tongue_out(mesh, unit["jawOpen"])
     both = unit["jawOpen"] + unit["mouthClose"]
     unit["mouthClose"] += closer.meeting(mesh.vertices + both, "lips")

@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="e6d946905a8aba4a045a01addf55f16fcadb4ccbb87f83a76c6a64d0acded2db",
-        bytes=6_023_256,
+        sha256="c3e8cedf9482452d5ab2682128177a14fed8de474a968954493be048bfbc4027",
+        bytes=6_023_624,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",
