@@ -56,8 +56,8 @@ def test_an_eye_that_opens_wide_doesnt_close_the_other() -> None:
 
 def test_brows_rest_where_they_mostly_are_and_little_is_nothing() -> None:
     heights = np.full((10, 4), 0.004)
-    heights[:2] += 0.003
-    heights[2:4] -= 0.003
+    heights[:2] += 0.0035
+    heights[2:4] -= 0.0035
     heights[4] += 0.0005
     found = raised(heights, LEVEL)
     np.testing.assert_allclose(raised(heights + 0.01, LEVEL), found)

@@ -32,7 +32,7 @@ HIDDEN = 0.5  # so far shut, the network sees the lid's crease for gaze, squint 
 # How much of an eye's closing the network draws in that eye, and in the other one, which it draws alike. This and
 # BROW_TRAVEL are means over renders of six people with known blinks, winks and brows.
 OWN, OTHER = 0.65, 0.22
-BROW_TRAVEL = 0.0022  # metres by which a brow's landmarks follow a whole unit, beyond those by which they waver
+BROW_TRAVEL = 0.0026  # metres by which a brow's landmarks follow a whole unit, beyond those by which they waver
 BROW_WAVERS = 0.0007, 0.006  # metres by which they move with a head that turns, and more for each radian of its nod
 FEWEST = 5  # frames that tell where brows rest
 
