@@ -24,7 +24,7 @@ IRISES = ((468, (469, 470, 471, 472), RIGHT_LIDS), (473, (474, 475, 476, 477), L
 LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, folds and the shade of lashes
 LID_HUE = 0.2  # of a lid's hue is the face's, the rest that around the open eye, paint included
 SOCKET_SHADE = 0.55  # of what an open eye's socket lacks of the bare skin's light around it, a shut lid lacks too
-LID_SHADE = 0.3, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
+LID_SHADE = 0.6, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 RIM = 0.02  # of the mouth's width
@@ -183,9 +183,9 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
                 whole[(bins == b) & (distance <= radius)] = np.median(own[at], axis=0)
         whole = cv2.GaussianBlur(whole, (0, 0), max(0.6, radius / 14))
         inside = cv2.GaussianBlur(np.where(near, opening, 0).astype(np.float32), (0, 0), 0.8)[..., None]
-        shade = np.clip(own / np.maximum(whole, 1e-3), *LID_SHADE)
+        shade = np.clip(own.mean(2, keepdims=True) / np.maximum(whole.mean(2, keepdims=True), 1e-3), *LID_SHADE)
         row, column = distance_transform_edt(inside[..., 0] <= 0.7, return_distances=False, return_indices=True)
-        whole *= cv2.GaussianBlur(shade[row, column], (0, 0), max(0.6, radius / 8))
+        whole *= cv2.GaussianBlur(shade[row, column, 0], (0, 0), max(0.6, radius / 4))[..., None]
         blend = own * inside + whole * (1 - inside)
         out = np.where(near[..., None], blend, out)
     return out
