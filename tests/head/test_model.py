@@ -148,12 +148,13 @@ def test_a_tongue_comes_out_between_the_lips(model: HeadModel, units: Make, amou
         assert len(out) and out[:, 2].max() > upper[2] + 0.005
 
 
-@pytest.mark.parametrize("name", ["browInnerUp", "browOuterUpLeft", "browOuterUpRight", "browDownLeft", "browDownRight"])
+@pytest.mark.parametrize("name", [n for n in ARKIT_NAMES if n.startswith("brow")])
 def test_brows_move_whole(model: HeadModel, name: str) -> None:
     """The lower edge goes with the upper one, so that a brow keeps its thickness."""
     shift = model.landmarks(model.expression[ARKIT_NAMES.index(name)])[:, 1]
-    lower, upper = ((276, 283, 282, 295, 285), (300, 293, 334, 296, 336)), ((46, 53, 52, 65, 55), (70, 63, 105, 66, 107))
-    for below, above in (lower, upper):
+    left = (276, 283, 282, 295, 285), (300, 293, 334, 296, 336)
+    right = (46, 53, 52, 65, 55), (70, 63, 105, 66, 107)
+    for below, above in (left, right):
         moved = np.abs(shift[list(above)]) > 0.7 * np.abs(shift).max()
         ratio = shift[list(below)][moved] / shift[list(above)][moved]
         assert (ratio > 0.8).all() and (ratio < 1.2).all()
