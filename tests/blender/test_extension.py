@@ -41,7 +41,8 @@ def test_the_engine_in_the_zip_is_whole(package: Path, tmp_path: Path) -> None:
         archive.extractall(tmp_path)
         names = archive.namelist()
     assert not [name for name in names if re.match(r"(tests|build|examples|benchmarks)/|.*\.whl$|\.", name)]
-    assert [name for name in names if re.match("docs/.", name)] == ["docs/weights.md"], "what the engine refers to"
+    documents = [name for name in names if re.match("docs/.", name)]
+    assert documents == ["docs/shot.md", "docs/weights.md"], "what README and engine refer to"
     assert "scripts/render.py" in names and not [name for name in names if name.startswith("scripts/b")]
     done = subprocess.run(
         [sys.executable, "-m", "elocute", "doctor", "--json"], capture_output=True, text=True, cwd=tmp_path,
