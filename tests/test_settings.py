@@ -254,3 +254,13 @@ def test_the_documented_job_is_one_and_every_key_is_documented() -> None:
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         assert f"{int(low)} to {int(high)}" in told[name][0], name
+
+
+def test_a_misspelt_setting_is_answered_with_the_one_that_was_meant() -> None:
+    for wrong, meant in (("backgroud", "background"), ("frames-dir", "frames_dir")):
+        with pytest.raises(BadInput, match=f"did you mean {meant}"):
+            Shot.from_json(MINIMAL | {wrong: "x"})
+    with pytest.raises(BadInput, match="unknown setting 'zzz'. Known"):
+        Shot.from_json(MINIMAL | {"zzz": 1})
+    with pytest.raises(BadInput, match="not text in quotes"):
+        Shot.from_json(MINIMAL | {"still": "no"})

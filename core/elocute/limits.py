@@ -31,6 +31,12 @@ _BACKGROUND = re.compile(r"keep|transparent|#[0-9a-fA-F]{6}")
 _SEED_PORTRAIT = re.compile(r"seed:\d{1,10}")
 _FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
 
+# What a job file's values are called there.
+_KINDS = {
+    bool: "true or false", str: "text in quotes", int: "a whole number", float: "a number", list: "a list",
+    dict: "an object", type(None): "null",
+}  # fmt: skip
+
 
 def parse_fps(value: str | int | float | Fraction) -> Fraction:
     """Frame rate as an exact fraction: "25" -> 25, "12.5" -> 25/2, "24000/1001", and "23.976" -> 24000/1001.
@@ -71,7 +77,8 @@ def portrait_seed(portrait: str) -> int | None:
 
 
 def wrong_type(name: str, wanted: str, value: Any) -> BadInput:
-    return BadInput("shot_type", f"{name} has to be {wanted}, not {type(value).__name__}. {_remedy(name)}")
+    given = _KINDS.get(type(value), type(value).__name__)
+    return BadInput("shot_type", f"{name} has to be {wanted}, not {given}. {_remedy(name)}")
 
 
 def out_of_range(name: str, wanted: str, value: Any) -> BadInput:

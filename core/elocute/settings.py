@@ -8,6 +8,7 @@ key, a wrong type or a value out of range is refused with a code and a sentence 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,7 +39,10 @@ class _Record:
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
         for key in data:
             if key not in fields:
-                raise BadInput("shot_unknown_key", f"unknown setting {key!r}. Known: {', '.join(sorted(fields))}.")
+                near = difflib.get_close_matches(key.replace("-", "_"), fields, 1)
+                meant = f" (did you mean {near[0]}?)" if near else ""
+                known = ", ".join(sorted(fields))
+                raise BadInput("shot_unknown_key", f"unknown setting {key!r}{meant}. Known: {known}.")
         for name, field in fields.items():
             if field.default is dataclasses.MISSING and name not in data:
                 raise BadInput("shot_missing_key", f"the setting {name!r} is missing. Add it to the job.")
