@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from elocute.driving.upper_face import (
+    _BROW_PARTS,
     BROW_UNITS,
     DOWN,
     FEWEST,
     INNER_UP,
     OUTER_UP,
+    brow_heights,
     lid_gaps,
     raised,
     shut,
     with_upper_face,
 )
+from elocute.head.fit import Estimate, Problem, residuals
+from elocute.head.model import load_head_model
+from elocute.head.projection import rotation_from_vector
+from elocute.landmarks import ON_SKIN
 from elocute.values import ARKIT_NAMES, BLINK
 
 LEVEL = np.zeros(10)
@@ -100,3 +107,20 @@ def test_gaze_and_brow_go_on_under_a_lid_that_is_down_and_stay_in_the_other_eye(
     assert out[2, DOWN[0]] == 0.8 and out[2, DOWN[1]] == 0
     np.testing.assert_allclose(with_upper_face(expression, np.ones((5, 2)), brows)[:, unit("eyeLookInLeft")],
                                expression[:, unit("eyeLookInLeft")])  # fmt: skip
+
+
+@pytest.mark.parametrize("pitch", [-25, 0, 25])
+def test_a_brows_height_is_in_metres_of_the_head_however_it_nods(pitch: float) -> None:
+    model = load_head_model()
+    rest = model.landmarks(model.base)[:ON_SKIN].astype(float)
+    raised_by = np.zeros_like(rest)
+    for part, height in zip(_BROW_PARTS, (0.003, 0.004, -0.002, 0), strict=True):
+        raised_by[list(part), 1] = height
+    estimate = Estimate(rotation_from_vector(np.radians([pitch, 0, 0])), np.array([0, 0, -2.0]), 7.0, np.zeros(0))
+    none = np.zeros(0)
+    seen = Problem(rest + raised_by, np.zeros((0, ON_SKIN, 3)), rest, np.zeros((ON_SKIN, 2)), (512, 512), none, none, 0,
+                   np.zeros(ON_SKIN, bool))  # fmt: skip
+    seen.seen = residuals(seen, estimate, 0)[0]  # where they are
+    seen.base = rest
+    found = brow_heights(seen, estimate)
+    np.testing.assert_allclose(found, [0.003, 0.004, -0.002, 0], atol=3e-4)
