@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from .finishing.compositing import over, straight
-from .generators.bust import build_bust
+from .generators.bust import build_bust, turns_at_edge, within
 from .generators.headfield import HeadField
 from .rendering.renderer import Renderer
 from .rendering.shells import project
@@ -33,7 +33,8 @@ class Shooting:
         self.renderer = Renderer(head.shells, side, device, memory_mb)
         self.incremental = device == "cpu"
         self._memory_mb = memory_mb
-        self._outside: _Outside | None = None  # made when a view first shows what lies beyond the portrait
+        self._outside: _Outside | None = None  # made when a picture first shows what lies beyond the portrait
+        self._photo_goes_on = head.around is not None and turns_at_edge(head.shells, head.motion)
         self._backdrop = _backdrop(background, head.background, side)
         self._aimed: tuple[tuple[float, ...], View] | None = None
         self._base_frame: np.ndarray | None = None  # made with this aim from the vertices `_base_moved`
@@ -63,7 +64,7 @@ class Shooting:
     def _aim(self, angles: tuple[float, float, float], view: View) -> None:
         """Everything about the next pictures but the face."""
         self._now, self._behind = self.renderer, None
-        if view != AS_IN_PORTRAIT:
+        if view != AS_IN_PORTRAIT or (any(angles) and self._photo_goes_on):
             if self._outside is None:
                 self._outside = _Outside(self.head, self.renderer, self._memory_mb)
             self._now = self._outside.portrait
@@ -111,12 +112,10 @@ class _Outside:
         shells, motion, side, device = whole.shells, head.motion, whole.side, whole.device
         whole.aim()
         own = motion.moved(head.fit.expression)
-        self.bust = build_bust(shells, motion, *whole.render(own))
-        edge = shells.planes.shape[1] + 0.01
-        uv = project(motion.rest, shells.focal, shells.cx, shells.cy)[:, :2]
-        inside = ((uv > -0.01) & (uv < edge)).all(1)[shells.faces].all(1)
-        within = replace(shells, faces=shells.faces[inside], layer=shells.layer[inside])
-        self.portrait = Renderer(within, side, device, memory_mb)
+        self.bust = build_bust(shells, motion, *whole.render(own), head.around)
+        inside = within(shells)
+        portrait = replace(shells, faces=shells.faces[inside], layer=shells.layer[inside])
+        self.portrait = Renderer(portrait, side, device, memory_mb)
         self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
 
     def render(self, angles: tuple[float, float, float], view: View, size: float) -> np.ndarray:

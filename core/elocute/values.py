@@ -53,6 +53,17 @@ class Portrait:
     notes: tuple[str, ...] = ()  # what the user should know: "two faces: the larger one is used", "tilted 31 degrees"
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the photo shows of the person around a square crop of it, the frame. `rgba` uint8 [H, W, 4], straight: the
+    person's colour and alpha, the frame's own place included. `left`, `top`, `side`: the frame in it, in its pixels."""
+
+    rgba: np.ndarray
+    left: float
+    top: float
+    side: float
+
+
 REGION_NAMES = ("skin", "lips", "mouth_interior", "eyes", "hair", "neck_shoulders", "background")
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -132,3 +133,33 @@ def test_what_is_continued_beyond_a_cut_loses_its_detail(portrait):
     edge = round(-framed.origin[0] * framed.scale)
     assert edge > 10
     assert sharp[:4].mean() < 0.6 * sharp[edge + 2 : edge + 12].mean()
+
+
+@pytest.mark.parametrize("side", [256, 1024])
+def test_around_the_frame_is_the_rest_of_the_photo(portrait, side):
+    framed = frame_portrait(portrait, side)
+    around = framed.around
+    assert around.side == min(side, side / framed.scale)
+    corner = np.array([around.left, around.top])
+    left, top = corner * framed.side / around.side / framed.scale  # in photo pixels: the frame within what is kept
+    x, y = framed.origin
+    assert x - left == pytest.approx(max(x - side / framed.scale, 0), abs=1.5)
+    assert y - top == pytest.approx(max(y - side / framed.scale, 0), abs=1.5)
+    inner = cv2.getRectSubPix(around.rgba[..., 3], (100, 100), tuple(corner + around.side / 2))
+    scale = framed.side / around.side
+    wide = cv2.resize(framed.matte, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
+    same = cv2.getRectSubPix(wide, (100, 100), (wide.shape[1] / 2, wide.shape[0] / 2))
+    assert np.abs(inner / 255 - same).mean() < 0.02
+
+
+def test_where_the_frame_reaches_beyond_the_photo_its_edge_goes_on(portrait):
+    framed = frame_portrait(cropped(portrait, 90, 60, 420, 600), 192)
+    around = framed.around  # the photo goes on below and nowhere else
+    assert around.left == 0 or around.top == 0
+    assert around.rgba.shape[0] >= around.top + around.side - 1 and around.rgba.shape[1] >= around.left + around.side - 1
+
+
+def test_a_photo_no_larger_than_the_frame_has_nothing_around(portrait):
+    left, top, length = choose_square(portrait)
+    tight = cropped(portrait, left, top, left + length, top + length)
+    assert frame_portrait(tight, 192, whole=True).around is None

@@ -1,7 +1,7 @@
-"""The person beyond the portrait's edges, for pictures that show more than the photo did: seen smaller, moved up or
-aside. Nothing is known there, so it is what one expects and no eye-catcher: shoulders round off at a usual width and
-go straight down, a neckline closes in a V, a cut-off hat or head in a dome, and colours run on from the edge, softer
-and softer, into the cloth's own.
+"""The person beyond the portrait's edges, for pictures that show more than the portrait did: seen smaller, moved up
+or aside. As far as the photo goes, it is what the photo shows around the portrait. Where that ends nothing is known, so
+it is what one expects and no eye-catcher: shoulders round off at a usual width and go straight down, a neckline closes
+in a V, a cut-off hat or head in a dome, and colours run on from the edge, softer and softer, into the cloth's own.
 """
 
 from __future__ import annotations
@@ -12,26 +12,25 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..ramps import runs, smooth_step
+from ..ramps import smooth_step
 from ..rendering.shells import RELIEF, Shells, project
 from ..spaces import to_head
+from ..values import Surroundings
 from .canonical import HAIR_THICKNESS
 from .motion import FieldMotion, turn_about, turn_weights
+from .silhouette import EXTENT, OPAQUE, Known, dome_height, outside, stretches
 
-EXTENT = 3  # pictures: the painted canvas is one picture wider than the portrait on every side
 LARGEST_CANVAS = 1536  # pixels: what lies beyond the edges is soft
 FARTHEST_BELOW = 5.0  # pictures: the smallest head that is shown has its body down to the picture's lower edge
 CELLS = 48  # of the canvas's grid to a picture
 HALF_SHOULDERS = 0.235  # metres from the middle to the outside of the upper arm, dressed
-LEAST_ROUNDING = 0.04  # of the picture: a shoulder ends no more abruptly than this
-STEEPEST, TANGENT = 6.0, 0.08  # outward per downward run at the edge; share of the picture that it is measured over
-DOME, TALLEST_DOME = 0.35, 0.25  # height of a dome over its width; of the picture
 NECKLINE = 0.5  # pictures below the edge where a neckline has closed
 SOFT = ((0.15, 8), (0.4, 32))  # distance from the picture, in pictures, at which colours are averaged over so many px
 CLOTH_FROM = 0.7  # ... and at which they have become the cloth's
+CANVAS_ENDS = (1.96, 2.0)  # pictures from the portrait's top: below there is cloth alone
 STILL_FROM = 0.15  # pictures beside the portrait: from there no shoulder follows the head
-UNDERLAP = 0.12  # of the picture: so far it reaches under the portrait, where that is opaque
-OPAQUE = 0.9
+EDGE = 0.015  # of the picture: so far in from a photo's edge is the colour that goes on; the last pixels are often pale
+CUT_WITHIN, TURNS = 0.01, 0.8  # of the picture from its edge; of a turn: what takes less is no head
 
 
 @dataclass(frozen=True)
@@ -50,25 +49,30 @@ class Bust:
         return out + np.asarray(move, np.float32)
 
 
-def build_bust(shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.ndarray) -> Bust:
+def build_bust(
+    shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.ndarray, around: Surroundings | None = None
+) -> Bust:
     """rgba float32 [R, R, 4], premultiplied, and depth [R, R] in metres: the person as the portrait shows it, of any
-    resolution R."""
+    resolution R; `around`: what the photo shows beyond."""
     side = min(LARGEST_CANVAS, EXTENT * rgba.shape[0]) // EXTENT
     small = cv2.resize(rgba, (side, side), interpolation=cv2.INTER_AREA)
     scale = side / shells.planes.shape[1]
     lens = (shells.focal * scale, shells.cx * scale, shells.cy * scale)
     away = float(motion.joint[2])
     middle = float(lens[0] * motion.joint[0] / away + lens[1])
-    alpha = outside(small[..., 3], middle, HALF_SHOULDERS * lens[0] / away)
-    plane = np.concatenate([_colours(small, middle), alpha[..., None]], 2).astype(np.float32)
+    known = Known(small, side) if around is None else _within(small, around)
+    alpha = outside(known, middle, HALF_SHOULDERS * lens[0] / away, _cut_triangles(shells, side))
+    cloth = _cloth(known)
+    plane = np.concatenate([_colours(known, middle, cloth), alpha[..., None]], 2).astype(np.float32)
     solid = cv2.resize(depth, (side, side), interpolation=cv2.INTER_NEAREST)
     rest, faces = _grid(alpha, lens, np.where(small[..., 3] > OPAQUE, solid, 0))
     uv = project(rest, *lens)[:, :2]
     there = _sample(plane, uv[:, 0] + side, uv[:, 1] + side).reshape(-1, 4)
+    past = smooth_step(uv[:, 1] / side, *CANVAS_ENDS)
     out = Shells(
-        rest=rest, faces=faces, layer=np.full(len(faces), RELIEF, np.uint8), seen=np.ones(len(rest), np.float32),
+        rest=rest, faces=faces, layer=np.full(len(faces), RELIEF, np.uint8), seen=(1 - past).astype(np.float32),
         grain=np.zeros((len(rest), 3), np.float32), rim=np.zeros(len(rest), np.float32),
-        fill=there[:, :3], solid=there[:, 3],
+        fill=there[:, :3] + past[:, None] * (cloth - there[:, :3]), solid=there[:, 3],
         thickness=np.full(len(rest), HAIR_THICKNESS, np.float32),
         normal=-rest / np.linalg.norm(rest, axis=1, keepdims=True), planes=plane[None],
         shadow=np.full((1, 1), np.inf, np.float32), foreign=np.zeros((2, 2), np.float32), focal=lens[0],
@@ -80,101 +84,66 @@ def build_bust(shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.
     return Bust(out, weights, motion.joint)
 
 
-def outside(alpha: np.ndarray, middle: float, half_shoulders: float) -> np.ndarray:
-    """Coverage [3 R, 3 R] of the person around the picture `alpha` [R, R] 0..1, which it only underlaps. `middle` of
-    the body and `half_shoulders` in pixels."""
-    side = alpha.shape[0]
-    at = np.arange(EXTENT * side) + 0.5 - side
-    x, y = at[None, :], at[:, None]
-    cover = np.zeros((EXTENT * side,) * 2, np.float32)
-    solid = alpha > 0.5
-    edges = {"top": solid[:3].mean(0) > 0.5, "left": solid[:, :3].mean(1) > 0.5, "right": solid[:, -3:].mean(1) > 0.5}
-    bottom = solid[-3:].mean(0) > 0.5
-    if bottom.any():
-        left = side - _outline(solid[:, ::-1], side - middle, half_shoulders, at)
-        right = _outline(solid, middle, half_shoulders, at)
-        apart = x - left[:, None], right[:, None] - x
-        inside = np.where(y > side, np.minimum(*apart), np.where(x < side / 2, *apart))
-        cover = np.clip(inside + 0.5, 0, 1).astype(np.float32)
-    for name, run in edges.items():
-        for start, stop in _stretches(run):
-            if name != "top" and stop == side and bottom.any():
-                continue  # a shoulder
-            along, away = (x, -y) if name == "top" else (y, -x if name == "left" else x - side)
-            cover = np.maximum(cover, _dome(along, away, start, stop, side))
-    return _framed(cover, alpha)
-
-
-def _framed(cover: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The outside's coverage without what lies in the picture, which it only underlaps, as covered as the picture."""
-    side = alpha.shape[0]
-    rim = np.arange(side) + 0.5
-    rim = np.minimum(rim, side - rim)
-    depth = np.minimum(rim[:, None], rim[None, :])
-    solid = ((alpha - OPAQUE) / (1 - OPAQUE)).clip(0, 1)
-    cover[side : 2 * side, side : 2 * side] = solid * (depth < UNDERLAP * side)
-    return cover
-
-
-def _stretches(row: np.ndarray) -> np.ndarray:
-    """`runs` that are more than noise."""
-    found = runs(row)
-    return found[found[:, 1] - found[:, 0] > 2]
-
-
-def _dome(along: np.ndarray, away: np.ndarray, start: int, stop: int, side: int) -> np.ndarray:
-    """Coverage of half an ellipse that stands on a stretch of an edge."""
-    half = (stop - start) / 2
-    height = _dome_height(stop - start, side)
-    radius = np.sqrt(((along - (start + half)) / half) ** 2 + (away / height) ** 2)
-    return np.where(away > 0, np.clip((1 - radius) * height + 0.5, 0, 1), 0).astype(np.float32)
-
-
-def _dome_height(width: int, side: int) -> float:
-    return min(width * DOME, TALLEST_DOME * side)
-
-
-def _outline(solid: np.ndarray, middle: float, half_shoulders: float, y: np.ndarray) -> np.ndarray:
-    """x [N] of the body's right outline beyond the picture `solid` [R, R] at rows y [N], -inf above its start.
-
-    It leaves the picture where and how the person's own outline does, and nears the shoulders' width exponentially.
-    """
-    side = len(solid)
-    back = np.arange(max(2, round(TANGENT * side)))
-    if solid[-3:, -3:].all():  # through the side
-        tops = [_last_gap(solid[:, -1 - k]) for k in back]
-        start, top = float(side), float(tops[0])
-        run = 1 / max(-float(np.polyfit(back, tops, 1)[0]), 1 / STEEPEST)
-    else:  # through the bottom
-        ends = [side - _first(solid[-1 - k, ::-1]) for k in back]
-        start, top = float(ends[0]), float(side)
-        run = float(np.clip(-np.polyfit(back, ends, 1)[0], 0, STEEPEST))
-    width = max(half_shoulders - (start - middle), LEAST_ROUNDING * side)
-    out = start + width * (1 - np.exp(-np.maximum(y - top, 0) * run / width))
-    return np.where(y >= top, out, -np.inf)
-
-
-def _last_gap(column: np.ndarray) -> int:
-    """First row of the stretch of True that reaches the end."""
-    gaps = np.flatnonzero(~column)
-    return int(gaps[-1]) + 1 if len(gaps) else 0
-
-
-def _first(row: np.ndarray) -> int:
-    inside = np.flatnonzero(row)
-    return int(inside[0]) if len(inside) else len(row) // 2
-
-
-def _colours(small: np.ndarray, middle: float) -> np.ndarray:
-    """[3 R, 3 R, 3] of a premultiplied picture [R, R, 4], running on outwards softer and softer into the cloth's."""
+def _within(small: np.ndarray, around: Surroundings) -> Known:
+    """The portrait `small` [S, S, 4] amid what the photo shows around it."""
     side = small.shape[0]
-    low = small[-max(2, side // 16) :].reshape(-1, 4)
-    person = low[low[:, 3] > OPAQUE] if (low[:, 3] > OPAQUE).any() else small.reshape(-1, 4)
-    cloth = np.median(person[:, :3], axis=0).astype(np.float32)
-    at = (np.arange(EXTENT * side) + 0.5 - side).astype(np.float32)
-    sharp = _sample(small, *_sources(small[..., 3] > 0.5, middle, at))
-    off = np.maximum(np.maximum(-at, at - side), 0) / side
-    distance = np.hypot(off[:, None], off[None, :])[..., None]
+    scale = side / around.side
+    left, top = round(around.left * scale), round(around.top * scale)
+    height, width = (round(length * scale) for length in around.rgba.shape[:2])
+    size = (max(width, left + side), max(height, top + side))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    rgba = cv2.resize(around.rgba, size, interpolation=way).astype(np.float32) / 255
+    rgba[..., :3] *= rgba[..., 3:]
+    rgba[top : top + side, left : left + side] = small
+    x, y = max(left - side, 0), max(top - side, 0)  # as far as the canvas goes
+    rgba = rgba[y : top + 2 * side, x : left + 2 * side]
+    return Known(np.ascontiguousarray(rgba), side, left - x, top - y)
+
+
+def within(shells: Shells) -> np.ndarray:
+    """[F] the triangles that lie in the portrait with all of their corners."""
+    edge = shells.planes.shape[1] + 0.01
+    uv = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2]
+    return np.asarray(((uv > -0.01) & (uv < edge)).all(1)[shells.faces].all(1))
+
+
+def turns_at_edge(shells: Shells, motion: FieldMotion) -> bool:
+    """Whether a turn of the head brings in what lies beyond the portrait: its edge cuts hair or a hat. What
+    neck and shoulders bring in is too little to be seen."""
+    side = shells.planes.shape[1]
+    x, y = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2].T / side
+    near = (x > 0) & (x < 1) & (y > 0) & (y < 1) & (np.minimum(np.minimum(x, 1 - x), y) < CUT_WITHIN)
+    near[: len(motion.rest_head)] = False
+    return bool((near & (shells.solid > 0.5) & (motion.weights > TURNS)).any())
+
+
+def _cut_triangles(shells: Shells, side: int) -> np.ndarray:
+    """Where in the portrait, bool [side, side], triangles are that its edge cuts, and a pixel around."""
+    scale = side / shells.planes.shape[1]
+    uv = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2] * scale
+    corners = uv[shells.faces[~within(shells)]]
+    corners = corners[(corners.max(1) > 0).all(1) & (corners.min(1) < side).all(1)]
+    mask = np.zeros((side, side), np.uint8)
+    for corner in np.round(corners.clip(-side, 2 * side)).astype(np.int32):
+        cv2.fillConvexPoly(mask, corner, 1)
+    return cv2.dilate(mask, np.ones((3, 3))) > 0
+
+
+def _cloth(known: Known) -> np.ndarray:
+    """The colour [3] of what the person wears where the photo ends."""
+    low = known.rgba[-max(2, known.side // 16) :].reshape(-1, 4)
+    person = low[low[:, 3] > OPAQUE] if (low[:, 3] > OPAQUE).any() else known.rgba.reshape(-1, 4)
+    return np.asarray(np.median(person[:, :3], axis=0), np.float32)
+
+
+def _colours(known: Known, middle: float, cloth: np.ndarray) -> np.ndarray:
+    """[3 S, 3 S, 3], beyond what is known running on outwards softer and softer into the `cloth`'s [3]."""
+    rgba, side = known.rgba, known.side
+    height, width = rgba.shape[:2]
+    sharp = _sample(rgba, *_sources(known, middle + known.left))
+    aside = np.maximum(np.maximum(-known.across, known.across - width), 0) / side
+    below = np.maximum(np.maximum(-known.down, known.down - height), 0) / side
+    distance = np.hypot(below[:, None], aside[None, :])[..., None].astype(np.float32)
     out = _over(sharp, cloth)
     begin = 0.0
     for reach, block in SOFT:
@@ -187,24 +156,32 @@ def _colours(small: np.ndarray, middle: float) -> np.ndarray:
     return np.asarray(out.clip(0, 1))
 
 
-def _sources(solid: np.ndarray, middle: float, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel x and y [3 R, 3 R] of the picture whose colour each point of the canvas continues: the nearest, but drawn
-    together towards the middle below and the top of a dome above. `at` [3 R] where the canvas's pixels are."""
-    side = len(solid)
-    x, y = (np.array(part) for part in np.meshgrid(at, at))
-    below = 1 - ((y - side) / (NECKLINE * side)).clip(0, 0.98)
+def _sources(known: Known, middle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel x and y [3 S, 3 S] of what is known whose colour each point of the canvas continues: the nearest, but drawn
+    together towards the `middle` below and the top of a dome above."""
+    solid, side = known.solid, known.side
+    height, width = solid.shape
+    at, rows = (part.astype(np.float32) for part in (known.across, known.down))
+    x, y = (np.array(part) for part in np.meshgrid(at, rows))
+    below = 1 - ((y - height) / (NECKLINE * side)).clip(0, 0.98)
     x = middle + (x - middle) / below
-    for start, stop in _stretches(solid[:3].mean(0) > 0.5):
-        half, height = (stop - start) / 2, _dome_height(stop - start, side)
-        rows = at < 0
-        narrow = np.sqrt((1 - (at[rows] / height) ** 2).clip(0.01, 1))[:, None]
+    for start, stop in stretches(solid[:3].mean(0) > 0.5):
+        half, high = (stop - start) / 2, dome_height(stop - start, side)
+        above = rows < 0
+        narrow = np.sqrt((1 - (rows[above] / high) ** 2).clip(0.01, 1))[:, None]
         there = (at >= start - 1) & (at <= stop + 1)
-        x[np.ix_(rows, there)] = (start + half + (at[there] - start - half) / narrow).clip(start, stop - 1)
-    return x.clip(0, side), y.clip(0, side)
+        x[np.ix_(above, there)] = (start + half + (at[there] - start - half) / narrow).clip(start, stop - 1)
+    return _back_in(x, width, EDGE * side), _back_in(y, height, EDGE * side)
+
+
+def _back_in(at: np.ndarray, length: int, farthest: float) -> np.ndarray:
+    """Positions within 0..length; those beyond are mirrored into it, to `farthest` from its end."""
+    low, high = np.minimum(-at, farthest), np.maximum(2 * length - at, length - farthest)
+    return np.where(at < 0, low, np.where(at > length, high, at))
 
 
 def _sample(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A picture [R, R, C] at pixel coordinates, its border beyond it."""
+    """A picture [H, W, C] at pixel coordinates, its border beyond it."""
     at = (part.astype(np.float32) - np.float32(0.5) for part in (x, y))
     return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 

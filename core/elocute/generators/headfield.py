@@ -14,7 +14,7 @@ import numpy as np
 from ..head.avatar import AvatarHead
 from ..head.model import load_head_model
 from ..rendering.shells import Shells
-from ..values import Camera, HeadFit
+from ..values import Camera, HeadFit, Surroundings
 from .canonical import HAIR_THICKNESS, SKIN_THICKNESS
 from .geometry import field_motion
 from .motion import FieldMotion
@@ -22,21 +22,24 @@ from .relief import Relief
 
 STORED = ("seen", "fill", "solid", "grain", "rim", "normal", "shadow", "foreign", "layer")
 FIT_ARRAYS = ("identity", "expression", "offsets", "expression_offsets")
+NOTHING = Surroundings(np.zeros((0, 0, 4), np.uint8), 0, 0, 0)  # beyond the portrait
 
 
 @dataclass(frozen=True)
 class HeadField:
-    """A finished field: shells, how they move, the frozen background uint8 [R, R, 3] and the fit it came from."""
+    """A finished field: shells, how they move, the frozen background uint8 [R, R, 3], the fit it came from, and what
+    the photo shows around it."""
 
     shells: Shells
     motion: FieldMotion
     background: np.ndarray
     fit: HeadFit
+    around: Surroundings | None = None
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Plain arrays for safetensors; what the head model can make again is left out."""
         shells, relief, fit = self.shells, self.motion.relief, self.fit
-        camera = fit.camera
+        camera, around = fit.camera, self.around or NOTHING
         return {
             **{f"shells.{name}": getattr(shells, name) for name in STORED},
             "shells.planes": shells.planes.astype(np.float16),
@@ -47,6 +50,7 @@ class HeadField:
             "camera_to_world": np.asarray(camera.camera_to_world, np.float64),
             "fit.pose": np.array(fit.pose), "fit.residual": np.array(fit.residual),
             **{f"fit.{name}": np.asarray(getattr(fit, name)) for name in FIT_ARRAYS},
+            "around.rgba": around.rgba, "around.frame": np.array([around.left, around.top, around.side]),
         }  # fmt: skip
 
     @classmethod
@@ -69,4 +73,5 @@ class HeadField:
             planes=arrays["shells.planes"].astype(np.float32), focal=camera.focal, cx=camera.cx, cy=camera.cy,
             **{name: arrays[f"shells.{name}"] for name in STORED},
         )  # fmt: skip
-        return cls(shells, motion, arrays["background"], fit)
+        around = Surroundings(arrays["around.rgba"], *(float(value) for value in arrays["around.frame"]))
+        return cls(shells, motion, arrays["background"], fit, around if around.side else None)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..spaces import to_camera
-from ..values import HeadFit
+from ..values import HeadFit, Surroundings
 from .canonical import bare_skin
 
 WHOLLY = 0.9  # a matte of so much is nobody's but the person's
@@ -18,7 +18,8 @@ WHOLLY = 0.9  # a matte of so much is nobody's but the person's
 @dataclass(frozen=True)
 class Scene:
     """The framed portrait, float32 sRGB 0..1: photo and background [R, R, 3], matte [R, R], regions of
-    values.REGION_NAMES [R, R], landmarks [478, 3] in pixels of the frame, camera of the frame inside `fit`."""
+    values.REGION_NAMES [R, R], landmarks [478, 3] in pixels of the frame, camera of the frame inside `fit`; `around`:
+    what the photo shows beyond the frame."""
 
     photo: np.ndarray
     background: np.ndarray
@@ -26,6 +27,7 @@ class Scene:
     regions: dict[str, np.ndarray]
     landmarks: np.ndarray
     fit: HeadFit
+    around: Surroundings | None = None
 
     @property
     def side(self) -> int:

@@ -73,7 +73,7 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
     result["after_tuning"] = quality(shells)
     lap("tuning")
     background = np.clip(np.round(scene.background * 255), 0, 255).astype(np.uint8)
-    return Inverted(HeadField(shells, geometry.motion, background, scene.fit), result, seconds)
+    return Inverted(HeadField(shells, geometry.motion, background, scene.fit, scene.around), result, seconds)
 
 
 def _pivot(scene: Scene, uv: np.ndarray, members: np.ndarray, normal: np.ndarray, shown: np.ndarray) -> Appearance:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..generators.scene import Scene
     from ..shooting import Shooting
 
-RENDERER = 7  # raise it whenever the same inputs would make another picture
+RENDERER = 8  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
@@ -177,6 +177,7 @@ def _scene(
     scene = Scene(
         photo=framed.rgb.astype(np.float32) / 255, background=framed.background.astype(np.float32) / 255,
         matte=framed.matte, regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
+        around=framed.around,
     )  # fmt: skip
     top, bottom = source.face.landmarks[10, :2], source.face.landmarks[152, :2]
     about = {

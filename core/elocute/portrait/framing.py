@@ -12,7 +12,8 @@ from elocute.portrait.background import complete_background
 from elocute.portrait.enlarge import MODEST, Window, enlarge, keep_crisp
 from elocute.portrait.face import face_height
 from elocute.portrait.matting import foreground_colour
-from elocute.values import REGION_NAMES, Face, Portrait
+from elocute.portrait.surroundings import surroundings
+from elocute.values import REGION_NAMES, Face, Portrait, Surroundings
 
 # Side in face heights: wanted, and what a small photo may shrink it to. The FFHQ convention, which is what face
 # generators show; measured on six photos, a looser frame loses detail of the face at 512 px (1.7: 4 %, 2.3: 22 %).
@@ -29,7 +30,8 @@ class Framed:
 
     `rgb`, `foreground`, `background` uint8 [side, side, 3] (`background`: completed behind the person), `matte`
     float32 [side, side], `regions` as in Portrait, `face` with landmarks in these pixels. A photo pixel (x, y) is
-    at ((x, y) - `origin`) * `scale` here; `scale` above 1 means the photo was enlarged.
+    at ((x, y) - `origin`) * `scale` here; `scale` above 1 means the photo was enlarged. `around`: where the photo
+    shows more of the person than this.
     """
 
     rgb: np.ndarray
@@ -40,6 +42,7 @@ class Framed:
     face: Face
     origin: tuple[float, float]
     scale: float
+    around: Surroundings | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -84,6 +87,7 @@ def frame_portrait(portrait: Portrait, side: int, device: str = "cpu", whole: bo
         face=moved(portrait.face, left, top, scale),
         origin=(float(left), float(top)),
         scale=scale,
+        around=surroundings(portrait, left, top, length, side),
         notes=tuple(notes),
     )
 
