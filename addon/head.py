@@ -30,7 +30,7 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
     task.at("Fitting the head")
     settings = {
         "portrait": shots.portrait(shot, folder), "output": str(folder), "device": shot.device,
-        "model_set": shot.model_set,
+        "model_set": shot.model_set, "framing": shots.framing(shot),
     }  # fmt: skip
     yield Ask("head", settings)
     task.at("Building the head")  # in steps of some ten milliseconds: Blender stays responsive

@@ -118,6 +118,8 @@ class Portrait(_ShotPanel):
                 paragraph(context, layout, problem.text, "ERROR")
             if shot.portrait is not None and shots.image_path(shot.portrait).suffix.lower() in (".heic", ".heif"):
                 paragraph(context, layout, "Blender can't show this kind of photo; the engine reads it", "INFO")
+            if shot.model_set == "embedded":
+                layout.prop(shot, "framing")
 
 
 class Voice(_ShotPanel):

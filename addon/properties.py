@@ -18,7 +18,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..core.elocute.limits import EXPRESSION_SCALES, SEEDS, SIZES
+from ..core.elocute.limits import EXPRESSION_SCALES, FRAMINGS, SEEDS, SIZES, USUAL_FRAMING
 from . import compat
 from .curves import LONGEST_SMOOTHING
 
@@ -128,6 +128,11 @@ class ElocuteShot(bpy.types.PropertyGroup):
             ("KEYS", "Shape Keys", "What the shape keys of the head evaluate to on each frame"),
         ],
         options=FIXED,
+    )  # type: ignore[valid-type]
+    framing: FloatProperty(
+        name="Framing",
+        description="How much of the photo is shown: the frame's side in face heights. A change needs a new head",
+        default=USUAL_FRAMING, min=FRAMINGS[0], max=FRAMINGS[1], step=10, precision=1, options=FIXED,
     )  # type: ignore[valid-type]
     expression: FloatProperty(
         name="Expression", description="How strongly mouth, cheeks and brows move; 1 is as strong as it was said",

@@ -227,6 +227,7 @@ def engine_shot(ref: shots.Ref, plan: Plan, drive: dict[str, Any], job: Path) ->
     settings = {
         "portrait": shots.portrait(shot, job), "fps": str(plan.fps), "size": shot.size, "background": background,
         "still": shot.motion == "STILL", "seed": shot.variation, "device": device, "model_set": shot.model_set,
+        "framing": shots.framing(shot),
     }  # fmt: skip
     if plan.voice is not None:
         settings["voice"] = str(plan.voice)

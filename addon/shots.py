@@ -16,7 +16,7 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import BadInput
-from ..core.elocute.limits import FRAME_RATES, parse_fps
+from ..core.elocute.limits import FRAME_RATES, USUAL_FRAMING, parse_fps
 from ..core.elocute.units import ARKIT_NAMES
 from . import compat
 
@@ -146,6 +146,12 @@ def packed(data: Any, path: Path, folder: Path) -> Path:
 
 def image_path(image: bpy.types.Image) -> Path:
     return absolute(image.filepath_raw, image.library)
+
+
+def framing(shot: Any) -> float:
+    """Face heights in the frame's side. Random identities and the official models have one of their own."""
+    free = shot.portrait_source == "IMAGE" and shot.model_set == "embedded"
+    return round(shot.framing, 3) if free else USUAL_FRAMING
 
 
 def portrait(shot: Any, folder: Path) -> str:

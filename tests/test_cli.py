@@ -295,8 +295,8 @@ def test_every_option_that_a_refusal_can_name_exists() -> None:
 
 
 def test_tables_leave_out_what_is_empty() -> None:
-    from elocute.cli import _table
+    from elocute.console import table
 
     empty = {"none": None, "list": [], "pair": (), "inside": {"b": None, "c": {}}}
-    assert _table({"a": 1.25, **empty, "ok": {"d": [None, 2]}}) == "a   1.25\nok\n  d  -, 2"
-    assert _table({}) == ""
+    assert table({"a": 1.25, **empty, "ok": {"d": [None, 2]}}) == "a   1.25\nok\n  d  -, 2"
+    assert table({}) == ""

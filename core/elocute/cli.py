@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from elocute import __version__, jobs
-from elocute.console import Console, reporting
+from elocute.console import Console, reporting, table
 from elocute.errors import BadInput
-from elocute.limits import parse_fps, parse_frames
+from elocute.limits import USUAL_FRAMING, parse_fps, parse_frames
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ ModelSetOption = Annotated[str, typer.Option(help="embedded or nerffacespeech.")
 MemoryOption = Annotated[int, typer.Option(help="Working memory of a chunk of rays, in MB.")]
 FpsOption = Annotated[str, typer.Option(help="Frames per second: 25, 23.976, 24000/1001.")]
 SizeOption = Annotated[int, typer.Option(help="Width and height of the pictures in pixels.")]
+FramingOption = Annotated[float, typer.Option(help="Side of the picture in face heights, 1.6 to 4.")]
 SeedOption = Annotated[int, typer.Option(help="Of blinks, gaze and head motion: the same seed, the same frames.")]
 ReferenceOption = Annotated[
     bool, typer.Option("--reference", help="nerffacespeech: do what the published programs do, errors included.")
@@ -73,6 +74,7 @@ def speak(
     drive_mouth: Annotated[float | None, typer.Option(help="Share of the video in the mouth, 0 to 1.")] = None,
     drive_eyes: Annotated[float, typer.Option(help="Share of the video in lids and gaze, 0 to 1.")] = 1.0,
     drive_brows: Annotated[float, typer.Option(help="Share of the video in brows, cheeks, nose, 0 to 1.")] = 1.0,
+    framing: FramingOption = USUAL_FRAMING,
     background: Annotated[str, typer.Option(help="keep, transparent or #rrggbb.")] = "keep",
     frames_dir: Annotated[Path | None, PathOption(help="Numbered PNG frames go here.")] = None,
     frames: Annotated[str | None, typer.Option(metavar="A-B", help="Only these frames, counted from 1.")] = None,
@@ -98,7 +100,7 @@ def speak(
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
-            fit_memory_mb=fit_memory,
+            fit_memory_mb=fit_memory, framing=framing,
         )  # fmt: skip
         _speak(shot, console, sheet)
 
@@ -147,14 +149,16 @@ def fit(
     fit_steps: StepsOption = None,
     fit_memory: FitMemoryOption = None,
     size: SizeOption = 512,
+    framing: FramingOption = USUAL_FRAMING,
     as_json: JsonOption = False,
 ) -> None:
     """Prepare a portrait once and keep it; prints how well it went."""
     with reporting(as_json) as console:
         steps = _steps(fit_steps)
-        settings = FitSettings(portrait, device, model_set, memory, refit, reference, steps, fit_memory, size)
+        how = (memory, refit, reference, steps, fit_memory, size, framing)
+        settings = FitSettings(portrait, device, model_set, *how)
         report = jobs.fit(settings, console, _never)
-        console.result(report, _table(report))
+        console.result(report, table(report))
 
 
 @app.command()
@@ -164,11 +168,12 @@ def head(
     device: DeviceOption = "auto",
     model_set: ModelSetOption = "embedded",
     memory: MemoryOption = 512,
+    framing: FramingOption = USUAL_FRAMING,
     as_json: JsonOption = False,
 ) -> None:
     """Write the fitted head as a mesh with the portrait on it and 52 shape keys, to animate elsewhere."""
     with reporting(as_json) as console:
-        result = jobs.head(HeadSettings(portrait, output, device, model_set, memory), console, _never)
+        result = jobs.head(HeadSettings(portrait, output, device, model_set, memory, framing), console, _never)
         text = f"{result['vertices']} vertices, {result['triangles']} triangles, {result['shape_keys']} shape keys"
         console.result(result, f"{result['output']}: {text}")
 
@@ -206,7 +211,7 @@ def models(
         return
     with reporting(as_json) as console:
         result = jobs.models(fetch, console)
-        text = "\n\n".join(_table(row) for row in [*result["models"], *result["official"]])
+        text = "\n\n".join(table(row) for row in [*result["models"], *result["official"]])
         console.result(result, text)
 
 
@@ -259,7 +264,7 @@ def evaluate(
 
         job = run.Evaluation(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames)
         result = run.evaluate(job, console)
-        console.result(result, _table(result))
+        console.result(result, table(result))
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:
@@ -271,32 +276,3 @@ def _steps(text: str | None) -> tuple[int, int] | None:
     except ValueError:
         raise BadInput("fit_steps", f"--fit-steps wants two numbers, such as 1000,2000, not {text!r}.") from None
     return pivot, tuning
-
-
-def _table(values: dict[str, Any], indent: str = "") -> str:
-    """Nested values as aligned lines for people; what is empty is left out."""
-    told = {key: value for key, value in values.items() if not _empty(value)}
-    width = max((len(str(key)) for key in told), default=0)
-    lines = []
-    for key, value in told.items():
-        if isinstance(value, dict):
-            lines += [f"{indent}{key}", _table(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{str(key):<{width}}  {_cell(value)}")
-    return "\n".join(lines)
-
-
-def _empty(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_empty(inner) for inner in value.values())
-    return value is None or (isinstance(value, (list, tuple)) and not value)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "-"}[value]
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_cell(item) for item in value)
-    return str(value)

@@ -204,3 +204,32 @@ def write_log(error: BaseException) -> Path | None:
     except OSError:
         return None
     return Path(name)
+
+
+def table(values: dict[str, Any], indent: str = "") -> str:
+    """Nested values as aligned lines for people; what is empty is left out."""
+    told = {key: value for key, value in values.items() if not _empty(value)}
+    width = max((len(str(key)) for key in told), default=0)
+    lines = []
+    for key, value in told.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}", table(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{str(key):<{width}}  {_cell(value)}")
+    return "\n".join(lines)
+
+
+def _empty(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_empty(inner) for inner in value.values())
+    return value is None or (isinstance(value, (list, tuple)) and not value)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_cell(item) for item in value)
+    return str(value)

@@ -16,6 +16,10 @@ FRAME_RATES = (1, 240)
 EXPRESSION_SCALES = (0.0, 4.0)  # 0 mutes the face, 1 is what was said, above 4 any mesh tears
 MEMORY_MB = (64, 65536)
 FIT_STEPS = (1, 100_000)
+FRAMINGS = (1.6, 4.0)  # face heights in a picture's side: less cuts the chin, more leaves no face to look at
+# The FFHQ convention, which is what face generators show; measured on six photos, a looser frame loses detail of the
+# face at 512 px (1.7: 4 %, 2.3: 22 %).
+USUAL_FRAMING = 1.7
 SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
@@ -189,6 +193,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "frames_dir": _path,
     "fps": lambda name, value: parse_fps(value),
     "size": _integer(*SIZES),
+    "framing": _number(*FRAMINGS),
     "background": _pattern(_BACKGROUND, "keep, transparent or #rrggbb"),
     "expression_scale": _number(*EXPRESSION_SCALES),
     "blink": _flag,

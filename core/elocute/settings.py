@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import BadInput
-from .limits import CHECKS, at_home, portrait_seed
+from .limits import CHECKS, USUAL_FRAMING, at_home, portrait_seed
 
 Record = TypeVar("Record", bound="_Record")
 
@@ -100,6 +100,7 @@ class FitSettings(_Record):
     fit_steps: tuple[int, int] | None = None  # of pivot and tuning; the model set's own number when not set
     fit_memory_mb: int | None = None  # of a tuning step: above it, steps take a third longer and keep less
     size: int = 512  # of the pictures to come: larger ones need an avatar of finer planes, where the model set has any
+    framing: float = USUAL_FRAMING  # as in Shot
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,12 @@ class HeadSettings(_Record):
     device: str = "auto"
     model_set: str = "embedded"
     memory_mb: int = 512
+    framing: float = USUAL_FRAMING  # as in Shot
 
     @property
     def fit(self) -> FitSettings:
         """The preparation this head needs."""
-        return FitSettings(self.portrait, self.device, self.model_set, self.memory_mb)
+        return FitSettings(self.portrait, self.device, self.model_set, self.memory_mb, framing=self.framing)
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Shot(_Record):
     drive_brows: float = 1.0  # ... in brows, cheeks and nose
     fps: Fraction = Fraction(25)  # the PAL rate: 24 to 30 all look right, and 25 divides the 100 Hz speech features
     size: int = 512  # what most portraits can fill with real detail, and what a CPU renders in reasonable time
+    framing: float = USUAL_FRAMING  # side of the picture in face heights: head and collar
     background: str = "keep"  # the portrait's own; "transparent" writes RGBA frames; "#rrggbb" a plain colour
     expression_scale: float = 1.0  # as strong as it was said
     blink: bool = True  # by itself or with a video: a face that never does looks dead; edited curves are obeyed
@@ -206,4 +209,5 @@ class Shot(_Record):
         return FitSettings(
             self.portrait, self.device, self.model_set, self.memory_mb,
             reference=self.reference, fit_steps=self.fit_steps, fit_memory_mb=self.fit_memory_mb, size=self.size,
+            framing=self.framing,
         )  # fmt: skip

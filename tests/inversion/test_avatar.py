@@ -29,9 +29,9 @@ def test_models_and_resolution_are_part_of_the_key() -> None:
     keys = {
         avatar_key(b"photo", MODELS, 512), avatar_key(b"photo", MODELS, 1024),
         avatar_key(b"photo", MODELS | {"face": "cc"}, 512), avatar_key(b"photo", MODELS | {"more": "dd"}, 512),
-        avatar_key("seed:1", MODELS, 512), avatar_key("seed:2", MODELS, 512),
+        avatar_key("seed:1", MODELS, 512), avatar_key("seed:2", MODELS, 512), avatar_key(b"photo", MODELS, 512, 2.5),
     }  # fmt: skip
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert avatar_key(b"photo", dict(reversed(MODELS.items())), 512) in keys  # their order is not
     assert all(len(key) == 32 and set(key) <= set("0123456789abcdef") for key in keys)
 

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from elocute.limits import USUAL_FRAMING
 from elocute.portrait.analyse import analyse
 from elocute.portrait.face import detect_faces, face_height, roll_of
-from elocute.portrait.framing import EYE_LEVEL, LOOSE, choose_square, frame_portrait
+from elocute.portrait.framing import EYE_LEVEL, choose_square, frame_portrait
 from elocute.values import REGION_NAMES
 
 
@@ -45,8 +46,24 @@ def test_shapes_types_and_sums(framed):
 def test_the_face_sits_where_it_should(framed, portrait):
     eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / framed.side
     assert eyes == pytest.approx(EYE_LEVEL, abs=0.02)
-    assert framed.side / face_height(framed.face) == pytest.approx(LOOSE, rel=0.02)
+    assert framed.side / face_height(framed.face) == pytest.approx(USUAL_FRAMING, rel=0.02)
     assert roll_of(framed.face.landmarks) == pytest.approx(roll_of(portrait.face.landmarks), abs=1e-6)
+
+
+@pytest.mark.parametrize("framing", [1.6, 1.7, 2.1])
+def test_a_looser_frame_shows_more_of_the_photo(portrait, framing):
+    framed = frame_portrait(portrait, 256, framing=framing)
+    assert framed.side / face_height(framed.face) == pytest.approx(framing, rel=0.03)
+    assert not framed.notes
+    eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / framed.side
+    assert 0.35 < eyes < EYE_LEVEL + 0.02
+
+
+def test_a_frame_is_no_looser_than_the_photo(portrait):
+    framed = frame_portrait(portrait, 256, framing=4.0)
+    shown = framed.side / face_height(framed.face)
+    assert 2 < shown < 3.5
+    assert framed.notes == (f"the photo has room for a framing of {shown:.1f} and not of 4",)
 
 
 def test_landmarks_move_with_the_picture(framed):
@@ -156,7 +173,8 @@ def test_where_the_frame_reaches_beyond_the_photo_its_edge_goes_on(portrait):
     framed = frame_portrait(cropped(portrait, 90, 60, 420, 600), 192)
     around = framed.around  # the photo goes on below and nowhere else
     assert around.left == 0 or around.top == 0
-    assert around.rgba.shape[0] >= around.top + around.side - 1 and around.rgba.shape[1] >= around.left + around.side - 1
+    height, width = around.rgba.shape[:2]
+    assert height >= around.top + around.side - 1 and width >= around.left + around.side - 1
 
 
 def test_a_photo_no_larger_than_the_frame_has_nothing_around(portrait):

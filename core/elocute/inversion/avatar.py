@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnvironmentProblem
+from ..limits import USUAL_FRAMING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,10 +55,11 @@ class Avatar:
         )
 
 
-def avatar_key(portrait: bytes | str, model_hashes: dict[str, str], side: int) -> str:
-    """portrait: the photo's bytes, or "seed:7"; model_hashes: role -> sha256 of every model the fit uses."""
+def avatar_key(portrait: bytes | str, model_hashes: dict[str, str], side: int, framing: float = USUAL_FRAMING) -> str:
+    """portrait: the photo's bytes, or "seed:7"; model_hashes: role -> sha256 of every model the fit uses; side of the
+    planes; framing of the photo."""
     data = portrait if isinstance(portrait, bytes) else portrait.encode()
-    rest = json.dumps({"version": VERSION, "side": side, "models": model_hashes}, sort_keys=True)
+    rest = json.dumps({"version": VERSION, "side": side, "models": model_hashes, "framing": framing}, sort_keys=True)
     return hashlib.sha256(hashlib.sha256(data).digest() + rest.encode()).hexdigest()[:32]
 
 

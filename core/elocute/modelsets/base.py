@@ -12,7 +12,7 @@ import numpy as np
 from ..drive import Drive, Inputs, Reading
 from ..errors import BadInput, EnvironmentProblem
 from ..inversion.avatar import Avatar
-from ..limits import portrait_seed
+from ..limits import USUAL_FRAMING, portrait_seed
 from ..protocol import Message
 from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ..values import ExpressionTrack
@@ -77,6 +77,12 @@ def identity(portrait: str) -> bytes | str:
     from ..portrait.image import read_photo
 
     return read_photo(portrait)
+
+
+def refuse_framing(settings: Shot | FitSettings | HeadSettings, why: str) -> None:
+    """Raises BadInput framing_fixed."""
+    if settings.framing != USUAL_FRAMING:
+        raise BadInput("framing_fixed", f"{why}. Leave out --framing, or framing in the job file.")
 
 
 def need(roles: tuple[str, ...]) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from ..drive import Drive, Inputs, Reading, build_drive, may_need_voice
 from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
-from ..limits import portrait_seed
+from ..limits import USUAL_FRAMING, portrait_seed
 from ..protocol import Progress
 from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ..values import AS_IN_PORTRAIT, ExpressionTrack
 from ..warm import Latest, file_state
-from .base import FittedHead, Report, check_cache, identity, need
+from .base import FittedHead, Report, check_cache, identity, need, refuse_framing
 
 if TYPE_CHECKING:
     from ..generators.headfield import HeadField
@@ -37,7 +37,7 @@ class Embedded:
     """`--model-set embedded`."""
 
     def check(self, shot: Shot) -> None:
-        _refuse_official(shot)
+        _refuse_others(shot)
         if may_need_voice(shot):
             need(SPEECH_ROLES)
 
@@ -45,9 +45,9 @@ class Embedded:
         return Reading()
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
-        _refuse_official(settings)
+        _refuse_others(settings)
         side = next((s for s in PLANE_SIDES if s >= size), PLANE_SIDES[-1])
-        key = avatar_key(identity(portrait), _model_hashes(), side)
+        key = avatar_key(identity(portrait), _model_hashes(), side, settings.framing)
         known = _known(portrait, settings, key)
         return known or _invert(portrait, settings, side, key, report)
 
@@ -89,7 +89,7 @@ def _state(avatar: Avatar) -> Any:
     return avatar.key, file_state(avatar.path)
 
 
-def _refuse_official(settings: Shot | FitSettings) -> None:
+def _refuse_others(settings: Shot | FitSettings) -> None:
     for option, given in (
         ("--reference", settings.reference),
         ("--fit-steps", settings.fit_steps is not None),
@@ -97,6 +97,8 @@ def _refuse_official(settings: Shot | FitSettings) -> None:
     ):
         if given:
             raise BadInput("option_of_other_set", f"{option} is for --model-set nerffacespeech. Leave one of them out.")
+    if portrait_seed(settings.portrait) is not None:
+        refuse_framing(settings, "a random identity has one frame")
 
 
 class EmbeddedPerformance:
@@ -142,7 +144,7 @@ def _invert(
     check_cache(folder)
     device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
-    scene, about = _scene(portrait, picture, side, device, report)
+    scene, about = _scene(portrait, picture, side, device, report, settings.framing)
     report(Progress("fit", 2, 4, None, "building the head field"))
     inverted = invert(scene, device, settings.memory_mb, lambda i, n, text: report(Progress("fit", 3, 4, None, text)))
     about["psnr_db"] = {name: round(value, 2) for name, value in inverted.psnr.items()}
@@ -154,7 +156,7 @@ def _invert(
 
 
 def _scene(
-    portrait: str, picture: np.ndarray | None, side: int, device: str, report: Report
+    portrait: str, picture: np.ndarray | None, side: int, device: str, report: Report, framing: float = USUAL_FRAMING
 ) -> tuple[Scene, dict[str, Any]]:
     """The framed, analysed and fitted portrait, and what to tell about it."""
     seed = portrait_seed(portrait)
@@ -169,7 +171,7 @@ def _scene(
     clock = time.perf_counter()
     source = analyse(portrait) if picture is None else analyse_upright(picture, Path(portrait).name)
     seen = time.perf_counter()
-    framed = frame_portrait(source, side, device, whole=picture is not None)
+    framed = frame_portrait(source, side, device, picture is not None, framing)
     cut = time.perf_counter()
     report(Progress("fit", 1, 4, None, "fitting the head"))
     fit = fit_head(load_head_model(), framed.face, (side, side))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from elocute.limits import USUAL_FRAMING
 from elocute.portrait.background import complete_background
 from elocute.portrait.enlarge import MODEST, Window, enlarge, keep_crisp
 from elocute.portrait.face import face_height
@@ -15,12 +16,10 @@ from elocute.portrait.matting import foreground_colour
 from elocute.portrait.surroundings import surroundings
 from elocute.values import REGION_NAMES, Face, Portrait, Surroundings
 
-# Side in face heights: wanted, and what a small photo may shrink it to. The FFHQ convention, which is what face
-# generators show; measured on six photos, a looser frame loses detail of the face at 512 px (1.7: 4 %, 2.3: 22 %).
-LOOSE, TIGHT = 1.7, 1.6
+TIGHT = 1.6  # face heights: what a small photo may shrink the side to
 CROWN = 0.6  # face heights from the eyes up to the crown, hair included
 BELOW_CHIN = 0.03  # face heights that have to be seen below the chin
-EYE_LEVEL = 0.46  # of the side from the top
+EYE_LEVEL, RISING = 0.46, 0.3  # of the side from the top; exponent by which eyes are higher in a looser frame
 TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyond it
 
 
@@ -50,20 +49,26 @@ class Framed:
         return self.rgb.shape[0]
 
 
-def frame_portrait(portrait: Portrait, side: int, device: str = "cpu", whole: bool = False) -> Framed:
+def frame_portrait(
+    portrait: Portrait, side: int, device: str = "cpu", whole: bool = False, framing: float = USUAL_FRAMING
+) -> Framed:
     """Crop `portrait` to a square of head and shoulders, `side` pixels. Takes 1 to 5 s: the background, and a network
-    on `device` that enlarges a small photo. A `whole` picture is square already, and stays as it is cropped.
+    on `device` that enlarges a small photo. A `whole` picture is square already, and stays as it is cropped. `framing`:
+    the square's side in face heights, as far as the photo goes.
 
     A tilted head stays tilted: it is the photo's own pose. Raises EnvironmentProblem when that network is missing.
     """
     height, width = portrait.matte.shape
-    left, top, length = (0, 0, width) if whole else choose_square(portrait)
+    left, top, length = (0, 0, width) if whole else choose_square(portrait, framing)
     inside = left >= 0 and top >= 0 and left + length <= width and top + length <= height
     notes = list(portrait.notes)
     source = portrait if inside else _extended(portrait, left, top, length)
     x, y = (left, top) if inside else (0, 0)
     if not inside:
         notes.append("the photo is tight around the head: the background is continued beyond its edge")
+    shown = length / face_height(portrait.face)
+    if framing > USUAL_FRAMING and shown < 0.97 * framing:
+        notes.append(f"the photo has room for a framing of {shown:.1f} and not of {framing:g}")
     scale = side / length
     if scale > 1.5 and not whole:  # whoever cropped it has said so
         notes.append(f"the photo is enlarged {scale:.1f} times; a larger one would be sharper")
@@ -114,8 +119,8 @@ def moved(face: Face, left: float, top: float, scale: float) -> Face:
     return replace(face, landmarks=landmarks, box=box)
 
 
-def choose_square(portrait: Portrait) -> tuple[int, int, int]:
-    """(left, top, length) of the square in whole photo pixels.
+def choose_square(portrait: Portrait, framing: float = USUAL_FRAMING) -> tuple[int, int, int]:
+    """(left, top, length) of the square in whole photo pixels, `framing` face heights long if the photo allows it.
 
     Where the photo's left, right or top edge cuts the person, the square stays within the photo if the head, from the
     crown or the cut to the chin, fits into such a square. Else parts of it may lie beyond those three edges, never
@@ -134,14 +139,14 @@ def choose_square(portrait: Portrait) -> tuple[int, int, int]:
     crown = max(eyes - CROWN * unit, 0)
     bottom = min(float(points[:, 1].max()) + BELOW_CHIN * unit, height)
     across = min(float(points[:, 0].max()), width) - max(float(points[:, 0].min()), 0)
-    length = min(LOOSE * unit, max(min(width, height), TIGHT * unit))
+    length = min(framing * unit, max(min(width, height), TIGHT * unit))
     if cut_top or cut_side:
         length = min(length, width)
     if cut_top:
         length = min(length, height)
     size = int(max(length, bottom - crown, across))
     left = _shift(round(centre - size / 2), size, width)
-    top = max(round(eyes - EYE_LEVEL * size), int(bottom) - size)
+    top = max(round(eyes - EYE_LEVEL * (USUAL_FRAMING / framing) ** RISING * size), int(bottom) - size)
     top = min(top, height - size)
     if top < 0:  # down as far as the photo has something below, then beyond the top edge
         top = min(0, height - size)

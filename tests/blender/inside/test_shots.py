@@ -121,6 +121,19 @@ def test_a_frame_rate_of_no_film_is_told_and_the_panel_still_draws(scene, fps, b
     assert layout.label.call_args.kwargs["text"].endswith(f"{fps / base:g} fps")
 
 
+def test_the_framing_of_a_photo_goes_to_the_engine_and_that_of_others_does_not(scene, tmp_path):
+    shot = scene.elocute.shots[0]
+    shot.framing = 2.1
+    render()
+    job = json.loads((tmp_path / "frames" / "job" / "shot.json").read_text())
+    assert job["framing"] == 2.1
+    shots = part("addon.shots")
+    shot.model_set = "nerffacespeech"
+    assert shots.framing(shot) == 1.7
+    shot.model_set, shot.portrait_source = "embedded", "RANDOM"
+    assert shots.framing(shot) == 1.7
+
+
 def test_a_shot_that_a_strip_tells_wrongly_leaves_no_half_of_it(scene):
     shotlist = part("addon.shotlist")
     shotlist.add(scene, "Grace")

@@ -175,6 +175,8 @@ def test_a_picture_without_a_face_is_cut_out_all_the_same() -> None:
 def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path) -> None:
     for more, code in (
         ({"background": "#000000", "reference": True}, "background_kept"),
+        ({"framing": 2.5}, "framing_fixed"),
+        ({"model_set": "embedded", "portrait": "seed:4", "framing": 2.5}, "framing_fixed"),
         ({"model_set": "embedded", "reference": True}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_memory_mb": 800}, "option_of_other_set"),

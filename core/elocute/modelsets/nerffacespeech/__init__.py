@@ -19,7 +19,7 @@ from ...models.official import need_imported
 from ...rendering.device import pick_device
 from ...settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
-from ..base import FittedHead, Report, check_cache, identity, need
+from ..base import FittedHead, Report, check_cache, identity, need, refuse_framing
 
 if TYPE_CHECKING:
     from ...driving.follow import Followed, Tick
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .performance import OfficialPerformance
 
 ALWAYS = ("generator", "face_model")
+OWN_FRAME = "nerffacespeech frames faces as its networks learnt them"
 CUTOUT_ROLES = ("face", "matting")  # of the embedded models
 
 
@@ -34,6 +35,7 @@ class NerfFaceSpeech:
     """`--model-set nerffacespeech`."""
 
     def check(self, shot: Shot) -> None:
+        refuse_framing(shot, OWN_FRAME)
         if shot.background != "keep":
             if shot.reference:
                 raise BadInput(
@@ -58,6 +60,7 @@ class NerfFaceSpeech:
         return Reading((ARKIT_NAMES, BASEL_NAMES), follow, ("deep3d", shot.reference))
 
     def prepare(self, portrait: str, settings: FitSettings, report: Report, size: int) -> Avatar:
+        refuse_framing(settings, OWN_FRAME)
         photo = portrait_seed(portrait) is None
         need_imported((*ALWAYS, "face_regressor") if photo else ALWAYS)
         from .prepare import key_of
@@ -75,6 +78,7 @@ class NerfFaceSpeech:
     def head(self, settings: HeadSettings, report: Report) -> FittedHead:
         from ..embedded import FIT_ROLES
 
+        refuse_framing(settings, OWN_FRAME)
         photo = portrait_seed(settings.portrait) is None
         need_imported((*ALWAYS, "face_regressor") if photo else ALWAYS)
         need(FIT_ROLES)  # the mesh is the embedded set's
