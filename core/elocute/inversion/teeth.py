@@ -15,12 +15,14 @@ from ..landmarks import INNER_LIPS, STOMION
 from ..portrait.regions import polygon_mask
 from ..rendering.shells import project
 from ..spaces import to_camera
-from ..values import HeadFit
+from ..values import ARKIT_NAMES, HeadFit
 
 FRONT = 0.22  # of the mouth's width to either side of its middle: the incisors
 LIMIT = 0.008  # metres; a row further off than this was not what the photo shows
 UPPER_BELOW_LIP = 0.0022  # metres: what incisors show under an upper lip that speaks
 HIGHER = 0.0015  # metres above that a laugh may have them: more is the lip's fit, and speech would show no teeth
+SEEN, LOWERED = 0.0015, 0.0016  # metres of them that the camera is to see, and the most they are lowered for it
+TALKING = {"jawOpen": 0.4}  # a mouth that shows the upper row if any does
 LOWER_BELOW_LIP = 0.0025  # the lower row's edge hides behind the lower lip
 
 
@@ -40,12 +42,30 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
     xy = scene.landmarks[:, :2]
     own = unmix(scene.photo, scene.matte, scene.background)
     shown = visible_teeth(own, polygon_mask(xy[list(INNER_LIPS)], scene.side, scene.side), xy)
+    seated = replace(scene, fit=replace(scene.fit, offsets=offsets))
+    if shown is None or not shown[0].any():
+        offsets[model.part("teeth_upper"), 1] -= _hidden(seated, model, half_width)
     if shown is not None:
-        seated = replace(scene, fit=replace(scene.fit, offsets=offsets))
         down = [_missing(seated, model, *row) for row in zip(("teeth_upper", "teeth_lower"), shown, strict=True)]
         offsets[model.part("teeth_upper"), 1] -= max(down[0], -HIGHER)
         offsets[model.part("teeth_lower"), 1] -= down[1]
     return replace(scene.fit, offsets=offsets)
+
+
+def _hidden(scene: Scene, model: HeadModel, half_width: float) -> float:
+    """Metres by which the upper incisors have to be lower for the portrait's camera to see something of them in a mouth
+    that talks: from above, a lip hides them."""
+    talking = np.zeros(len(scene.fit.expression), np.float32)
+    for name, value in TALKING.items():
+        talking[ARKIT_NAMES.index(name)] = value
+    shape = AvatarHead(model, scene.fit).vertices(talking)
+    lip, row = model.landmarks(shape)[STOMION], shape[model.part("teeth_upper")]
+    points = to_camera(np.stack([lip, *row[np.abs(row[:, 0] - lip[0]) < half_width]]), scene.fit.camera.camera_to_world)
+    uv = project(points, *scene.lens)
+    _, middle, axes = mouth_axes(scene.landmarks[:, :2])
+    border, *edges = ((uv[:, :2] - middle) @ axes)[:, 1]
+    seen = (max(edges) - border) * float(np.median(uv[1:, 2])) / scene.lens[0]
+    return float(np.clip(SEEN - seen, 0, LOWERED))
 
 
 def _missing(scene: Scene, model: HeadModel, name: str, teeth: np.ndarray) -> float:
