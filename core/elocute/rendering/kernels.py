@@ -38,6 +38,7 @@ for _layer, _count in enumerate(SAMPLES):
 _SEEN, _FILL, _THICK, _NORMAL, _GRAIN, _RIM = 3, 4, 8, 9, 12, 15
 _RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 16, 19, 20, 21, 22
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
+REACH = 0.25  # of a triangle, in barycentric coordinates: farther beyond it its plane says nothing about a pixel's middle
 
 
 @numba.njit(**FAST, inline="always")
@@ -84,10 +85,7 @@ def _lookup(planes, kind, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, hit):  # type: ignore[no-untyped-def]
     """Where a ray crosses triangle f, in canonical space, into hit: see the column names above."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-    ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-    inv = np.float32(1.0) / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
-    w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
-    w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
+    w1, w2 = _barycentric(f, px, py, points, faces)
     w0 = (np.float32(1.0) - w1 - w2) / points[a, 2]
     w1, w2 = w1 / points[b, 2], w2 / points[c, 2]
     z = np.float32(1.0) / (w0 + w1 + w2)
@@ -188,8 +186,19 @@ def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  
 
 
 @numba.njit(**FAST, inline="always")
-def _simple(ids, depths, layer, y, x):  # type: ignore[no-untyped-def]
-    """Whether the four rays of a pixel, from row y and column x on, cross the same layers, none with an edge."""
+def _barycentric(f, px, py, points, faces):  # type: ignore[no-untyped-def]
+    """The second and third coordinate of a place of the picture in triangle f."""
+    a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
+    ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+    inv = np.float32(1.0) / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
+    w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
+    return w1, ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
+
+
+@numba.njit(**FAST, inline="always")
+def _simple(ids, depths, points, faces, layer, y, x):  # type: ignore[no-untyped-def]
+    """Whether the four rays of a pixel, from row y and column x on, cross the same layers, none with an edge, and the
+    first one's triangles will do for its middle."""
     simple = True
     for g in range(2):
         first = ids[g, y, x]
@@ -204,6 +213,9 @@ def _simple(ids, depths, layer, y, x):  # type: ignore[no-untyped-def]
                 low, high = min(low, d), max(high, d)
         if kind >= 0 and high - low > EDGE_DEPTH:
             simple = False
+        if kind >= 0 and simple:
+            w1, w2 = _barycentric(first, np.float32(x // 2 + 0.5), np.float32(y // 2 + 0.5), points, faces)
+            simple = min(w1, w2, np.float32(1.0) - w1 - w2) > np.float32(-REACH)
     return simple
 
 
@@ -223,7 +235,7 @@ def shade(  # type: ignore[no-untyped-def]
         tap, acc, hit = np.empty(4, np.float32), np.empty(5, np.float32), np.empty(_HIT, np.float32)
         total = np.empty(5, np.float32)
         for x in range(box[0], box[2]):
-            simple = _simple(ids, depths, layer, 2 * y, 2 * x)
+            simple = _simple(ids, depths, points, faces, layer, 2 * y, 2 * x)
             rays = 1 if simple else 4
             for k in range(5):
                 total[k] = 0.0
