@@ -33,6 +33,7 @@ from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.16
+INCISORS = 0.003  # metres behind the lips as deep as which the foremost teeth lie: they are round, wet and catch light
 TONGUE_TIP, TONGUE_FALL = 0.008, 1.5  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
 TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
 CHEEKS, CHEEKS_FALL = 0.008, 0.8  # metres behind the lips from which the cheeks' insides lose so much more
@@ -135,6 +136,8 @@ def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:
     inside = np.isin(model_layers(model)[model.vertex_part], (CAVITY, TEETH))
     behind = points[model.faces[model.landmark_faces[STOMION]][0], 2] - points[:, 2]
     tongue, cheeks = model.part("tongue"), model.part("mouth_cavity")
+    for row in (model.part("teeth_upper"), model.part("teeth_lower")):
+        behind[row] += INCISORS - behind[row].min()
     aside = np.abs(points[tongue, 0] - points[tongue, 0].mean())
     along = behind[tongue] - behind[tongue].min()
     behind[tongue] = TONGUE_TIP + along * TONGUE_FALL + TONGUE_SIDES * (aside / aside.max()) ** 3

@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="c3e8cedf9482452d5ab2682128177a14fed8de474a968954493be048bfbc4027",
-        bytes=6_023_624,
+        sha256="9d97d8272bbea4ee919de8fb9784bea43e327ef947c23ba3ee1262a87d46bce6",
+        bytes=6_023_080,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",

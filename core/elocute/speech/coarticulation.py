@@ -29,8 +29,8 @@ TARGETS: dict[str, dict[str, float]] = {
     "nn": {"jawOpen": 0.10, "mouthLowerDown": 0.08},
     "RR": {"jawOpen": 0.10, "mouthFunnel": 0.26, "mouthPucker": 0.30},
     "aa": {"jawOpen": 0.39, "mouthLowerDown": 0.14, "mouthUpperUp": 0.06},
-    "E": {"jawOpen": 0.26, "mouthStretch": 0.16, "mouthSmile": 0.08, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
-    "ih": {"jawOpen": 0.15, "mouthStretch": 0.26, "mouthSmile": 0.14, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
+    "E": {"jawOpen": 0.26, "mouthStretch": 0.16, "mouthSmile": 0.11, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
+    "ih": {"jawOpen": 0.15, "mouthStretch": 0.26, "mouthSmile": 0.20, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
     "oh": {"jawOpen": 0.31, "mouthFunnel": 0.48, "mouthPucker": 0.26},
     "ou": {"jawOpen": 0.13, "mouthFunnel": 0.36, "mouthPucker": 0.66},
 }
