@@ -24,6 +24,7 @@ STAY_CLOSED = (
 PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
 # MakeHuman's smile pulls the corners up by 13 mm; the broadest of 60 photos took 0.6 of it.
 SMILE = 0.7
+LOWER_LIDS = 1.5  # of MakeHuman's, which go half-way with eyes that look down: people's go nearly all the way
 # MakeHuman's tongueOut goes through the chin. Ours comes between the lips, which this share of jawOpen parts; its
 # middle passes these places: share of its length, metres above and before the place where the lips meet.
 TONGUE_JAW = 0.33
@@ -107,6 +108,7 @@ def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> No
         shut = unit[f"eyeBlink{side}"]
         seam = f"lids_{side.lower()}"
         shut += closer.meeting(mesh.vertices + shut, seam)
+        unit[f"eyeLookDown{side}"] *= LOWER_LIDS
         for name in ("eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp"):
             unit[f"{name}{side}"][mesh.balls[f"eye_{side.lower()}"]] = 0  # eyeballs turn at run time
     for name in ("mouthSmileLeft", "mouthSmileRight"):

@@ -16,6 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from ..landmarks import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
 from ..portrait.fill import push_pull
 from ..portrait.regions import firm, polygon_mask
+from ..ramps import smooth_step
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 from .visible_teeth import find_teeth
 
@@ -25,6 +26,7 @@ LID_BRIGHTEST = 0.3  # of the bare skin around an eye: the rest may be paint, fo
 LID_HUE = 0.2  # of a lid's hue is the face's, the rest that around the open eye, paint included
 SOCKET_SHADE = 0.55  # of what an open eye's socket lacks of the bare skin's light around it, a shut lid lacks too
 LID_SHADE = 0.6, 1.0  # of the eyeball's light at the lids' rims: darker are lashes
+UNDER_LID, OUT_OF_SHADE = 0.85, 0.5  # ... and, so many iris radii behind a rim, at least: a glance brings it out
 SOCKET = 5  # times the reach of the lashes: the skin around an eye
 LASH = 0.028  # of the distance between the outer eye corners: lashes and lid shadow reach so far past the opening
 RIM = 0.02  # of the mouth's width
@@ -184,8 +186,10 @@ def complete_eyes(own: np.ndarray, xy: np.ndarray, eyes: list[np.ndarray]) -> np
         whole = cv2.GaussianBlur(whole, (0, 0), max(0.6, radius / 14))
         inside = cv2.GaussianBlur(np.where(near, opening, 0).astype(np.float32), (0, 0), 0.8)[..., None]
         shade = np.clip(own.mean(2, keepdims=True) / np.maximum(whole.mean(2, keepdims=True), 1e-3), *LID_SHADE)
-        row, column = distance_transform_edt(inside[..., 0] <= 0.7, return_distances=False, return_indices=True)
-        whole *= cv2.GaussianBlur(shade[row, column, 0], (0, 0), max(0.6, radius / 4))[..., None]
+        behind, (row, column) = distance_transform_edt(inside[..., 0] <= 0.7, return_indices=True)
+        shade = shade[row, column, 0]
+        shade += smooth_step(behind / radius, 0, OUT_OF_SHADE) * np.maximum(UNDER_LID - shade, 0)
+        whole *= cv2.GaussianBlur(shade.astype(np.float32), (0, 0), max(0.6, radius / 4))[..., None]
         blend = own * inside + whole * (1 - inside)
         out = np.where(near[..., None], blend, out)
     return out

@@ -86,7 +86,7 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="9d97d8272bbea4ee919de8fb9784bea43e327ef947c23ba3ee1262a87d46bce6",
+        sha256="5e62a7c171b3ad7e67bd57e37dd982f3ce64538ca1d6e655d57f6d27ea2ce27a",
         bytes=6_023_080,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
