@@ -38,7 +38,7 @@ def test_compiled_and_tensor_pictures_agree(shells: Shells, angle: float) -> Non
 
 
 def test_no_triangle_speaks_for_a_pixel_that_it_hardly_touches(shells: Shells) -> None:
-    """Slivers, such as a face's folds seen along their walls: a plane continued to the pixel's middle was black dots."""
+    """Slivers, such as folds seen along their walls: a plane continued to the pixel's middle was black dots."""
     count = len(shells.rest)
     fill = np.random.default_rng(1).random((count, 3)).astype(np.float32)
     plain = replace(shells, seen=np.zeros(count, np.float32), fill=fill, grain=np.zeros((count, 3), np.float32))

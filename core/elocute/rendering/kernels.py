@@ -38,7 +38,7 @@ for _layer, _count in enumerate(SAMPLES):
 _SEEN, _FILL, _THICK, _NORMAL, _GRAIN, _RIM = 3, 4, 8, 9, 12, 15
 _RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 16, 19, 20, 21, 22
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
-REACH = 0.25  # of a triangle, in barycentric coordinates: farther beyond it its plane says nothing about a pixel's middle
+REACH = 0.25  # barycentric: farther beyond a triangle its plane says nothing about a pixel's middle
 
 
 @numba.njit(**FAST, inline="always")
