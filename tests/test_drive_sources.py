@@ -60,7 +60,6 @@ def test_a_missing_voice_model_is_told_before_the_fit_and_only_when_it_is_needed
     curves = curves_file(tmp_path / "c.json", jawOpen=[0.2])
     for wanted, more in (
         (True, {"voice": VOICE}),
-        (True, {"voice": VOICE, "drive_mouth": 1.0}),
         (True, {"voice": VOICE, "drive": "v.mp4"}),
         (True, {"drive": "v.mp4", "drive_mouth": 0.5}),
         (True, {"drive": "v.mp4", "drive_eyes": 0.5}),

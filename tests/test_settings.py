@@ -25,7 +25,7 @@ from elocute.limits import (
     parse_frames,
     portrait_seed,
 )
-from elocute.settings import CurvesSettings, FitSettings, Shot
+from elocute.settings import FROM_DRIVE, FROM_FOLLOWED, CurvesSettings, FitSettings, Shot
 
 MINIMAL = {"portrait": "a.jpg", "voice": "v.wav", "output": "o.mp4"}
 names = st.text("abcdefgh _-.é", min_size=1, max_size=12).filter(lambda text: text.strip())
@@ -254,6 +254,17 @@ def test_the_documented_job_is_one_and_every_key_is_documented() -> None:
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         assert f"{int(low)} to {int(high)}" in told[name][0], name
+
+
+@pytest.mark.parametrize("name", [*FROM_DRIVE, *FROM_FOLLOWED])
+def test_how_a_video_is_followed_needs_one(name: str) -> None:
+    value = "loop" if name == "poses_fit" else 0.5
+    with pytest.raises(BadInput) as caught:
+        Shot.from_json({**MINIMAL, name: value})
+    assert caught.value.code == "shot_no_video" and caught.value.message.startswith(f"{name} says how a video")
+    assert getattr(Shot.from_json({**MINIMAL, name: value, "drive": "v.mp4"}), name) == value
+    if name in FROM_FOLLOWED:
+        assert getattr(Shot.from_json({**MINIMAL, name: value, "poses_from": "v.mp4"}), name) == value
 
 
 def test_a_misspelt_setting_is_answered_with_the_one_that_was_meant() -> None:

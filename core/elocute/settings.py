@@ -18,6 +18,9 @@ from typing import Any, TypeVar
 from .errors import BadInput
 from .limits import CHECKS, USUAL_FRAMING, at_home, portrait_seed
 
+# Of Shot: what is said of a video that drives the face, and of one whose head is followed.
+FROM_DRIVE, FROM_FOLLOWED = ("drive_mouth", "drive_eyes", "drive_brows"), ("poses_fit", "poses_smooth", "poses_move")
+
 Record = TypeVar("Record", bound="_Record")
 
 
@@ -175,6 +178,18 @@ class Shot(_Record):
             raise BadInput("shot_two_poses", "poses and poses_from both say where the head looks. Give one of them.")
         if self.output is None and self.frames_dir is None:
             raise BadInput("shot_no_output", "the frames have nowhere to go. Give an output video or a frames folder.")
+        self._refuse_idle()
+
+    def _refuse_idle(self) -> None:
+        """Settings of a video that isn't there were meant for something."""
+        followed = self.drive or self.poses_from
+        ways = ((self.drive, "drive", FROM_DRIVE), (followed, "poses_from or drive", FROM_FOLLOWED))
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for video, wanted, names in ways:
+            for name in names if video is None else ():
+                if getattr(self, name) != defaults[name]:
+                    why = f"{name} says how a video is followed, and there is none"
+                    raise BadInput("shot_no_video", f"{why}. Give one by {wanted}, or leave {name} out.")
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:
