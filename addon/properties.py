@@ -132,7 +132,7 @@ class ElocuteShot(bpy.types.PropertyGroup):
     framing: FloatProperty(
         name="Framing",
         description="How much of the photo is shown: the frame's side in face heights. A change needs a new head",
-        default=USUAL_FRAMING, min=FRAMINGS[0], max=FRAMINGS[1], step=10, precision=1, options=FIXED,
+        default=USUAL_FRAMING, min=FRAMINGS[0], max=FRAMINGS[1], step=10, precision=2, options=FIXED,
     )  # type: ignore[valid-type]
     expression: FloatProperty(
         name="Expression", description="How strongly mouth, cheeks and brows move; 1 is as strong as it was said",

@@ -16,7 +16,7 @@ FRAME_RATES = (1, 240)
 EXPRESSION_SCALES = (0.0, 4.0)  # 0 mutes the face, 1 is what was said, above 4 any mesh tears
 MEMORY_MB = (64, 65536)
 FIT_STEPS = (1, 100_000)
-FRAMINGS = (1.6, 4.0)  # face heights in a picture's side: less cuts the chin, more leaves no face to look at
+FRAMINGS = (1.6, 4.0)  # face heights in a picture's side: less cuts forehead or chin, more leaves no face to look at
 # The FFHQ convention, which is what face generators show; measured on six photos, a looser frame loses detail of the
 # face at 512 px (1.7: 4 %, 2.3: 22 %).
 USUAL_FRAMING = 1.7

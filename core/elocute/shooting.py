@@ -34,7 +34,7 @@ class Shooting:
         self.incremental = device == "cpu"
         self._memory_mb = memory_mb
         self._outside: _Outside | None = None  # made when a picture first shows what lies beyond the portrait
-        self._photo_goes_on = head.around is not None and turns_at_edge(head.shells, head.motion)
+        self._photo_goes_on = head.around is not None and turns_at_edge(head.shells, head.motion, head.around)
         self._backdrop = _backdrop(background, head.background, side)
         self._aimed: tuple[tuple[float, ...], View] | None = None
         self._base_frame: np.ndarray | None = None  # made with this aim from the vertices `_base_moved`
@@ -112,10 +112,11 @@ class _Outside:
         shells, motion, side, device = whole.shells, head.motion, whole.side, whole.device
         whole.aim()
         own = motion.moved(head.fit.expression)
-        self.bust = build_bust(shells, motion, *whole.render(own), head.around)
         inside = within(shells)
         portrait = replace(shells, faces=shells.faces[inside], layer=shells.layer[inside])
         self.portrait = Renderer(portrait, side, device, memory_mb)
+        inner = self.portrait.render(own)[0][..., 3]
+        self.bust = build_bust(shells, motion, *whole.render(own), inner, head.around)
         self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
 
     def render(self, angles: tuple[float, float, float], view: View, size: float) -> np.ndarray:

@@ -53,6 +53,9 @@ class Portrait:
     notes: tuple[str, ...] = ()  # what the user should know: "two faces: the larger one is used", "tilted 31 degrees"
 
 
+SURROUNDINGS_SIDE = 512  # pixels of a frame beyond which it is shown no finer: one looks at the face
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What the photo shows of the person around a square crop of it, the frame. `rgba` uint8 [H, W, 4], straight: the

@@ -12,7 +12,7 @@ from elocute.generators.bust import turns_at_edge
 from elocute.generators.headfield import HeadField
 from elocute.generators.silhouette import EXTENT, Known, outside
 from elocute.shooting import Shooting
-from elocute.values import View
+from elocute.values import Surroundings, View
 
 SIZE = 256
 AWAY = View(zoom=0.55)
@@ -64,7 +64,7 @@ def test_the_head_may_turn_there(stored: HeadField) -> None:
 
 def test_a_turn_shows_the_photo_beyond_a_cut_hat(stored: HeadField) -> None:
     """The example's cap goes on above the frame: from there, and not as its own mirror image."""
-    assert turns_at_edge(stored.shells, stored.motion)
+    assert stored.around is not None and turns_at_edge(stored.shells, stored.motion, stored.around)
     nod = np.array([0, -0.2, 0])
     own = stored.fit.expression
     frames = [
@@ -77,9 +77,26 @@ def test_a_turn_shows_the_photo_beyond_a_cut_hat(stored: HeadField) -> None:
     assert middle.max() <= 1  # the face is the same
 
 
+def test_a_portrait_is_the_same_whether_it_is_one_field_or_two(stored: HeadField) -> None:
+    """The hard outline, the soft one and what is cut at the frame; the smallest turn makes two fields of one."""
+    frames = [
+        Shooting(stored, SIZE, "#20a040", "cpu", 256).frame(stored.fit.expression, np.array([yaw, 0, 0])).astype(int)
+        for yaw in (0, 1e-6)
+    ]
+    off = np.abs(frames[0] - frames[1]).max(2)
+    assert np.quantile(off, 0.99) <= 2 and off.max() < 16
+
+
 def test_without_a_cut_head_nothing_is_added(stored: HeadField) -> None:
-    free = replace(stored.shells, solid=np.zeros_like(stored.shells.solid))
-    assert not turns_at_edge(free, stored.motion)
+    """Where the head is free, and where the photo ends with the frame, its edges show nothing new."""
+    around = stored.around
+    assert around is not None
+    side, (x, y) = int(around.side), (int(around.left), int(around.top))
+    ends_there = Surroundings(around.rgba[y : y + side + 200, x : x + side], 0, 0, around.side)
+    assert turns_at_edge(stored.shells, stored.motion, around)
+    assert not turns_at_edge(stored.shells, stored.motion, ends_there)
+    lens = {"focal": stored.shells.focal / 2, "cx": stored.shells.cx, "cy": stored.shells.cy}
+    assert not turns_at_edge(replace(stored.shells, **lens), stored.motion, around)  # seen half as large
 
 
 @pytest.mark.parametrize("around", [True, False])
@@ -101,11 +118,14 @@ def test_outside_is_what_is_known_and_goes_on_beyond() -> None:
     rgba = np.zeros((70, 60, 4), np.float32)
     rgba[30:, 15:45, 3] = 1  # a body that the photo's lower edge cuts
     known = Known(rgba, side, left=10, top=5)
-    cover = outside(known, middle=20.0, half_shoulders=15.0)
+    inner = known.portrait[..., 3] * 0.9
+    cover = outside(known, middle=20.0, half_shoulders=15.0, inner=inner)
     assert cover.shape == (EXTENT * side,) * 2
     there = np.zeros_like(cover, bool)
     there[known.on_canvas] = True
-    there[side : 2 * side, side : 2 * side] = False  # the portrait, which it underlaps
+    there[side : 2 * side, side : 2 * side] = False  # the portrait, which it completes
+    behind = cover[side : 2 * side, side : 2 * side]
+    np.testing.assert_allclose(1 - (1 - inner) * (1 - behind), known.portrait[..., 3], atol=1e-6)
     np.testing.assert_array_equal(cover[there], np.pad(rgba[..., 3], ((35, 15), (30, 30)))[there])
     below = cover[known.on_canvas[0].stop :]
     assert (below[:, side + 10 : 2 * side - 10] == 1).all() and (below[:, :side - 5] == 0).all()

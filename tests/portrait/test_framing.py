@@ -10,7 +10,7 @@ from elocute.limits import USUAL_FRAMING
 from elocute.portrait.analyse import analyse
 from elocute.portrait.face import detect_faces, face_height, roll_of
 from elocute.portrait.framing import EYE_LEVEL, choose_square, frame_portrait
-from elocute.values import REGION_NAMES
+from elocute.values import REGION_NAMES, SURROUNDINGS_SIDE
 
 
 def cropped(portrait, x0, y0, x1, y1):
@@ -64,6 +64,7 @@ def test_a_frame_is_no_looser_than_the_photo(portrait):
     shown = framed.side / face_height(framed.face)
     assert 2 < shown < 3.5
     assert framed.notes == (f"the photo has room for a framing of {shown:.1f} and not of 4",)
+    assert choose_square(portrait, 3.5) == choose_square(portrait, 4.0)
 
 
 def test_landmarks_move_with_the_picture(framed):
@@ -156,7 +157,7 @@ def test_what_is_continued_beyond_a_cut_loses_its_detail(portrait):
 def test_around_the_frame_is_the_rest_of_the_photo(portrait, side):
     framed = frame_portrait(portrait, side)
     around = framed.around
-    assert around.side == min(side, side / framed.scale)
+    assert around.side == min(side, SURROUNDINGS_SIDE, side / framed.scale)
     corner = np.array([around.left, around.top])
     left, top = corner * framed.side / around.side / framed.scale  # in photo pixels: the frame within what is kept
     x, y = framed.origin
@@ -170,11 +171,15 @@ def test_around_the_frame_is_the_rest_of_the_photo(portrait, side):
 
 
 def test_where_the_frame_reaches_beyond_the_photo_its_edge_goes_on(portrait):
-    framed = frame_portrait(cropped(portrait, 90, 60, 420, 600), 192)
-    around = framed.around  # the photo goes on below and nowhere else
-    assert around.left == 0 or around.top == 0
+    tight = cropped(portrait, 180, 60, 420, 600)
+    left, top, length = choose_square(tight)
+    assert left < 0 < top and left + length <= 240 and top + length < 540, "beyond the left edge"
+    around = frame_portrait(tight, 192).around
     height, width = around.rgba.shape[:2]
-    assert height >= around.top + around.side - 1 and width >= around.left + around.side - 1
+    assert around.left == 0 and width == pytest.approx(around.side, abs=1)
+    assert height == pytest.approx(540 / length * around.side, abs=1)
+    beyond = int(-left * around.side / length)
+    assert beyond > 10 and np.ptp(around.rgba[:, : beyond - 1].astype(int), axis=1).max() <= 2  # the edge, drawn out
 
 
 def test_a_photo_no_larger_than_the_frame_has_nothing_around(portrait):

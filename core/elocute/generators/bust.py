@@ -15,12 +15,12 @@ from scipy.spatial import cKDTree
 from ..ramps import smooth_step
 from ..rendering.shells import RELIEF, Shells, project
 from ..spaces import to_head
-from ..values import Surroundings
+from ..values import SURROUNDINGS_SIDE, Surroundings
 from .canonical import HAIR_THICKNESS
 from .motion import FieldMotion, turn_about, turn_weights
 from .silhouette import EXTENT, OPAQUE, Known, dome_height, outside, stretches
 
-LARGEST_CANVAS = 1536  # pixels: what lies beyond the edges is soft
+LARGEST_CANVAS = EXTENT * SURROUNDINGS_SIDE
 FARTHEST_BELOW = 5.0  # pictures: the smallest head that is shown has its body down to the picture's lower edge
 CELLS = 48  # of the canvas's grid to a picture
 HALF_SHOULDERS = 0.235  # metres from the middle to the outside of the upper arm, dressed
@@ -29,8 +29,9 @@ SOFT = ((0.15, 8), (0.4, 32))  # distance from the picture, in pictures, at whic
 CLOTH_FROM = 0.7  # ... and at which they have become the cloth's
 CANVAS_ENDS = (1.96, 2.0)  # pictures from the portrait's top: below there is cloth alone
 STILL_FROM = 0.15  # pictures beside the portrait: from there no shoulder follows the head
+NOT_THE_HEADS = (0.35, 0.6)  # pictures beside it, over which what is as high as the head comes to be no part of it
 EDGE = 0.015  # of the picture: so far in from a photo's edge is the colour that goes on; the last pixels are often pale
-CUT_WITHIN, TURNS = 0.01, 0.8  # of the picture from its edge; of a turn: what takes less is no head
+CUT_WITHIN, HEADS = 0.01, 0.8  # of the picture, from its edge; of a turn: what takes so much of it is the head's
 
 
 @dataclass(frozen=True)
@@ -50,18 +51,21 @@ class Bust:
 
 
 def build_bust(
-    shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.ndarray, around: Surroundings | None = None
-) -> Bust:
+    shells: Shells, motion: FieldMotion, rgba: np.ndarray, depth: np.ndarray, inner: np.ndarray,
+    around: Surroundings | None = None,
+) -> Bust:  # fmt: skip
     """rgba float32 [R, R, 4], premultiplied, and depth [R, R] in metres: the person as the portrait shows it, of any
-    resolution R; `around`: what the photo shows beyond."""
+    resolution R; inner [R, R]: coverage by the triangles that lie `within` it; `around`: what the photo shows
+    beyond."""
     side = min(LARGEST_CANVAS, EXTENT * rgba.shape[0]) // EXTENT
     small = cv2.resize(rgba, (side, side), interpolation=cv2.INTER_AREA)
     scale = side / shells.planes.shape[1]
     lens = (shells.focal * scale, shells.cx * scale, shells.cy * scale)
     away = float(motion.joint[2])
     middle = float(lens[0] * motion.joint[0] / away + lens[1])
-    known = Known(small, side) if around is None else _within(small, around)
-    alpha = outside(known, middle, HALF_SHOULDERS * lens[0] / away, _cut_triangles(shells, side))
+    known = Known(small, side) if around is None else _amid(small, around)
+    inner = cv2.resize(inner, (side, side), interpolation=cv2.INTER_AREA)
+    alpha = outside(known, middle, HALF_SHOULDERS * lens[0] / away, inner)
     cloth = _cloth(known)
     plane = np.concatenate([_colours(known, middle, cloth), alpha[..., None]], 2).astype(np.float32)
     solid = cv2.resize(depth, (side, side), interpolation=cv2.INTER_NEAREST)
@@ -81,23 +85,30 @@ def build_bust(
     weights = turn_weights(to_head(rest, motion.camera_to_world), motion.chin)
     aside = np.maximum(-uv[:, 0], uv[:, 0] - side) / side
     weights *= 1 - smooth_step(aside, 0, STILL_FROM) * (1 - weights)
+    weights *= 1 - smooth_step(aside, *NOT_THE_HEADS)
     return Bust(out, weights, motion.joint)
 
 
-def _within(small: np.ndarray, around: Surroundings) -> Known:
+def _amid(small: np.ndarray, around: Surroundings) -> Known:
     """The portrait `small` [S, S, 4] amid what the photo shows around it."""
     side = small.shape[0]
     scale = side / around.side
-    left, top = round(around.left * scale), round(around.top * scale)
-    height, width = (round(length * scale) for length in around.rgba.shape[:2])
-    size = (max(width, left + side), max(height, top + side))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    rgba = cv2.resize(around.rgba, size, interpolation=way).astype(np.float32) / 255
+    height, width = around.rgba.shape[:2]
+    left, top = int(around.left * scale), int(around.top * scale)  # whole pixels, whatever the photo's are
+    size = max(int(width * scale), left + side), max(int(height * scale), top + side)
+    rgba = around.rgba
+    if scale < 1:
+        rgba = cv2.resize(rgba, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    x, y = rgba.shape[1] / width, rgba.shape[0] / height  # of the surroundings' pixels
+    matrix = np.array([[scale / x, 0, left - around.left * scale], [0, scale / y, top - around.top * scale]])
+    matrix[:, 2] += (np.diag(matrix) - 1) / 2  # OpenCV's pixels have their centres at whole numbers
+    rgba = cv2.warpAffine(rgba, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    rgba = rgba.astype(np.float32) / 255
     rgba[..., :3] *= rgba[..., 3:]
     rgba[top : top + side, left : left + side] = small
-    x, y = max(left - side, 0), max(top - side, 0)  # as far as the canvas goes
-    rgba = rgba[y : top + 2 * side, x : left + 2 * side]
-    return Known(np.ascontiguousarray(rgba), side, left - x, top - y)
+    x0, y0 = max(left - side, 0), max(top - side, 0)  # as far as the canvas goes
+    rgba = rgba[y0 : top + 2 * side, x0 : left + 2 * side]
+    return Known(np.ascontiguousarray(rgba), side, left - x0, top - y0)
 
 
 def within(shells: Shells) -> np.ndarray:
@@ -107,33 +118,25 @@ def within(shells: Shells) -> np.ndarray:
     return np.asarray(((uv > -0.01) & (uv < edge)).all(1)[shells.faces].all(1))
 
 
-def turns_at_edge(shells: Shells, motion: FieldMotion) -> bool:
-    """Whether a turn of the head brings in what lies beyond the portrait: its edge cuts hair or a hat. What
-    neck and shoulders bring in is too little to be seen."""
+def turns_at_edge(shells: Shells, motion: FieldMotion, around: Surroundings) -> bool:
+    """Whether a turn of the head brings in what the photo shows beyond the portrait: its left, right or top edge cuts
+    hair or a hat. What neck and shoulders bring in is too little to be seen."""
     side = shells.planes.shape[1]
     x, y = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2].T / side
-    near = (x > 0) & (x < 1) & (y > 0) & (y < 1) & (np.minimum(np.minimum(x, 1 - x), y) < CUT_WITHIN)
-    near[: len(motion.rest_head)] = False
-    return bool((near & (shells.solid > 0.5) & (motion.weights > TURNS)).any())
-
-
-def _cut_triangles(shells: Shells, side: int) -> np.ndarray:
-    """Where in the portrait, bool [side, side], triangles are that its edge cuts, and a pixel around."""
-    scale = side / shells.planes.shape[1]
-    uv = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2] * scale
-    corners = uv[shells.faces[~within(shells)]]
-    corners = corners[(corners.max(1) > 0).all(1) & (corners.min(1) < side).all(1)]
-    mask = np.zeros((side, side), np.uint8)
-    for corner in np.round(corners.clip(-side, 2 * side)).astype(np.int32):
-        cv2.fillConvexPoly(mask, corner, 1)
-    return cv2.dilate(mask, np.ones((3, 3))) > 0
+    beyond = np.array([around.left, around.rgba.shape[1] - around.left - around.side, around.top]) / around.side
+    cut = ((np.stack([x, 1 - x, y]) < CUT_WITHIN) & (beyond > CUT_WITHIN)[:, None]).any(0)
+    cut &= (x > 0) & (x < 1) & (y > 0) & (y < 1) & (shells.solid > 0.5) & (motion.weights > HEADS)
+    return bool(cut[len(motion.rest_head) :].any())
 
 
 def _cloth(known: Known) -> np.ndarray:
     """The colour [3] of what the person wears where the photo ends."""
-    low = known.rgba[-max(2, known.side // 16) :].reshape(-1, 4)
-    person = low[low[:, 3] > OPAQUE] if (low[:, 3] > OPAQUE).any() else known.rgba.reshape(-1, 4)
-    return np.asarray(np.median(person[:, :3], axis=0), np.float32)
+    low = known.rgba[-max(2, known.side // 16) :]
+    for part in (low, known.portrait):
+        person = part[part[..., 3] > OPAQUE]
+        if len(person):
+            return np.asarray(np.median(person[:, :3], axis=0), np.float32)
+    return np.zeros(3, np.float32)  # nobody is there
 
 
 def _colours(known: Known, middle: float, cloth: np.ndarray) -> np.ndarray:

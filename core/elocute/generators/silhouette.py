@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from ..ramps import runs
@@ -13,7 +14,9 @@ LEAST_ROUNDING = 0.04  # of the picture: a shoulder ends no more abruptly than t
 STEEPEST, TANGENT = 6.0, 0.08  # outward per downward run at the edge; share of the picture that it is measured over
 DOME, TALLEST_DOME = 0.35, 0.25  # height of a dome over its width; of the picture
 UNDERLAP = 0.03  # of the picture: so far at least it reaches under the portrait, where that is opaque
-OPAQUE = 0.9
+OPAQUE, WHOLLY = 0.9, 0.97
+LEAST_MISSING = 0.01  # of coverage that can be seen missing
+AROUND_MISSING = 0.006  # of the picture: so far around it there is something behind what is opaque
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,10 @@ class Known:
         return np.arange(EXTENT * self.side) + 0.5 - self.side + self.top
 
 
-def outside(known: Known, middle: float, half_shoulders: float, under: np.ndarray | None = None) -> np.ndarray:
-    """Coverage [3 S, 3 S] of the person around the portrait, which it only underlaps, `under` bool [S, S] at least.
-    `middle` of the body in pixels of the portrait and `half_shoulders` in pixels."""
+def outside(known: Known, middle: float, half_shoulders: float, inner: np.ndarray) -> np.ndarray:
+    """Coverage [3 S, 3 S] of the person around the portrait, and behind it: where what lies wholly in the portrait
+    covers less, `inner` [S, S], than the portrait does, so much that both together cover as it does. `middle` of the
+    body in pixels of the portrait and `half_shoulders` in pixels."""
     solid, side = known.solid, known.side
     height, width = solid.shape
     middle += known.left
@@ -74,19 +78,20 @@ def outside(known: Known, middle: float, half_shoulders: float, under: np.ndarra
             along, away = (x, -y) if name == "top" else (y, -x if name == "left" else x - width)
             cover = np.maximum(cover, _dome(along, away, start, stop, side))
     cover[known.on_canvas] = known.rgba[..., 3]
-    return _framed(cover, known.portrait[..., 3], under)
+    cover[side : 2 * side, side : 2 * side] = _behind(known.portrait[..., 3], inner)
+    return cover
 
 
-def _framed(cover: np.ndarray, alpha: np.ndarray, under: np.ndarray | None) -> np.ndarray:
-    """The outside's coverage without what lies in the picture, which it only underlaps, as covered as the picture."""
+def _behind(alpha: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Coverage [S, S] behind `inner` that makes it `alpha`, and where a movement could uncover it, if it is opaque."""
     side = alpha.shape[0]
+    missing = (1 - (1 - alpha) / np.maximum(1 - inner, 1e-3)).clip(0, 1) * (alpha - inner > LEAST_MISSING)
     rim = np.arange(side) + 0.5
     rim = np.minimum(rim, side - rim)
-    depth = np.minimum(rim[:, None], rim[None, :])
-    solid = ((alpha - OPAQUE) / (1 - OPAQUE)).clip(0, 1)
-    there = depth < UNDERLAP * side
-    cover[side : 2 * side, side : 2 * side] = solid * (there if under is None else there | under)
-    return cover
+    near = np.minimum(rim[:, None], rim[None, :]) < UNDERLAP * side
+    wide = 2 * max(1, round(AROUND_MISSING * side)) + 1
+    near |= cv2.dilate((missing > 0.5).astype(np.uint8), np.ones((wide, wide), np.uint8)) > 0
+    return np.asarray(np.maximum(missing, near * ((alpha - WHOLLY) / (1 - WHOLLY)).clip(0, 1)), np.float32)
 
 
 def stretches(row: np.ndarray) -> np.ndarray:

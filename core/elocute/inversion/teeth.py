@@ -22,7 +22,7 @@ LIMIT = 0.008  # metres; a row further off than this was not what the photo show
 UPPER_BELOW_LIP = 0.0022  # metres: what incisors show under an upper lip that speaks
 HIGHER = 0.0015  # metres above that a laugh may have them: more is the lip's fit, and speech would show no teeth
 SEEN, LOWERED = 0.0015, 0.0016  # metres of them that the camera is to see, and the most they are lowered for it
-TALKING = {"jawOpen": 0.4}  # a mouth that shows the upper row if any does
+TALKING = 0.4  # of jawOpen: a mouth that shows the upper row if any does
 LOWER_BELOW_LIP = 0.0025  # the lower row's edge hides behind the lower lip
 
 
@@ -42,7 +42,7 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
     xy = scene.landmarks[:, :2]
     own = unmix(scene.photo, scene.matte, scene.background)
     shown = visible_teeth(own, polygon_mask(xy[list(INNER_LIPS)], scene.side, scene.side), xy)
-    seated = replace(scene, fit=replace(scene.fit, offsets=offsets))
+    seated = replace(scene, fit=replace(scene.fit, offsets=offsets.copy()))
     if shown is None or not shown[0].any():
         offsets[model.part("teeth_upper"), 1] -= _hidden(seated, model, half_width)
     if shown is not None:
@@ -56,8 +56,7 @@ def _hidden(scene: Scene, model: HeadModel, half_width: float) -> float:
     """Metres by which the upper incisors have to be lower for the portrait's camera to see something of them in a mouth
     that talks: from above, a lip hides them."""
     talking = np.zeros(len(scene.fit.expression), np.float32)
-    for name, value in TALKING.items():
-        talking[ARKIT_NAMES.index(name)] = value
+    talking[ARKIT_NAMES.index("jawOpen")] = TALKING
     shape = AvatarHead(model, scene.fit).vertices(talking)
     lip, row = model.landmarks(shape)[STOMION], shape[model.part("teeth_upper")]
     points = to_camera(np.stack([lip, *row[np.abs(row[:, 0] - lip[0]) < half_width]]), scene.fit.camera.camera_to_world)

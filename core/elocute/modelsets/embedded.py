@@ -171,7 +171,8 @@ def _scene(
     clock = time.perf_counter()
     source = analyse(portrait) if picture is None else analyse_upright(picture, Path(portrait).name)
     seen = time.perf_counter()
-    framed = frame_portrait(source, side, device, picture is not None, framing)
+    whole = picture is not None
+    framed = frame_portrait(source, side, device, whole, USUAL_FRAMING if whole else framing)
     cut = time.perf_counter()
     report(Progress("fit", 1, 4, None, "fitting the head"))
     fit = fit_head(load_head_model(), framed.face, (side, side))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from elocute.limits import USUAL_FRAMING
+from elocute.limits import FRAMINGS, USUAL_FRAMING
 from elocute.portrait.background import complete_background
 from elocute.portrait.enlarge import MODEST, Window, enlarge, keep_crisp
 from elocute.portrait.face import face_height
@@ -16,7 +16,6 @@ from elocute.portrait.matting import foreground_colour
 from elocute.portrait.surroundings import surroundings
 from elocute.values import REGION_NAMES, Face, Portrait, Surroundings
 
-TIGHT = 1.6  # face heights: what a small photo may shrink the side to
 CROWN = 0.6  # face heights from the eyes up to the crown, hair included
 BELOW_CHIN = 0.03  # face heights that have to be seen below the chin
 EYE_LEVEL, RISING = 0.46, 0.3  # of the side from the top; exponent by which eyes are higher in a looser frame
@@ -139,14 +138,15 @@ def choose_square(portrait: Portrait, framing: float = USUAL_FRAMING) -> tuple[i
     crown = max(eyes - CROWN * unit, 0)
     bottom = min(float(points[:, 1].max()) + BELOW_CHIN * unit, height)
     across = min(float(points[:, 0].max()), width) - max(float(points[:, 0].min()), 0)
-    length = min(framing * unit, max(min(width, height), TIGHT * unit))
+    length = min(framing * unit, max(min(width, height), FRAMINGS[0] * unit))
     if cut_top or cut_side:
         length = min(length, width)
     if cut_top:
         length = min(length, height)
     size = int(max(length, bottom - crown, across))
     left = _shift(round(centre - size / 2), size, width)
-    top = max(round(eyes - EYE_LEVEL * (USUAL_FRAMING / framing) ** RISING * size), int(bottom) - size)
+    looser = max(size / (USUAL_FRAMING * unit), 1) if framing > USUAL_FRAMING else 1
+    top = max(round(eyes - EYE_LEVEL * looser**-RISING * size), int(bottom) - size)
     top = min(top, height - size)
     if top < 0:  # down as far as the photo has something below, then beyond the top edge
         top = min(0, height - size)
