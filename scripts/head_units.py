@@ -24,7 +24,6 @@ STAY_CLOSED = (
 PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
 # MakeHuman's smile pulls the corners up by 13 mm; the broadest of 60 photos took 0.6 of it.
 SMILE = 0.7
-PRESS = 0.6  # of MakeHuman's mouthPress, which draws the corners out and up to a smirk; closed lips are `seal`'s
 LOWER_LIDS = 1.5  # of MakeHuman's, which go half-way with eyes that look down: people's go nearly all the way
 # MakeHuman's tongueOut goes through the chin. Ours comes between the lips, which this share of jawOpen parts; its
 # middle passes these places: share of its length, metres above and before the place where the lips meet.
@@ -114,8 +113,6 @@ def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> No
             unit[f"{name}{side}"][mesh.balls[f"eye_{side.lower()}"]] = 0  # eyeballs turn at run time
     for name in ("mouthSmileLeft", "mouthSmileRight"):
         unit[name] *= SMILE
-    for name in ("mouthPressLeft", "mouthPressRight"):
-        unit[name] *= PRESS
     for name in STAY_CLOSED:
         unit[name] += closer.meeting(mesh.vertices + unit[name], "lips", axes=(1,))
     for name in PART_LIPS:

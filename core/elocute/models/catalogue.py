@@ -86,8 +86,8 @@ MODELS: tuple[Model, ...] = (
     Model(
         role="head_model",
         file_name="head_model.safetensors",
-        sha256="6a8872fa7309e0efdca6cb3930c4a392c51a120c8b599c75a91b03d2b366f1c3",
-        bytes=6_021_544,
+        sha256="5e62a7c171b3ad7e67bd57e37dd982f3ce64538ca1d6e655d57f6d27ea2ce27a",
+        bytes=6_023_080,
         licence="CC0-1.0",
         source="MakeHuman / MPFB2 base mesh and targets, built by scripts/build_head_model.py",
         needed_by="fitting the 3D head",
