@@ -14,7 +14,7 @@ LEAST_ROUNDING = 0.04  # of the picture: a shoulder ends no more abruptly than t
 STEEPEST, TANGENT = 6.0, 0.08  # outward per downward run at the edge; share of the picture that it is measured over
 DOME, TALLEST_DOME = 0.35, 0.25  # height of a dome over its width; of the picture
 UNDERLAP = 0.03  # of the picture: so far at least it reaches under the portrait, where that is opaque
-OPAQUE, WHOLLY = 0.9, 0.97
+OPAQUE, WHOLLY = 0.9, 0.97  # coverage from which there is a colour and a depth, and from which nothing behind is seen
 LEAST_MISSING = 0.01  # of coverage that can be seen missing
 AROUND_MISSING = 0.006  # of the picture: so far around it there is something behind what is opaque
 
