@@ -183,13 +183,13 @@ class Shot(_Record):
     def _refuse_idle(self) -> None:
         """Settings of a video that isn't there were meant for something."""
         followed = self.drive or self.poses_from
-        ways = ((self.drive, "drive", FROM_DRIVE), (followed, "poses_from or drive", FROM_FOLLOWED))
+        ways = ((self.drive, "--drive", FROM_DRIVE), (followed, "--poses-from or --drive", FROM_FOLLOWED))
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for video, wanted, names in ways:
             for name in names if video is None else ():
                 if getattr(self, name) != defaults[name]:
-                    why = f"{name} says how a video is followed, and there is none"
-                    raise BadInput("shot_no_video", f"{why}. Give one by {wanted}, or leave {name} out.")
+                    why = f"--{name.replace('_', '-')} says how a video is followed, and there is none"
+                    raise BadInput("shot_no_video", f"{why}. Give one by {wanted}, or leave it out.")
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:
