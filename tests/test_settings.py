@@ -261,7 +261,8 @@ def test_how_a_video_is_followed_needs_one(name: str) -> None:
     value = "loop" if name == "poses_fit" else 0.5
     with pytest.raises(BadInput) as caught:
         Shot.from_json({**MINIMAL, name: value})
-    assert caught.value.code == "shot_no_video" and caught.value.message.startswith(f"--{name.replace('_', '-')} says how")
+    assert caught.value.code == "shot_no_video"
+    assert caught.value.message.startswith(f"--{name.replace('_', '-')} says how")
     assert getattr(Shot.from_json({**MINIMAL, name: value, "drive": "v.mp4"}), name) == value
     if name in FROM_FOLLOWED:
         assert getattr(Shot.from_json({**MINIMAL, name: value, "poses_from": "v.mp4"}), name) == value
