@@ -155,8 +155,7 @@ def fit(
     """Prepare a portrait once and keep it; prints how well it went."""
     with reporting(as_json) as console:
         steps = _steps(fit_steps)
-        how = (memory, refit, reference, steps, fit_memory, size, framing)
-        settings = FitSettings(portrait, device, model_set, *how)
+        settings = FitSettings(portrait, device, model_set, memory, refit, reference, steps, fit_memory, size, framing)
         report = jobs.fit(settings, console, _never)
         console.result(report, table(report))
 

@@ -187,7 +187,7 @@ def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  
 
 @numba.njit(**FAST, inline="always")
 def _barycentric(f, px, py, points, faces):  # type: ignore[no-untyped-def]
-    """The second and third coordinate of a place of the picture in triangle f."""
+    """The second and third coordinate in triangle f of a place in pixels of the picture."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
     inv = np.float32(1.0) / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
