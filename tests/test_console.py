@@ -60,6 +60,24 @@ def test_what_nobody_foresaw_is_added_to_the_log_that_the_caller_names(
     assert "ValueError: odd" in next(own.iterdir()).read_text()
 
 
+def test_torch_out_of_memory_is_no_defect(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(RuntimeError) as huge:  # 4 EB: no machine has them, and none is asked to touch them
+        torch.empty(2**60)
+    for error in (
+        huge.value,
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:119] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:72] DefaultCPUAllocator: not enough memory: you tried ..."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB)"),
+    ):
+        told = as_known_error(error)
+        assert (told.code, told.exit_code) == ("out_of_memory", 3) and "--fit-memory" in told.message
+    assert not list(tmp_path.iterdir()), "a log for nothing"
+    assert as_known_error(RuntimeError("shapes differ")).code == "internal"
+
+
 def test_known_errors_stay_what_they_are(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     error = EnvironmentProblem("x", "a sentence.")
     assert as_known_error(error) is error

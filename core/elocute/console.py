@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # What an operating system answers about a file or folder that is none of Elocute's doing.
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.EIO, errno.ENOTDIR)
+# How torch says that memory ran out, when it does so by a bare RuntimeError: a CPU's on Linux and on Windows, MPS.
+_NO_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "not enough memory", "out of memory")
 PATIENCE = 5.0  # seconds for a stopped job to unwind before another Ctrl-C ends it by force
 
 
@@ -177,8 +179,9 @@ def as_known_error(error: BaseException) -> ElocuteError:
     if isinstance(error, OSError) and error.filename and error.errno in _REFUSALS:
         why = f"can't use {os.fsdecode(error.filename)} ({error.strerror}). Check its rights, or choose another place."
         return EnvironmentProblem("file_refused", why)
-    if isinstance(error, MemoryError):
-        return EnvironmentProblem("out_of_memory", "memory ran out. Use a smaller --size or --memory.")
+    if _is_out_of_memory(error):
+        advice = "Use a smaller --size or --memory, or --fit-memory while nerffacespeech fits."
+        return EnvironmentProblem("out_of_memory", f"memory ran out. {advice}")
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "elocute":
         advice = "Run `elocute doctor` to see what is missing and how to get it."
         return EnvironmentProblem("library_missing", f"the library {error.name} is not installed. {advice}")
@@ -186,6 +189,13 @@ def as_known_error(error: BaseException) -> ElocuteError:
     log = write_log(error)
     where = f"log at {log}" if log else "and no log could be written"
     return ElocuteError("internal", f"internal error ({summary}). Please report it, {where}.")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Python's own, or torch's, which is known by its name and text: torch isn't loaded to ask it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
 
 
 def write_log(error: BaseException) -> Path | None:
