@@ -69,4 +69,6 @@ def test_a_device_that_is_not_there(place: Path) -> None:
     Path("c.json").write_text('{"fps": 25, "names": ["jawOpen"], "values": [[0], [1]]}')
     command = ("speak", PORTRAIT, "--curves", "c.json", "-o", "o.mp4")
     assert told(*command, "--device", "cuda:99") == (3, "device_missing")
+    Path("text.wav").write_text("no sound, only words\n" * 50)  # which would be said first if it were decoded
+    assert told("curves", "text.wav", "-o", "v.json", "--device", "cuda:99") == (3, "device_missing")
     assert told(*command, "--model-set", "nerffacespeech") == (3, "model_not_imported")

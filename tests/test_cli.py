@@ -50,6 +50,8 @@ class Avatar:
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """Takes the pipeline's place; remembers what it was asked, raises what `error` holds."""
+    from elocute.pipeline import curves
+
     seen = types.SimpleNamespace(shot=None, fit=None, error=None)
 
     def speak(shot: Shot, report, cancelled) -> Result:
@@ -66,7 +68,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
         return Avatar({"face_height_px": 231.5, "pose_deg": {"yaw": 3.0}, "cached": False})
 
     module = types.ModuleType("elocute.pipeline")
-    module.speak, module.prepare = speak, prepare  # type: ignore[attr-defined]
+    module.speak, module.prepare, module.curves = speak, prepare, curves  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "elocute.pipeline", module)
     monkeypatch.setattr(elocute, "pipeline", module, raising=False)
     return seen

@@ -27,6 +27,7 @@ from fractions import Fraction
 from pathlib import Path
 from elocute.errors import BadInput, Cancelled
 from elocute.files import Temporary
+from elocute.pipeline import curves
 from elocute.protocol import Frame, Progress
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def speak(shot, report, cancelled):
         report(Progress("render", index, 3, 25.0)); report(Frame(index, f"{index}.png")); time.sleep(0.01)
     return Result(3, shot.fps, shot.output, ["a warning", "a warning"])
 
-module = types.ModuleType("elocute.pipeline"); module.speak = speak
+module = types.ModuleType("elocute.pipeline"); module.speak, module.curves = speak, curves
 sys.modules["elocute.pipeline"] = module
 import elocute; elocute.pipeline = module
 from elocute.worker import serve

@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from elocute.errors import BadInput
 from elocute.protocol import Job, Message, Progress, Warned
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
@@ -54,29 +53,9 @@ def _stopping(report: Report, cancelled: Cancelled) -> Report:
 
 def curves(settings: CurvesSettings, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     """Write a voice's expression curves; returns where, how many, how long."""
-    from elocute.drive import frame_count
-    from elocute.errors import Cancelled as Stopped
-    from elocute.files import check_not_input, check_writable
-    from elocute.media import SAMPLE_RATE, load_audio
-    from elocute.modelsets import model_set
-    from elocute.speech.track_io import write_curves
+    from elocute import pipeline
 
-    if settings.output.is_dir():
-        raise BadInput("output_is_directory", f"{settings.output} is a directory. Name a file for the curves.")
-    check_writable(settings.output.parent)
-    check_not_input(settings.output, settings.voice)
-    report(Progress("curves", 0, 1))
-    audio = load_audio(settings.voice)
-    frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)
-    device = "cpu" if settings.device == "auto" else settings.device  # a minute of speech takes a CPU a second
-    track = model_set(settings.model_set).curves(audio, settings, frames, device)
-    if cancelled():
-        raise Stopped
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_curves(track, settings.output)
-    report(Progress("curves", 1, 1))
-    size = {"frames": frames, "curves": len(track.names), "fps": settings.fps, "seconds": float(frames / settings.fps)}
-    return to_json({"output": settings.output, **size})
+    return to_json(pipeline.curves(settings, report, cancelled))
 
 
 def models(fetch: bool, report: Report) -> dict[str, Any]:

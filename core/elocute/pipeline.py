@@ -1,4 +1,4 @@
-"""The pipeline: prepare an avatar once, then render shots with it. Stages are called here and nowhere else."""
+"""The pipeline: prepare an avatar once, then render shots with it. Only `evaluate` calls stages without it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .inversion.avatar import Avatar
 from .modelsets import ModelSet, Performance, model_set
 from .modelsets.base import identity
 from .protocol import Frame, Message, Progress
-from .settings import FitSettings, HeadSettings, Shot
+from .settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from .spaces import frame_list
 
 Report = Callable[[Message], None]
@@ -87,6 +87,32 @@ def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     about = headmesh.write_head(head.field, settings.output, device, settings.memory_mb, head.staging)
     report(Progress("head", 1, 1))
     return {"output": settings.output, **about["counts"], "notes": list(head.notes)}
+
+
+def curves(settings: CurvesSettings, report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    """Write what a voice makes any face do as curves that a person can edit. Returns the file and how much it holds."""
+    from .drive import frame_count
+    from .files import check_not_input, check_writable
+    from .media import SAMPLE_RATE, load_audio
+    from .rendering.device import pick_device
+    from .speech.track_io import write_curves
+
+    if settings.output.is_dir():
+        raise BadInput("output_is_directory", f"{settings.output} is a directory. Name a file for the curves.")
+    check_writable(settings.output.parent)
+    check_not_input(settings.output, settings.voice)
+    device = "cpu" if settings.device == "auto" else pick_device(settings.device)  # a CPU hears a minute in a second
+    report(Progress("curves", 0, 1))
+    audio = load_audio(settings.voice)
+    frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)
+    track = model_set(settings.model_set).curves(audio, settings, frames, device)
+    if cancelled():
+        raise Cancelled
+    settings.output.parent.mkdir(parents=True, exist_ok=True)
+    write_curves(track, settings.output)
+    report(Progress("curves", 1, 1))
+    size = {"frames": frames, "curves": len(track.names), "fps": settings.fps, "seconds": float(frames / settings.fps)}
+    return {"output": settings.output, **size}
 
 
 def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, int], None]:
