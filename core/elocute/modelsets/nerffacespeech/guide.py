@@ -9,7 +9,7 @@ import numpy as np
 from ...driving.follow import Followed, Tick, hold_gaps, resting
 from ...errors import BadInput
 from ...head.basel import ANGLES, DISTANCE, EXPRESSION, rotations
-from ...values import BASEL_NAMES
+from ...values import BASEL_NAMES, Face
 
 if TYPE_CHECKING:
     from ...footage import Footage
@@ -20,28 +20,33 @@ AT_REST = 50  # percentile over a video at which a coefficient rests: it goes bo
 STILL = 0.01  # of an expression's coefficient, which is about 1 in a lively face: less can't be seen
 
 
-def coefficients_of(networks: Networks, rgb: np.ndarray, reference: bool) -> tuple[np.ndarray, np.ndarray] | None:
-    """The 257 coefficients of a picture uint8 [H, W, 3], and the head's translation [3] in it as a square.
+def coefficients_of(networks: Networks, rgb: np.ndarray, face: Face | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """The 257 coefficients of a `face` in a picture uint8 [H, W, 3], and the head's translation [3] in it as a square.
 
-    None when no face is found; with `reference` none is looked for, as in the published programs: the picture is
-    squeezed whole.
+    None when the face's landmarks fall together. Without a face the picture is squeezed whole, as in the published
+    programs, which look for none.
     """
     from ...portrait import deep3d
-    from ...portrait.face import detect_faces
     from ...portrait.landmarks68 import face_68
 
-    if reference:
+    if face is None:
         crop = deep3d.crop_whole(rgb)
     else:
-        faces = detect_faces(rgb)  # the largest first; a face may be small in a video
-        if not faces:
-            return None
         try:
-            crop = deep3d.crop_aligned(rgb, face_68(faces[0]), _standard_points(networks))
+            crop = deep3d.crop_aligned(rgb, face_68(face), _standard_points(networks))
         except BadInput:  # landmarks that fall together are no face
             return None
     found = deep3d.read_coefficients(networks.regressor, crop)
     return found, deep3d.translation_in_picture(found, crop, (rgb.shape[1], rgb.shape[0]))
+
+
+def same_face(rgb: np.ndarray, previous: Face | None) -> Face | None:
+    """The face of a frame where it was in the one before, else the largest: a passer-by nearer to the camera takes
+    over from nobody."""
+    from ...portrait.face import detect_faces, shared_landmarker
+
+    found = shared_landmarker().track(rgb, previous) if previous else None
+    return found or next(iter(detect_faces(rgb)), None)  # which finds a small one too
 
 
 def rotation_of(coefficients: np.ndarray) -> np.ndarray:
@@ -52,14 +57,19 @@ def rotation_of(coefficients: np.ndarray) -> np.ndarray:
 
 
 def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Tick | None = None) -> Followed:
-    """A head followed frame by frame, with Basel expressions against the person's own rest, or with `reference` as they
-    were read. Raises BadInput video_no_face or video_empty."""
+    """One person's head followed frame by frame, with Basel expressions against the person's own rest, or with
+    `reference` as they were read. Raises BadInput video_no_face or video_empty."""
     from .weights import Networks
 
     networks = Networks(device)
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None] = []
+    face: Face | None = None  # the last that was found: over a gap a person stays about where they were
     for index, frame in enumerate(footage.frames()):
-        found = None if frame is None else coefficients_of(networks, frame, reference)
+        found = None
+        if frame is not None and reference:
+            found = coefficients_of(networks, frame, None)
+        elif frame is not None and (seen := same_face(frame, face)) is not None:
+            face, found = seen, coefficients_of(networks, frame, seen)
         if found is None:
             rows.append(None)
         else:

@@ -159,6 +159,7 @@ def photo_and_camera(
     from ...head.basel import ANGLES, rotations
     from ...head.spaces import front_camera
     from ...portrait.aligned import aligned_portrait, whole_portrait
+    from ...portrait.face import detect_faces
     from .guide import coefficients_of
 
     if reference:
@@ -166,8 +167,9 @@ def photo_and_camera(
     else:
         rgb, notes = aligned_portrait(portrait, side, networks.device)
         about["notes"] += notes
-    seen = coefficients_of(networks, rgb, reference) or coefficients_of(networks, rgb, True)
-    assert seen is not None  # the second way looks for no face
+    face = None if reference else next(iter(detect_faces(rgb)), None)
+    seen = coefficients_of(networks, rgb, face) or coefficients_of(networks, rgb, None)
+    assert seen is not None  # without a face it always reads something
     angles = torch.from_numpy(seen[0][None, ANGLES])
     about["pose_deg"] = dict(zip(("pitch", "yaw", "roll"), angles[0].rad2deg().round(decimals=1).tolist(), strict=True))
     return rgb, front_camera(rotations(angles)).float().to(networks.device)
