@@ -9,7 +9,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from elocute.errors import BadInput
+from elocute.doctor import examine
+from elocute.errors import BadInput, EnvironmentProblem
 from elocute.media import load_audio
 
 JFK = Path(__file__).parent / "data/jfk.wav"
@@ -119,6 +120,19 @@ def test_what_is_not_there_or_not_sound(tmp_path):
     assert code_of(tmp_path / "noise.wav") == "audio_unreadable"
     ffmpeg("-f", "lavfi", "-i", "color=s=64x64:d=1", tmp_path / "mute.mp4")
     assert code_of(tmp_path / "mute.mp4") == "audio_no_track"
+
+
+def test_an_ffmpeg_that_does_not_start(tmp_path, monkeypatch):
+    (tmp_path / "program").write_bytes(b"nothing that runs")
+    for name, rights in (("nowhere", None), ("program", 0o600), ("program", 0o700), ("", None)):
+        if rights is not None:
+            (tmp_path / name).chmod(rights)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / name))
+        with pytest.raises(EnvironmentProblem) as problem:
+            load_audio(JFK)
+        assert problem.value.code == "ffmpeg_missing" and "Unset IMAGEIO_FFMPEG_EXE" in problem.value.message
+    check = next(check for check in examine()["checks"] if check["name"] == "ffmpeg")
+    assert not check["ok"] and check["fix"] == "unset IMAGEIO_FFMPEG_EXE"
 
 
 def test_sound_that_says_nothing(tmp_path):

@@ -125,7 +125,9 @@ def _encoder() -> list[dict[str, Any]]:
             [ffmpeg(), "-hide_banner", "-encoders"], capture_output=True, text=True, errors="replace", timeout=60
         ).stdout
     except (EnvironmentProblem, OSError, subprocess.TimeoutExpired) as error:
-        return [_check("ffmpeg", False, str(error), "pip install --force-reinstall imageio-ffmpeg")]
+        named = os.environ.get("IMAGEIO_FFMPEG_EXE")
+        fix = "unset IMAGEIO_FFMPEG_EXE" if named else "pip install --force-reinstall imageio-ffmpeg"
+        return [_check("ffmpeg", False, str(error), fix)]
     missing = [name for name in ("libx264", "aac") if f" {name} " not in listed]
     detail = "H.264 and AAC" if not missing else f"without {', '.join(missing)}"
     return [_check("ffmpeg", not missing, detail, "unset IMAGEIO_FFMPEG_EXE: its own ffmpeg has both")]

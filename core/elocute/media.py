@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -58,10 +59,11 @@ def load_audio(path: str | Path, keep_offset: bool = False) -> np.ndarray:
 def probe_audio(path: str | Path) -> AudioInfo:
     """Read the header only. Raises BadInput when there is no readable audio track."""
     path = _existing(path)
-    run = subprocess.run(
-        [ffmpeg(), "-hide_banner", "-nostdin", *_input(path)], capture_output=True, text=True, errors="replace"
-    )
-    log = run.stderr
+    command = [ffmpeg(), "-hide_banner", "-nostdin", *_input(path)]
+    try:
+        log = subprocess.run(command, capture_output=True, text=True, errors="replace").stderr
+    except OSError as error:  # of another kind of machine, or no program at all
+        raise ffmpeg_broken(command[0], error.strerror or "no reason given") from error
     if "Input #0" not in log:
         raise _unreadable(path, log)
     streams = re.findall(r"^\s*Stream #0:\d+.*?: Audio: (.*)$", log, re.MULTILINE)
@@ -100,15 +102,23 @@ def _existing(path: str | Path) -> Path:
 
 
 def ffmpeg() -> str:
-    """The ffmpeg that imageio-ffmpeg carries (or IMAGEIO_FFMPEG_EXE names). Raises EnvironmentProblem."""
+    """imageio-ffmpeg's ffmpeg, or what IMAGEIO_FFMPEG_EXE names. Raises EnvironmentProblem ffmpeg_missing."""
     try:
         import imageio_ffmpeg
 
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        found = str(imageio_ffmpeg.get_ffmpeg_exe())
     except (ImportError, RuntimeError) as error:
-        raise EnvironmentProblem(
-            "ffmpeg_missing", f"no ffmpeg ({error}). Install imageio-ffmpeg again, or set IMAGEIO_FFMPEG_EXE."
-        ) from error
+        advice = "Install imageio-ffmpeg again, or set IMAGEIO_FFMPEG_EXE."
+        raise EnvironmentProblem("ffmpeg_missing", f"no ffmpeg ({error}). {advice}") from error
+    if shutil.which(found) is None:  # imageio-ffmpeg tests its own, but takes what the user names unseen
+        raise ffmpeg_broken(found, "there is no such program")
+    return found
+
+
+def ffmpeg_broken(path: str, why: str) -> EnvironmentProblem:
+    """An ffmpeg that can't be started."""
+    advice = "Unset IMAGEIO_FFMPEG_EXE" if os.environ.get("IMAGEIO_FFMPEG_EXE") else "Install imageio-ffmpeg again"
+    return EnvironmentProblem("ffmpeg_missing", f"can't start ffmpeg {path} ({why}). {advice}.")
 
 
 def _input(path: Path) -> list[str]:
