@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.finishing import video
 from elocute.finishing.video import VideoWriter, check_output, ffmpeg
 
 RATE = 16000
@@ -269,8 +268,13 @@ def test_missing_folders_are_made_only_with_the_file(tmp_path: Path) -> None:
 
 
 def test_an_ffmpeg_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video, "ffmpeg", lambda: str(tmp_path / "no-ffmpeg"))
-    with pytest.raises(EnvironmentProblem) as caught:
-        VideoWriter(tmp_path / "out.mp4", (64, 64), Fraction(25))
-    assert caught.value.code == "ffmpeg_missing"
-    assert not list(tmp_path.iterdir())
+    program, folder = tmp_path / "program", tmp_path / "out"
+    program.write_bytes(b"nothing that runs")
+    folder.mkdir()
+    for rights in (0o600, 0o700):  # found out before it is started, and by starting it
+        program.chmod(rights)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(program))
+        with pytest.raises(EnvironmentProblem) as caught:
+            VideoWriter(folder / "out.mp4", (64, 64), Fraction(25))
+        assert caught.value.code == "ffmpeg_missing"
+        assert not list(folder.iterdir())

@@ -14,7 +14,7 @@ import numpy as np
 
 from elocute.errors import BadInput, ElocuteError, EnvironmentProblem
 from elocute.files import Temporary, check_writable
-from elocute.media import ffmpeg
+from elocute.media import ffmpeg, ffmpeg_broken
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 # Constant quantiser instead of the usual CRF: rate control codes each key frame a little differently, and a wall that
@@ -64,13 +64,14 @@ class VideoWriter:
         Raises what `check_output` raises, EnvironmentProblem ffmpeg_missing.
         """
         check_output(path)
+        program = ffmpeg()  # before there is a file that its absence would leave behind
         self.path = path
         self.width, self.height = size
         self.frames = 0
         self._log = b""
         self._temporary = Temporary(path)
         command = [
-            *(ffmpeg(), "-hide_banner", "-nostdin", "-v", "error", "-y"),
+            *(program, "-hide_banner", "-nostdin", "-v", "error", "-y"),
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{_even(self.width)}x{_even(self.height)}"),
             *("-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"),
             *(("-protocol_whitelist", "file,crypto,data,pipe", "-i", f"file:{audio}") if audio else ()),
@@ -87,9 +88,7 @@ class VideoWriter:
             )
         except OSError as error:
             self._temporary.discard()
-            raise EnvironmentProblem(
-                "ffmpeg_missing", f"can't start ffmpeg ({error.strerror}). Install imageio-ffmpeg again."
-            ) from error
+            raise ffmpeg_broken(program, error.strerror or "no reason given") from error
         self._temporary.made_by(self._process)
         self._reader = threading.Thread(target=self._read_log, name="ffmpeg log", daemon=True)
         self._reader.start()
