@@ -17,7 +17,8 @@ from pathlib import Path
 
 from elocute.errors import BadInput, EnvironmentProblem
 
-_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}\.part(\.\w+)?")  # as `Temporary` names them
+_PART = r"[a-z0-9_]{8}\.part"  # in the names of `Temporary`, between the target's name and its suffix
+_TEMPORARY = re.compile(rf"\..+-{_PART}(\.\w+)?")
 _ABANDONED = 3600.0  # seconds
 _lock = threading.Lock()
 _open: dict[Path, subprocess.Popen[bytes] | None] = {}
@@ -32,8 +33,7 @@ class Temporary:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # The target's own suffix stays last: encoders choose the container by it.
-            stem = target.stem[:32]  # a name may have 255 bytes: a long one has no room for more around it
-            handle, name = tempfile.mkstemp(f".part{target.suffix}", f".{stem}-", target.parent)
+            handle, name = tempfile.mkstemp(f".part{target.suffix}", _prefix(target), target.parent)
         except OSError as error:
             raise write_problem(target, error) from error
         os.close(handle)
@@ -66,6 +66,10 @@ class Temporary:
         _remove(self.path, process)
 
 
+def _prefix(target: Path) -> str:
+    return f".{target.stem[:32]}-"  # a name may have 255 bytes: a long one has no room for more around it
+
+
 def discard_all() -> None:
     """Remove every temporary file of this process; for the last moment before it ends by force."""
     with _lock:
@@ -75,11 +79,13 @@ def discard_all() -> None:
         _remove(path, process)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove what killed runs left half-written in `folder`: temporary files that nobody has touched for an hour."""
+def remove_abandoned(folder: Path, target: Path | None = None) -> None:
+    """Remove what killed runs left half-written in `folder`: temporary files that nobody has touched for an hour. In a
+    folder of the user's own, name the `target` to which they belong."""
+    name = _TEMPORARY if target is None else re.compile(re.escape(_prefix(target)) + _PART + re.escape(target.suffix))
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if _TEMPORARY.fullmatch(path.name):
+            if name.fullmatch(path.name):
                 with contextlib.suppress(OSError):
                     if time.time() - path.stat().st_mtime > _ABANDONED:
                         path.unlink()

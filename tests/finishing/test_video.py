@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from elocute.errors import BadInput, EnvironmentProblem
+from elocute.files import Temporary
 from elocute.finishing.video import VideoWriter, check_output, ffmpeg
 
 RATE = 16000
@@ -278,3 +279,14 @@ def test_an_ffmpeg_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyP
             VideoWriter(folder / "out.mp4", (64, 64), Fraction(25))
         assert caught.value.code == "ffmpeg_missing"
         assert not list(folder.iterdir())
+
+
+def test_what_a_killed_run_left_of_the_same_video_goes(tmp_path: Path) -> None:
+    """An hour later; what lies beside it is somebody else's."""
+    target = tmp_path / "out.mp4"
+    killed = [Temporary(tmp_path / name).path for name in ("out.mp4", "out.mp4", "out.mov", "outer.mp4", "out-2.mp4")]
+    for path in killed[1:]:
+        os.utime(path, (1e9, 1e9))
+    with VideoWriter(target, (64, 64), Fraction(25)) as out:
+        out.write(np.zeros((64, 64, 3), np.uint8))
+    assert set(tmp_path.iterdir()) == {target, killed[0], *killed[2:]}

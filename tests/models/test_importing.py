@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from scipy.io import loadmat, savemat
 
 from elocute import doctor, jobs
 from elocute.errors import EnvironmentProblem
+from elocute.files import Temporary
 from elocute.models import layouts, matlab
 from elocute.models.importing import import_files
 from elocute.models.inert import Tensor
@@ -161,6 +163,14 @@ def test_an_import_that_was_changed_afterwards_is_noticed(tmp_path):
         assert caught.value.code == "model_hash"
     (check,) = [c for c in doctor.examine()["checks"] if c["name"] == "official mouth"]
     assert not check["ok"] and not check["needed"] and "import" in check["fix"]
+
+
+def test_what_a_killed_import_left_half_written_goes(tmp_path):
+    old, new = (Temporary(official_folder() / f"{role}.safetensors").path for role in ("generator", "mouth"))
+    os.utime(old, (1e9, 1e9))
+    official.write_mouth(tmp_path / "LipaintNet.pt")
+    import_files([tmp_path / "LipaintNet.pt"])
+    assert {path.name for path in official_folder().iterdir()} == {"mouth.safetensors", "mouth.json", new.name}
 
 
 def test_batch_counters_may_be_missing(tmp_path):

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from elocute.errors import BadInput, EnvironmentProblem
+from elocute.files import Temporary
 from elocute.models import catalogue, store
 from elocute.models.catalogue import MODELS, Carrier, Model, find_model
 
@@ -161,6 +162,15 @@ def test_nothing_half_written_when_it_is_stopped(toy, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         store.fetch("toy")
     assert not list(toy.iterdir())
+
+
+def test_what_a_killed_fetch_left_half_written_goes(toy, monkeypatch):
+    old, other = Temporary(toy / "toy.bin").path, Temporary(toy / "somebodys.bin").path
+    for path in (old, other):
+        os.utime(path, (1e9, 1e9))
+    monkeypatch.setattr(subprocess, "run", pip_that(download))
+    store.fetch("toy")
+    assert set(toy.iterdir()) == {toy / "toy.bin", other}
 
 
 def test_a_folder_that_can_not_be_written(tmp_path, toy, monkeypatch):

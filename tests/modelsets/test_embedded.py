@@ -1,13 +1,17 @@
-"""The embedded set: what a frame is known by."""
+"""The embedded set: what a frame is known by, where avatars are kept."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from elocute.drive import Inputs
+from elocute.files import Temporary
+from elocute.modelsets.base import check_cache
 from elocute.modelsets.embedded import EmbeddedPerformance
 from elocute.settings import Shot
 
@@ -29,3 +33,10 @@ def test_frames_of_another_fit_are_other_frames(performance: Any) -> None:
     """A fit made again on a GPU has the same key, and differs: its frames don't go on where the last ones stopped."""
     one, again, other = performance(), performance(report={}), performance(content="0" * 64)
     assert one.fingerprint(0) == again.fingerprint(0) != other.fingerprint(0)
+
+
+def test_what_a_killed_fit_left_half_written_goes(tmp_path: Path) -> None:
+    old, new = (Temporary(tmp_path / f"{key}.safetensors").path for key in ("a" * 32, "b" * 32))
+    os.utime(old, (1e9, 1e9))
+    check_cache(tmp_path)
+    assert not old.exists() and new.exists()

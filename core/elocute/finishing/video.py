@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput, ElocuteError, EnvironmentProblem
-from elocute.files import Temporary, check_writable
+from elocute.files import Temporary, check_writable, remove_abandoned
 from elocute.media import ffmpeg, ffmpeg_broken
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -69,6 +69,7 @@ class VideoWriter:
         self.width, self.height = size
         self.frames = 0
         self._log = b""
+        remove_abandoned(path.parent, path)
         self._temporary = Temporary(path)
         command = [
             *(program, "-hide_banner", "-nostdin", "-v", "error", "-y"),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput, ElocuteError
-from elocute.files import Temporary, check_writable, write_problem
+from elocute.files import Temporary, check_writable, remove_abandoned, write_problem
 from elocute.models import layouts, matlab
 from elocute.models.official import FORMAT, find_official, imported, official_folder
 from elocute.models.recognise import Arrays, Piece, Source, read_file
@@ -59,6 +59,7 @@ def import_files(paths: Sequence[Path], progress: Progress | None = None) -> lis
         say(f"reading {path.name}")
         pieces += read_file(path)
     roles = _roles(pieces)
+    remove_abandoned(official_folder())
     with contextlib.ExitStack() as undo:
         waiting: list[Temporary] = []
         for role in roles:

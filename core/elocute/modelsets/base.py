@@ -94,8 +94,9 @@ def need(roles: tuple[str, ...]) -> None:
 
 
 def check_cache(folder: Path) -> None:
-    """Whether the avatar can be kept. Raises EnvironmentProblem cache_not_writable or disk_full."""
-    from ..files import check_writable
+    """Whether the avatar can be kept, and what killed fits left there half-written removed. Raises EnvironmentProblem
+    cache_not_writable or disk_full."""
+    from ..files import check_writable, remove_abandoned
 
     try:
         check_writable(folder)
@@ -105,3 +106,4 @@ def check_cache(folder: Path) -> None:
         raise EnvironmentProblem(
             "cache_not_writable", f"avatars can't be kept in {folder}. Name a folder to write to in ELOCUTE_AVATARS."
         ) from error
+    remove_abandoned(folder)
