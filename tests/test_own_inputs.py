@@ -1,4 +1,4 @@
-"""Nothing that a command writes replaces what it reads."""
+"""Nothing that a command writes replaces what it reads, or what it has just written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from elocute.cli import app
 from elocute.errors import BadInput
-from elocute.finishing.frames import check_frames_folder
+from elocute.finishing.frames import check_frames_folder, check_no_frame
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -42,3 +42,15 @@ def test_what_a_link_leads_to_is_not_replaced_either(tmp_path: Path) -> None:
         check_frames_folder(tmp_path / "frames", str(link), None)
     assert caught.value.code == "output_is_input"
     check_frames_folder(tmp_path / "other", str(link), "seed:7")
+
+
+def test_a_contact_sheet_takes_no_frames_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    command = ["speak", "seed:7", str(EXAMPLES / "voice.wav"), "--frames-dir", "frames", "--json", "--sheet"]
+    for sheet in ("frames/000002.png", "other/../frames/000002.PNG", str(tmp_path / "frames" / "1000000.png")):
+        done = CliRunner().invoke(app, [*command, sheet])
+        assert done.exit_code == 2 and '"output_is_frame"' in done.stdout and not Path("frames").exists()
+    for sheet in ("000002.png", "frames/sheet.png", "frames/000002.jpg", "other/000002.png"):
+        check_no_frame(Path(sheet), Path("frames"))
+    check_no_frame(Path("000002.png"), None)

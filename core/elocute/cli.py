@@ -120,9 +120,11 @@ def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
     if sheet is not None:
         from elocute.evaluate.sheet import check_sheet
         from elocute.files import check_not_input
+        from elocute.finishing.frames import check_no_frame
 
         check_sheet(sheet)
         check_not_input(sheet, shot.portrait, *shot.inputs)
+        check_no_frame(sheet, shot.frames_dir)
     result = jobs.speak(shot, console, _never)
     if sheet is not None:
         from elocute.evaluate.sheet import sheet_of_frames, sheet_of_video

@@ -118,6 +118,13 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
                 check_not_input(folder / name, source)
 
 
+def check_no_frame(path: Path, folder: Path | None) -> None:
+    """Whether a picture beside the frames leaves them alone. Raises BadInput output_is_frame."""
+    if folder is not None and _FRAME.fullmatch(path.name.lower()) and path.parent.resolve() == folder.resolve():
+        why = f"{path.name} in {folder} is the name of a frame"
+        raise BadInput("output_is_frame", f"{why}. Choose another name, such as sheet.png.")
+
+
 def encode_png(image: np.ndarray) -> bytes:
     """PNG bytes, tagged sRGB, of uint8 [H, W, 3] or [H, W, 4]."""
     import cv2
