@@ -108,6 +108,8 @@ def test_what_could_be_read_for_ever_is_not_read(place: Path) -> None:
         assert told("fit", source) == (2, "image_unreadable")
         assert told("speak", PORTRAIT, source, "-o", "o.mp4") == (2, "audio_unreadable")
         assert told("speak", PORTRAIT, "--poses", source, "-o", "o.mp4") == (2, "poses_unreadable")
+        assert told("render", source) == (2, "shot_unreadable")
+        assert told("evaluate", PORTRAIT, "--labels", source) == (2, "labels_unreadable")
         assert time.monotonic() - started < 10
 
 

@@ -146,6 +146,7 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
         (b"{", "shot_not_json"),
         (b"\xff\xfe", "shot_not_json"),
         (b"[" * 100_000, "shot_not_json"),
+        (b"{}" + b" " * 2**20, "shot_unreadable"),
     ],
 )
 def test_a_file_that_is_no_shot(tmp_path: Path, content: bytes | None, code: str) -> None:

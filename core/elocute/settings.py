@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import json
+import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +23,20 @@ from .limits import CHECKS, USUAL_FRAMING, at_home, portrait_seed
 # Of Shot: what is said of a video that drives the face, and of one whose head is followed.
 FROM_DRIVE, FROM_FOLLOWED = ("drive_mouth", "drive_eyes", "drive_brows"), ("poses_fit", "poses_smooth", "poses_move")
 
+MOST_BYTES = 2**20  # of a job file, which has a few hundred
+
 Record = TypeVar("Record", bound="_Record")
+
+
+def _content(path: Path) -> bytes:
+    """A job file's bytes. Raises OSError, also for a pipe or a device, which could keep us reading for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    with path.open("rb") as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, "larger than 1 MB", str(path))
+    return content
 
 
 class _Record:
@@ -58,7 +73,7 @@ class _Record:
     def read(cls: type[Record], path: Path) -> Record:
         """From a JSON file; its relative paths start at the file's own folder."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(_content(path).decode("utf-8"))
         except FileNotFoundError:
             raise BadInput("shot_not_found", f"no file {path}. Check the path.") from None
         except OSError as error:

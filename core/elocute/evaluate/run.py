@@ -15,11 +15,13 @@ from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, sharpness
 from elocute.evaluate.sheet import check_sheet, encode_sheet
-from elocute.files import check_not_input, check_writable, quiet_stderr, write_whole
+from elocute.files import check_not_input, check_writable, quiet_stderr, read_input, write_whole
 from elocute.footage import probe
 from elocute.media import SAMPLE_RATE, load_audio
 from elocute.protocol import Message, Progress
 from elocute.speech.pose_io import read_poses
+
+MOST_BYTES = 2**24  # of a file of labels: an hour's have 1 to 3 MB
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
 def read_labels(path: Path) -> np.ndarray:
     """Viseme labels, int [T] at 100 a second. Raises BadInput labels_unreadable."""
     try:
-        visemes = json.loads(path.read_text(encoding="utf-8"))["viseme"]
+        visemes = json.loads(read_input(path, MOST_BYTES).decode("utf-8"))["viseme"]
         labels = np.array(visemes)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput("labels_unreadable", f'{path} has no "viseme" list. Use one index a 10 ms.') from None
