@@ -162,7 +162,7 @@ def _frames(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, dash, last = text.partition("-") if not text.startswith("-") else ("", "", "")
-    if not first.isdigit() or (dash and not last.isdigit()):
+    if not first.isdecimal() or (dash and not last.isdecimal()):
         raise Refused(f"--frames has to be first-last, such as 1-100, not {text!r}")
     low, high = int(first), int(last or first)
     if low > high:

@@ -33,6 +33,12 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert [None if f is None else int(f[0, 0, 0]) for f in footage.frames()] == [1, 2, None, 10]
 
 
+def test_a_raised_digit_in_a_name_is_no_number(tmp_path: Path) -> None:
+    for name in ("1²2.png", "1²10.png", "²3.png", "x٣.png"):
+        grey(tmp_path / name, 9)
+    assert [file.name for file in open_footage(tmp_path).files] == ["1²2.png", "1²10.png", "x٣.png", "²3.png"]
+
+
 def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with VideoWriter(Path("seed:7.mp4"), (32, 32), Fraction(25)) as writer:

@@ -76,6 +76,8 @@ def test_defaults_are_left_to_the_shot() -> None:
         ({"fps": 0}, "shot_range"),
         ({"fps": 240.5}, "shot_range"),
         ({"fps": "1/0"}, "shot_range"),
+        ({"fps": "1/٠"}, "shot_range"),
+        ({"device": "cuda:١"}, "shot_range"),
         ({"fps": "-25"}, "shot_range"),
         ({"fps": "1e999999999"}, "shot_range"),
         ({"fps": True}, "shot_type"),

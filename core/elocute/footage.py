@@ -63,7 +63,7 @@ def open_footage(path: Path) -> Footage:
 
 def _natural(file: Path) -> list[tuple[int, str]]:
     """frame2 before frame10."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", file.name.lower())]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", file.name.lower())]
 
 
 def _read_picture(file: Path) -> np.ndarray | None:

@@ -29,11 +29,13 @@ OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings tha
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
 _NTSC_NOMINAL = (24, 30, 48, 60, 120)  # rates that people write as 23.976, 29.97, ... and mean n * 1000 / 1001
-_FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,20})?|\d{1,12}/\d{1,12}")  # bounded: Fraction("1e999999999") wouldn't return
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+# ASCII digits: others count for Python too, but what follows wouldn't know a zero of theirs. Bounded:
+# Fraction("1e999999999") wouldn't return.
+_FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,20})?|\d{1,12}/\d{1,12}", re.ASCII)
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 _BACKGROUND = re.compile(r"keep|transparent|#[0-9a-fA-F]{6}")
-_SEED_PORTRAIT = re.compile(r"seed:\d{1,10}")
-_FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?")
+_SEED_PORTRAIT = re.compile(r"seed:\d{1,10}", re.ASCII)
+_FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?", re.ASCII)
 
 # What a job file's values are called there.
 _KINDS = {

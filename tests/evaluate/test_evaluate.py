@@ -131,5 +131,6 @@ def test_sheets_of_frames_and_odd_counts(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (960, 1280, 3)
     sheet_of_frames(tmp_path / "frames", range(3, 4), tmp_path / "one.png")
     assert cv2.imread(str(tmp_path / "one.png")).shape[0] < 960, "of that frame alone"
-    with pytest.raises(BadInput):
-        check_sheet(tmp_path / "sheet.gif")
+    for refused in (lambda: check_sheet(tmp_path / "sheet.gif"), lambda: arrange([])):
+        with pytest.raises(BadInput):
+            refused()

@@ -55,7 +55,9 @@ def encode_sheet(pictures: list[np.ndarray], suffix: str = ".png") -> bytes:
 
 
 def arrange(pictures: list[np.ndarray]) -> np.ndarray:
-    """Rows of COLUMNS pictures; the last row is filled up with white."""
+    """Rows of COLUMNS pictures; the last row is filled up with white. Raises BadInput video_empty."""
+    if not pictures:
+        raise BadInput("video_empty", "no frame for the contact sheet can be read. Render the video again.")
     blank = np.full_like(pictures[0], 255)
     filled = pictures + [blank] * (-len(pictures) % COLUMNS if len(pictures) > COLUMNS else 0)
     rows = [np.hstack(filled[start : start + COLUMNS]) for start in range(0, len(filled), COLUMNS)]
