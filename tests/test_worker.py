@@ -193,6 +193,34 @@ def test_the_end_of_stdin_ends_a_deaf_job_too_and_its_files(worker, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
+def test_stdin_that_ends_while_a_job_is_handed_out_ends_that_job_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elocute import worker as module
+
+    ready, asked, forced = threading.Event(), threading.Event(), threading.Event()
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(module.os, "_exit", lambda code: forced.set())
+
+    class Ended(threading.Event):
+        def is_set(self) -> bool:
+            """No, but stdin ends as soon as it was asked."""
+            ended = super().is_set()
+            asked.set()
+            self.wait(0.3)
+            return ended
+
+    def lines():
+        ready.wait()
+        yield '{"job": "doctor"}'
+        asked.wait()
+
+    requests = module.Requests(lines())
+    requests._ended = Ended()
+    ready.set()
+    jobs = iter(requests)
+    next(jobs)
+    assert forced.wait(PATIENCE), "a deaf job would go on behind a closed Blender"
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
 def test_terminated_it_reports_and_goes(worker) -> None:
     one = worker()

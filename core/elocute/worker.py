@@ -48,9 +48,9 @@ class Requests:
         self._jobs: queue.Queue[Job | BadInput | None] = queue.Queue()
         self._cancel = threading.Event()
         self._ended = threading.Event()
-        self._idle = threading.Event()
+        self._busy = False  # with a job that was handed out
         self._waiting = 0  # jobs that have come and are not done: a cancel while there is none means nothing
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()  # of these, told when a job is done
         threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
 
     def cancelled(self) -> bool:
@@ -59,13 +59,15 @@ class Requests:
     def __iter__(self) -> Iterator[Job | BadInput]:
         """Jobs as they come, and lines that are none; ends with stdin."""
         while True:
-            self._idle.set()
             request = self._jobs.get()
-            if request is None or self._ended.is_set():
-                return
-            self._idle.clear()
+            with self._lock:  # so that the end of stdin comes before a job, which then doesn't begin, or ends it
+                if request is None or self._ended.is_set():
+                    return
+                self._busy = True
             yield request
             with self._lock:
+                self._busy = False
+                self._lock.notify_all()
                 self._waiting -= 1
                 self._cancel.clear()  # a late cancel was for the job that just ended
 
@@ -84,9 +86,11 @@ class Requests:
                     self._jobs.put(request)
                 elif self._waiting:
                     self._cancel.set()
-        self._ended.set()
-        self._jobs.put(None)
-        if not self._idle.wait(GRACE_SECONDS):
+        with self._lock:
+            self._ended.set()
+            self._jobs.put(None)
+            idle = self._lock.wait_for(lambda: not self._busy, GRACE_SECONDS)
+        if not idle:
             discard_all()  # half-written videos and their encoders
             os._exit(0)  # the job sits in native code and can't be asked
 
