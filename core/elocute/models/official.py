@@ -104,6 +104,16 @@ class Imported:
         except (OSError, SafetensorError) as error:
             raise _replaced(self.weights) from error
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """name -> shape, from the file's header alone. Raises EnvironmentProblem model_hash."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.weights, framework="np") as file:
+                return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
+        except (OSError, SafetensorError) as error:
+            raise _replaced(self.weights) from error
+
 
 def find_official(role: str) -> Official:
     """The entry of a role. Raises BadInput("unknown_model")."""

@@ -18,6 +18,7 @@ from elocute.head.model import load_head_model
 from elocute.models.store import verify
 from elocute.modelsets.embedded import FIT_ROLES
 from elocute.modelsets.nerffacespeech import head
+from elocute.modelsets.nerffacespeech.weights import Networks
 from elocute.portrait.aligned import aligned_portrait
 from elocute.portrait.face import detect_faces
 from elocute.protocol import Job
@@ -64,6 +65,15 @@ def test_its_camera_shows_it_where_the_face_is(mesh: Mesh, crop: np.ndarray) -> 
     cv2.fillConvexPoly(inside, cv2.convexHull(np.float32(found[[*EYES, *MOUTH], :2] * SIDE / 512).astype(int)), 1)
     soft, wanted = (cv2.GaussianBlur(picture, (0, 0), 3).astype(int) for picture in (shown, texture))
     assert np.abs(soft - wanted)[inside > 0].mean() < 10
+
+
+def test_a_photos_head_needs_no_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Networks("cpu").generator().config
+    monkeypatch.setattr(Networks, "generator", lambda *_: pytest.fail("all weights were read for a few numbers"))
+    networks = Networks("cpu")
+    assert networks.generator_config() == wanted
+    picture, own, _ = head._of_photo(networks, str(PORTRAIT))
+    assert picture.shape == (512, 512, 3) and own.fov_y is not None
 
 
 def test_it_turns_about_its_middle_and_its_keys_move_it(mesh: Mesh) -> None:

@@ -56,7 +56,7 @@ def fit_mesh(settings: HeadSettings, report: Report) -> FittedHead:
 def _of_photo(networks: Networks, portrait: str) -> tuple[np.ndarray, Placements, list[str]]:
     """The photo in the generator's crop, [512, 512, 3] whatever the generator's own size, as the mesh has more detail;
     its own camera's placement; what the user should know."""
-    config = networks.generator().config
+    config = networks.generator_config()
     _, camera = photo_and_camera(networks, portrait, config.resolution, False, {"notes": []})
     picture, notes = aligned_portrait(portrait, PLANE_SIDES[0], networks.device)
     return picture, _placement(camera, config.camera.fov), notes

@@ -14,6 +14,7 @@ from ...models.official import imported, imported_if_any
 
 if TYPE_CHECKING:
     from ...generators.lipaint import LipaintNet
+    from ...generators.stylenerf.config import Config
     from ...generators.stylenerf.generator import StyleNerf
     from ...head.basel import BaselFace
     from ...head.conversion import ExpressionConversion
@@ -34,6 +35,13 @@ class Networks:
         found = imported("generator")
         generator = load_generator(found.config, to_tensors(tuned or found.arrays()))
         return generator.to(self.device).requires_grad_(False)
+
+    def generator_config(self) -> Config:
+        """What the official generator is like, without reading its arrays."""
+        from ...generators.stylenerf.config import parse_config
+
+        found = imported("generator")
+        return parse_config(found.config, {name: torch.empty(s, device="meta") for name, s in found.shapes().items()})
 
     @cached_property
     def face(self) -> BaselFace:
