@@ -30,12 +30,14 @@ def turned(points: np.ndarray, angle: float) -> np.ndarray:
 
 
 def render_by_tensors(
-    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0, presence: float = 1
-) -> np.ndarray:
+    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0, presence: float = 1,
+    dimmed: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
     groups, fine = Renderer(shells, SIDE).groups, finer(shells, 1.0)
     tensors = ShellTensors.of(fine.shells, dtype=dtype)
     points = torch.as_tensor(fine.points(moved), dtype=dtype)
     cam = (FOCAL, SIDE / 2, SIDE / 2)
     group_tensors = tuple(torch.as_tensor(g).long() for g in groups)
-    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, presence=presence, turned=turned)
+    lit = None if dimmed is None else torch.as_tensor(fine.values(1 - dimmed), dtype=dtype)
+    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, presence=presence, turned=turned, lit=lit)
     return rgba.numpy()

@@ -182,7 +182,7 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
     told: list[tuple[float, float]] = []
     running = shooting(replace(stored, around=None))
     render = running.renderer.render
-    running.renderer.render = lambda m, b, p, t: told.append((p, t)) or render(m, b, p, t)  # type: ignore
+    running.renderer.render = lambda m, b, p, t, d: told.append((p, t)) or render(m, b, p, t, d)  # type: ignore
     expressions = own, changed(own, jawOpen=0.5), np.zeros(52, np.float32)
     for expression in expressions:
         running.frame(expression, np.zeros(3))
@@ -194,7 +194,7 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
 
 @pytest.mark.slow
 def test_tensors_make_nearly_the_same_frame(stored: Any, faces: list[np.ndarray]) -> None:
-    """What runs on other devices, here on the CPU: whole frames by tensor operations, four rays in every pixel."""
+    """What runs on other devices, here on the CPU: whole frames by tensor operations."""
     by_tensors, reference = shooting(stored, side=512), shooting(stored, side=512)
     by_tensors.incremental = False
     by_tensors.renderer = Renderer(stored.shells, 512, "cpu:0", 256)

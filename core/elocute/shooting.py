@@ -43,21 +43,21 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
-        presence = self.head.motion.head.presence(expression)
+        presence, dimmed = self.head.motion.head.presence(expression), self.head.motion.dimmed(moved)
         turned = min(math.hypot(*angles) / TURNED, 1.0)
         turned *= turned * (3 - 2 * turned)
         if (angles, view) != self._aimed:
             self._aimed, self._base_frame = (angles, view), None
             self._aim(angles, view)
         if self._base_frame is None or not self.incremental:
-            frame = self._finish(self._render(moved, None, presence, turned))
-            self._base_frame, self._base_moved = frame.copy(), moved
+            frame = self._finish(self._render(moved, None, presence, turned, dimmed))
+            self._base_frame, self._base_moved, self._base_dimmed = frame.copy(), moved, dimmed
             return frame
-        box = self._changed(moved)
+        box = self._changed(moved, dimmed)
         out = self._base_frame.copy()
         if box:
             x0, y0, x1, y1 = box
-            rgba = self._render(moved, box, presence, turned)
+            rgba = self._render(moved, box, presence, turned, dimmed)
             out[y0:y1, x0:x1] = self._finish(rgba[y0:y1, x0:x1], box)
         return out
 
@@ -76,17 +76,19 @@ class Shooting:
         away = float(self.head.motion.joint[2])
         return view.zoom * away / (away + view.move[2])
 
-    def _render(self, moved: np.ndarray, box: Box | None, presence: float, turned: float) -> np.ndarray:
+    def _render(
+        self, moved: np.ndarray, box: Box | None, presence: float, turned: float, dimmed: np.ndarray
+    ) -> np.ndarray:
         """Premultiplied float [side, side, 4] of the person; with a box only there."""
-        rgba = self._now.render(moved, box, presence, turned)[0]
+        rgba = self._now.render(moved, box, presence, turned, dimmed)[0]
         if self._behind is None:
             return rgba
         return rgba + (1 - rgba[..., 3:]) * self._behind
 
-    def _changed(self, moved: np.ndarray) -> Box | None:
-        """The pixels that triangles with a moved corner cover now or covered in the base frame."""
+    def _changed(self, moved: np.ndarray, dimmed: np.ndarray) -> Box | None:
+        """The pixels that triangles with a moved or otherwise lit corner cover now or covered in the base frame."""
         faces = self._now.shells.faces
-        touched = _any_of_three(moved != self._base_moved)
+        touched = _any_of_three(moved != self._base_moved) | (dimmed != self._base_dimmed)
         if not touched.any():
             return None
         for _ in range(3):  # a corner pulls at new vertices a ring away, and at the stretch of those around them

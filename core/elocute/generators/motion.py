@@ -20,12 +20,14 @@ NECK_SPAN = 0.085  # metres over which a turn fades below the jaw and nape
 
 
 class DrivenHead(Protocol):
-    """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values, and how
-    far their mouth is the photo's own, 0..1."""
+    """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values, how far
+    their mouth is the photo's own, 0..1, and the share of the light [V] that lips and lids lack where they meet."""
 
     def surface(self, expression: np.ndarray) -> np.ndarray: ...
 
     def presence(self, expression: np.ndarray) -> float: ...
+
+    def contact(self, points: np.ndarray) -> np.ndarray: ...
 
 
 def turn_weights(points: np.ndarray, chin: np.ndarray) -> np.ndarray:
@@ -71,6 +73,13 @@ class FieldMotion:
             turn_about(out, self.weights, self.joint, viewer_rotation(*pose))
         if any(move):
             out += np.asarray(move, np.float32)
+        return out
+
+    def dimmed(self, moved: np.ndarray) -> np.ndarray:
+        """float32 [V] 0..1: the share of the light that moved vertices [V, 3] lack where lips and lids meet."""
+        out = np.zeros(len(moved), np.float32)
+        count = len(self.rest_head)
+        out[:count] = self.head.contact(moved[:count])
         return out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from elocute.head.contact import Contact
 from elocute.head.eyes import look_angles, turn_eyeball
 from elocute.head.model import HeadModel
 from elocute.head.seams import Seam
@@ -37,6 +38,7 @@ class AvatarHead:
         self._photo = photo.astype(np.float32) if len(photo) else None
         self._seams = tuple(model.seams.values())
         self._prepare_fading()
+        self.contact = Contact(model, self.surface(fit.expression))
 
     def _keep_promises(self) -> None:
         """On this person, after the fine correction, a blink still shuts the lids and mouthClose undoes jawOpen."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..generators.scene import Scene
     from ..shooting import Shooting
 
-RENDERER = 8  # raise it whenever the same inputs would make another picture
+RENDERER = 9  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used

@@ -30,14 +30,20 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Finer:
-    """`shells` with K more vertices, after the V old ones; `between` [K, V]: what old ones each is made of."""
+    """`shells` with K more vertices, after the V old ones; `between` [K, V]: what old ones each is made of; `ends`
+    [K, 2]: those on whose edge it is."""
 
     shells: Shells
     between: sparse.csr_matrix
+    ends: np.ndarray
 
     def points(self, old: np.ndarray) -> np.ndarray:
         """float32 [V + K, 3] of the old vertices' places [V, 3]."""
         return np.concatenate([old, (self.between @ old).astype(np.float32)])
+
+    def values(self, old: np.ndarray) -> np.ndarray:
+        """float32 [V + K] of values [V] of the old vertices."""
+        return np.concatenate([old, old[self.ends].mean(1)]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ def finer(shells: Shells, scale: float) -> Finer:
     faces, layer = _split_faces(faces, layer, new[edges.of])
     between = _stencils(edges, np.flatnonzero(split), len(shells.rest))
     faces, layer = (np.concatenate(both) for both in ((shells.faces[~soft], faces), (shells.layer[~soft], layer)))
-    return Finer(_with(shells, edges.ends[split], between, faces, layer), between)
+    ends = edges.ends[split]
+    return Finer(_with(shells, ends, between, faces, layer), between, ends)
 
 
 def _soft(shells: Shells) -> np.ndarray:

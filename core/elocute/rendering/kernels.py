@@ -36,8 +36,9 @@ for _layer, _count in enumerate(SAMPLES):
     _WEIGHTS[_layer, :_count] = (2 * np.sin(np.pi * _offsets) ** 2 if _count > 1 else 1) / _count
 # Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal, grain, rim), then what a ray's hit adds.
 _SEEN, _FILL, _THICK, _NORMAL, _GRAIN, _RIM = 3, 4, 8, 9, 12, 15
-_RAY, _DEPTH, _STRIDE, _SLANT, _HIT = 16, 19, 20, 21, 22
+_RAY, _DEPTH, _STRIDE, _SLANT, _LIT, _HIT = 16, 19, 20, 21, 22, 23
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
+GAP = 0.001  # metres: so are triangles farther apart in canonical space, such as those of lips that meet
 REACH = 0.25  # barycentric: farther beyond a triangle its plane says nothing about a pixel's middle
 
 
@@ -82,7 +83,7 @@ def _lookup(planes, kind, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, hit):  # type: ignore[no-untyped-def]
+def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, lit, hit):  # type: ignore[no-untyped-def]
     """Where a ray crosses triangle f, in canonical space, into hit: see the column names above."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     w1, w2 = _barycentric(f, px, py, points, faces)
@@ -110,6 +111,7 @@ def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, hit):  # ty
         s = min(max(s, np.float32(0.0)), np.float32(1.0))
         hit[_SEEN] *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))
+    hit[_LIT] = w0 * lit[a] + w1 * lit[b] + w2 * lit[c]
     hit[_DEPTH] = z
     hit[_STRIDE] = hit[_THICK] / (cosine * length)  # z parameter per whole shell
     hit[_SLANT] = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
@@ -178,7 +180,7 @@ def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  
         if acc[3] - gain < np.float32(SPENT):
             gain = acc[3]
         for i in range(3):
-            acc[i] += gain * tap[i]
+            acc[i] += gain * hit[_LIT] * tap[i]
         acc[3] -= gain
         acc[4] += gain * (hit[_DEPTH] + t)
         if acc[3] == np.float32(0.0):
@@ -196,7 +198,15 @@ def _barycentric(f, px, py, points, faces):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _simple(ids, depths, points, faces, layer, y, x):  # type: ignore[no-untyped-def]
+def _apart(a, b, spheres):  # type: ignore[no-untyped-def]
+    """Whether triangles a and b have a gap between them in canonical space, whatever brings them together now."""
+    x, y, z = spheres[a, 0] - spheres[b, 0], spheres[a, 1] - spheres[b, 1], spheres[a, 2] - spheres[b, 2]
+    reach = spheres[a, 3] + spheres[b, 3] + np.float32(GAP)
+    return x * x + y * y + z * z > reach * reach
+
+
+@numba.njit(**FAST, inline="always")
+def _simple(ids, depths, points, faces, layer, spheres, y, x):  # type: ignore[no-untyped-def]
     """Whether the four rays of a pixel, from row y and column x on, cross the same layers, none with an edge, and the
     first one's triangles will do for its middle."""
     simple = True
@@ -211,6 +221,8 @@ def _simple(ids, depths, points, faces, layer, y, x):  # type: ignore[no-untyped
             elif i >= 0:
                 d = depths[g, y + s // 2, x + s % 2]
                 low, high = min(low, d), max(high, d)
+                if i != first and _apart(first, i, spheres):
+                    simple = False
         if kind >= 0 and high - low > EDGE_DEPTH:
             simple = False
         if kind >= 0 and simple:
@@ -221,13 +233,14 @@ def _simple(ids, depths, points, faces, layer, y, x):  # type: ignore[no-untyped
 
 @numba.njit(**FAST, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, table, pull, grown, planes, detail, shadow, foreign, lens, presence,
-    turned, box, rgba, depth_out,
+    ids, depths, points, cam, faces, layer, spheres, table, pull, grown, lit, planes, detail, shadow, foreign, lens,
+    presence, turned, box, rgba, depth_out,
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1).
 
     ids int32 [2, 2H, 2W] and depths float32: visibility of relief and head at twice the picture's resolution;
-    points float32 [V, 3] moved vertices in image space of the picture; cam (focal, cx, cy) of the picture;
+    points float32 [V, 3] moved vertices in image space of the picture; cam (focal, cx, cy) of the picture; spheres
+    float32 [F, 4] around the triangles at rest, see `shells.spheres`;
     rgba float32 [H, W, 4] premultiplied and depth_out float32 [H, W] (metres, 0 where empty) are written.
     """
     for y in numba.prange(box[1], box[3]):
@@ -235,7 +248,7 @@ def shade(  # type: ignore[no-untyped-def]
         tap, acc, hit = np.empty(4, np.float32), np.empty(5, np.float32), np.empty(_HIT, np.float32)
         total = np.empty(5, np.float32)
         for x in range(box[0], box[2]):
-            simple = _simple(ids, depths, points, faces, layer, 2 * y, 2 * x)
+            simple = _simple(ids, depths, points, faces, layer, spheres, 2 * y, 2 * x)
             rays = 1 if simple else 4
             for k in range(5):
                 total[k] = 0.0
@@ -250,7 +263,7 @@ def shade(  # type: ignore[no-untyped-def]
                 acc[3] = np.float32(1.0)
                 for f in (near, far):
                     if f >= 0 and acc[3] > np.float32(0.0):
-                        _locate(f, layer[f], px, py, cam, points, faces, table, pull, grown, hit)
+                        _locate(f, layer[f], px, py, cam, points, faces, table, pull, grown, lit, hit)
                         if layer[f] == SKIN and turned > np.float32(0.0):
                             hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, foreign, lens)
                         if hit[_GRAIN + 2] > np.float32(0.0):

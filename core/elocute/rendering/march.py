@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from .casting import barycentric, cast
 from .kernels import CLEAREST, CUBIC, GRAZING, MIN_FACING, SAMPLES, SHADOW, SPENT, STRETCH
 from .raster import rasterise_tensors
-from .shells import RELIEF, SKIN, Shells
+from .shells import RELIEF, SKIN, Shells, spheres
 
 State = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of N rays: colour [N, 3], transmittance [N], depth sum [N]
 PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of one marched ray
@@ -23,12 +24,13 @@ PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of on
 
 @dataclass(frozen=True)
 class ShellTensors:
-    """`Shells` on a device: table [V, 16], faces [F, 3], layer [F], planes [PLANES, R, R, 4], detail [R, R], shadow
-    and foreign [R, R], lens (focal, cx, cy)."""
+    """`Shells` on a device: table [V, 16], faces [F, 3], layer [F], spheres [F, 4] around them, planes [PLANES, R, R,
+    4], detail [R, R], shadow and foreign [R, R], lens (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
     layer: torch.Tensor
+    spheres: torch.Tensor
     planes: torch.Tensor
     detail: torch.Tensor
     shadow: torch.Tensor
@@ -43,7 +45,8 @@ class ShellTensors:
         faces, layer = put(shells.faces, torch.long), put(shells.layer, torch.long)
         lens = (shells.focal, shells.cx, shells.cy)
         detail, shadow, foreign = (put(a) for a in (shells.detail, shells.shadow, shells.foreign))
-        return cls(table, faces, layer, planes, detail, shadow, foreign, lens, shells.painted)
+        around = put(spheres(shells.rest, shells.faces))
+        return cls(table, faces, layer, around, planes, detail, shadow, foreign, lens, shells.painted)
 
 
 def pullback(rest: torch.Tensor, moved: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
@@ -116,7 +119,8 @@ def _nearest(image: torch.Tensor, u: torch.Tensor, v: torch.Tensor) -> torch.Ten
 class _Hit(NamedTuple):
     """Where N rays cross a shell: in canonical space `here` and the ray `bent` [N, 3]; z [N] metres; what stands in for
     the photo: fill [N, 3] and solid [N, 1]; how far the photo is to be seen, trust [N, 1]; the share of the shell that
-    is left [N]; z for a whole shell, stride [N]; optical depth over that of the photo's ray, slant [N]; layer [N]."""
+    is left [N]; z for a whole shell, stride [N]; optical depth over that of the photo's ray, slant [N]; layer [N]; the
+    share of its light that it has, lit [N]."""
 
     here: torch.Tensor
     bent: torch.Tensor
@@ -128,19 +132,17 @@ class _Hit(NamedTuple):
     stride: torch.Tensor
     slant: torch.Tensor
     layer: torch.Tensor
+    lit: torch.Tensor
 
 
 def _locate(
-    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, f: torch.Tensor,
-    px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], turned: float,
+    shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, lit: torch.Tensor,
+    f: torch.Tensor, px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], turned: float,
 ) -> _Hit:  # fmt: skip
     """Rays at px, py [N] through triangles f [N]."""
     corners = shells.faces[f]
     p = points[corners]  # [N, 3, 3]
-    ax, ay, bx, by, cx, cy = p[:, 0, 0], p[:, 0, 1], p[:, 1, 0], p[:, 1, 1], p[:, 2, 0], p[:, 2, 1]
-    inv = 1 / ((bx - ax) * (cy - ay) - (cx - ax) * (by - ay))
-    w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
-    w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv
+    w1, w2 = barycentric(p, px, py)
     w = torch.stack([1 - w1 - w2, w1, w2], 1) / p[:, :, 2]
     z = 1 / w.sum(1)
     at = torch.einsum("nc,ncd->nd", w * z[:, None], shells.table[corners])  # [N, 16]
@@ -164,7 +166,8 @@ def _locate(
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
     trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
     left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0].clamp(0, 1), 1)
-    return _Hit(here, bent, z, fill, solid, trust, left, stride, slant, layer)
+    light = (w * z[:, None] * lit[corners]).sum(1)
+    return _Hit(here, bent, z, fill, solid, trust, left, stride, slant, layer, light)
 
 
 def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> State:
@@ -190,7 +193,7 @@ def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> St
         od = -torch.log((1 - alpha).clamp_min(CLEAREST)) * hit.slant
         gain = through * (1 - torch.exp(-od * kernel)) * on
         gain = torch.where(through - gain < SPENT, through, gain)
-        light = light + gain[:, None] * tap[:, :3]
+        light = light + (gain * hit.lit)[:, None] * tap[:, :3]
         through = through - gain
         depth = depth + gain * (hit.z + q * hit.stride)
     return light, through, depth
@@ -199,13 +202,13 @@ def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> St
 def render_tensors(
     shells: ShellTensors, moved: torch.Tensor, groups: tuple[torch.Tensor, torch.Tensor],
     cam: tuple[float, float, float], height: int, width: int, rays_at_once: int = 1 << 18,
-    presence: float = 1.0, turned: float = 0.0,
+    presence: float = 1.0, turned: float = 0.0, lit: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Render moved vertices [V, 3] (camera space) to premultiplied rgba [H, W, 4] and depth [H, W].
 
     `groups` are the triangle indices of the two visibility groups (relief; head): the nearest crossing of each
-    composites. Four rays a pixel everywhere. `rays_at_once` bounds what rows of pixels take; beyond them there is only
-    what is visible to each ray (triangle and depth of both groups).
+    composites. lit [V]: the share of its light that each vertex has. `rays_at_once` bounds what rows of pixels take;
+    beyond them there is only what is visible to each ray (triangle and depth of both groups).
     """
     focal, cx, cy = cam
     z = moved[:, 2:]
@@ -217,26 +220,25 @@ def render_tensors(
     chunk = PIXELS_PER_RAY * rays_at_once
     seen = [rasterise_tensors(doubled, shells.faces[group], 2 * height, 2 * width, chunk) for group in groups]
     labels = [torch.cat([group, group.new_full((1,), -1)]) for group in groups]  # -1, no triangle, finds itself there
+    ids = torch.stack([label[found] for label, (found, _) in zip(labels, seen, strict=True)])  # [2, 2H, 2W]
+    depths = torch.stack([depth for _, depth in seen])
+    lit = torch.ones_like(grown) if lit is None else lit
     rows = max(1, rays_at_once // (4 * width))
     out = moved.new_empty(height, width, 5)
     for top in range(0, height, rows):
         end = min(top + rows, height)
         part = slice(2 * top, 2 * end)
-        relief, head = (label[ids[part]].flatten() for label, (ids, _) in zip(labels, seen, strict=True))
-        relief_z, head_z = (depth[part].flatten() for _, depth in seen)
-        swap = (head >= 0) & ((relief < 0) | (head_z < relief_z))
-        index = torch.arange(len(swap), device=moved.device)
-        px = (index % (2 * width)).to(moved.dtype) * 0.5 + 0.25
-        py = torch.div(index, 2 * width, rounding_mode="floor").to(moved.dtype) * 0.5 + 0.25 + top
-        state: State = (moved.new_zeros(len(swap), 3), moved.new_ones(len(swap)), moved.new_zeros(len(swap)))
-        for face in (torch.where(swap, head, relief), torch.where(swap, relief, head)):
-            rays = torch.nonzero(face >= 0).squeeze(1)
-            if len(rays):
-                hit = _locate(shells, points, pull, grown, face[rays], px[rays], py[rays], cam, turned)
-                crossed = _march(shells, hit, presence, (state[0][rays], state[1][rays], state[2][rays]))
-                state = tuple(a.index_put((rays,), b) for a, b in zip(state, crossed, strict=True))
-        through, distance = 1 - state[1][:, None], state[2][:, None]
-        full = torch.cat([state[0], through, distance], 1).view(end - top, 2, width, 2, 5)
-        out[top:end] = full.mean((1, 3))
+        rays = cast(shells, points, ids[:, part], depths[:, part], top)
+        count = len(rays.pixel)
+        state: State = (moved.new_zeros(count, 3), moved.new_ones(count), moved.new_zeros(count))
+        for face in (rays.near, rays.far):
+            on = torch.nonzero(face >= 0).squeeze(1)
+            if len(on):
+                hit = _locate(shells, points, pull, grown, lit, face[on], rays.px[on], rays.py[on], cam, turned)
+                crossed = _march(shells, hit, presence, (state[0][on], state[1][on], state[2][on]))
+                state = tuple(a.index_put((on,), b) for a, b in zip(state, crossed, strict=True))
+        full = torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1) * rays.share[:, None]
+        pixels = full.new_zeros((end - top) * width, 5).index_add(0, rays.pixel, full)
+        out[top:end] = pixels.view(end - top, width, 5)
     alpha = out[..., 3]
     return out[..., :4], torch.where(alpha > 1e-4, out[..., 4] / alpha.clamp_min(1e-4), torch.zeros_like(alpha))

@@ -122,10 +122,11 @@ def rasterise_tensors(
         x, y = low[face, 0] + local % span[face, 0], low[face, 1] + local // span[face, 0]
         z, inside = _depth_at(corners[face], area[face], x + 0.5, y + 0.5)
         face, pixel, z = face[inside], (y * width + x)[inside], z[inside]
+        before = depth.clone()
         depth.scatter_reduce_(0, pixel, z, "amin")
         first = z == depth[pixel]  # equal depth on a shared edge: the lowest triangle, as the loop does
         best = torch.full_like(ids, faces.shape[0]).scatter_reduce_(0, pixel[first], face[first], "amin")
-        ids = torch.where(best < faces.shape[0], best, ids)
+        ids = torch.where((best < faces.shape[0]) & (depth < before), best, ids)
         start = stop
     return ids.view(height, width), depth.view(height, width)
 

@@ -12,7 +12,7 @@ from . import gradients, kernels
 from .finer import finer
 from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
-from .shells import RELIEF, Shells, project, smoothed
+from .shells import RELIEF, Shells, project, smoothed, spheres
 
 BYTES_PER_RAY = 2200  # measured peak of march.render_tensors per ray in float32; turns the memory setting into a chunk
 SIZES_AN_OCTAVE = 6  # steps of smoothness while a head gets half as large: no step is seen
@@ -43,6 +43,7 @@ class Renderer:
             self._faces = np.ascontiguousarray(shells.faces, np.int32)
             self._group_faces = [np.ascontiguousarray(self._faces[g]) for g in self.groups]
             self._layer = np.ascontiguousarray(shells.layer, np.uint8)
+            self._spheres = spheres(shells.rest, shells.faces)
             self._planes = np.ascontiguousarray(shells.planes, np.float32)
             self._lens = np.array([shells.focal, shells.cx, shells.cy], np.float32)
             self._detail = np.ascontiguousarray(shells.detail, np.float32)
@@ -81,20 +82,22 @@ class Renderer:
 
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0,
-        turned: float = 0.0,
+        turned: float = 0.0, dimmed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is;
-        turned 0..1: how far the head has left the pose that the photo shows.
+        turned 0..1: how far the head has left the pose that the photo shows; dimmed: float32 [V] 0..1, the share of
+        its light that each vertex lacks (None: no light is missing).
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
         y1) only those pixels are sure to be there, and on the CPU the rest is 0.
         """
-        moved = self._finer.points(np.ascontiguousarray(moved, np.float32))
+        lit = 1 - (np.zeros(len(moved), np.float32) if dimmed is None else dimmed)
+        moved, lit = self._finer.points(np.ascontiguousarray(moved, np.float32)), self._finer.values(lit)
         if self.device != "cpu":
             points = torch.as_tensor(moved, device=self.device)
             rgba, depth = render_tensors(
                 self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays, presence,
-                turned,
+                turned, torch.as_tensor(lit, device=self.device),
             )  # fmt: skip
             return rgba.cpu().numpy(), depth.cpu().numpy()
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
@@ -110,8 +113,8 @@ class Renderer:
         rgba = np.zeros((self.side, self.side, 4), np.float32)
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
-            self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer, self._table,
-            self._pull, self._grown[0], self._planes, self._detail, self._shadow, self._foreign, self._lens, presence,
-            np.float32(turned), np.array([x0, y0, x1, y1]), rgba, out,
+            self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer,
+            self._spheres, self._table, self._pull, self._grown[0], lit, self._planes, self._detail, self._shadow,
+            self._foreign, self._lens, presence, np.float32(turned), np.array([x0, y0, x1, y1]), rgba, out,
         )  # fmt: skip
         return rgba, out

@@ -102,6 +102,14 @@ def smoothed(planes: np.ndarray, size: float) -> np.ndarray:
     return np.stack([cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for plane in planes])
 
 
+def spheres(rest: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """float32 [F, 4]: centre and radius of a sphere around each triangle of rest [V, 3]."""
+    corners = rest[faces]
+    centre = corners.mean(1)
+    radius = np.linalg.norm(corners - centre[:, None], axis=2).max(1)
+    return np.concatenate([centre, radius[:, None]], 1).astype(np.float32)
+
+
 def project(points: np.ndarray, focal: float, cx: float, cy: float) -> np.ndarray:
     """Camera points [N, 3] to image space [N, 3]: x, y in pixels and depth."""
     z = points[:, 2]
