@@ -34,7 +34,7 @@ class Contact:
         self._in_photo = self._closeness(rest)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """float32 [V] 0..1: the share of the light that each vertex of the moved head [V, 3] lacks against the photo."""
+        """float32 [V] 0..1: the share of its light in the photo that each vertex of the moved head [V, 3] lacks."""
         out = np.zeros(self._count, np.float32)
         closer = self._closeness(points) - self._in_photo
         closer[closer < LEAST] = 0
