@@ -96,6 +96,21 @@ def test_a_video_drives_head_and_face(guide: list[np.ndarray], second: Path, tmp
 
 
 @pytest.mark.parametrize("reference", [False, True])
+def test_a_videos_blinks_can_be_left_out(guide: list[np.ndarray], tmp_path: Path, reference: bool) -> None:
+    import cv2
+
+    (tmp_path / "guide").mkdir()
+    for number, frame in enumerate(guide):
+        cv2.imwrite(str(tmp_path / "guide" / f"{number}.png"), frame[..., ::-1])
+    options = ({}, {"blink": False}, {"blink": False, "drive_eyes": 0.0})
+    whole, without, lidless = (
+        driven(shot(tmp_path, drive=tmp_path / "guide", reference=reference, **more)).expression for more in options
+    )
+    np.testing.assert_array_equal(without, lidless)
+    assert not np.allclose(without, whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("reference", [False, True])
 def test_a_videos_face_moves_the_portraits_and_only_the_reference_replaces_it(
     reference: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,9 @@ def build_official_drive(
         video = at_shot(inputs.driver, shot.fps, inputs.frames, shot.poses_fit, 0)
         # The published program puts the video's face in place of the portrait's.
         seen = (0 if shot.reference else rest) + shot.expression_scale * video.expression
-        values = mixed(values, seen, video_shares(shot), networks.conversion.basel_moves)
+        mouth, eyes, others = video_shares(shot)
+        eyes = eyes if shot.blink else 0.0  # of these the Basel face has the lids alone, which then stay as they are
+        values = mixed(values, seen, (mouth, eyes, others), networks.conversion.basel_moves)
     # The published programs know no motion of their own.
     poses, said = head_poses(shot, own, replace(inputs, audio=None) if shot.reference else inputs)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
