@@ -32,12 +32,11 @@ MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes c
 @dataclass(frozen=True)
 class Picture:
     """A photo: `rgb` uint8 [H, W, 3] in sRGB, `alpha` float32 [H, W] in 0..1 or None when it is opaque, `sha256`
-    of the file's bytes, `reduced` how many times larger the file is than `rgb`."""
+    of the file's bytes."""
 
     rgb: np.ndarray
     alpha: np.ndarray | None
     sha256: str
-    reduced: float = 1.0
 
 
 def load_image(path: str | Path) -> Picture:
@@ -52,10 +51,9 @@ def load_image(path: str | Path) -> Picture:
         warnings.simplefilter("ignore")  # of large or odd files: what matters is said in a sentence of ours
         image = _decode(content, path)
         rgb, alpha = _to_srgb(image)
-    reduced = max(max(image.size) / MAX_SIDE, 1.0)
-    if reduced > 1:
+    if max(image.size) > MAX_SIDE:
         rgb, alpha = _reduce(rgb, alpha)
-    return Picture(rgb, alpha, hashlib.sha256(content).hexdigest(), reduced)
+    return Picture(rgb, alpha, hashlib.sha256(content).hexdigest())
 
 
 def read_photo(path: str | Path) -> bytes:

@@ -97,23 +97,14 @@ class BiSeNet(nn.Module):
         self.cp = ContextPath()
         self.ffm = FeatureFusion()
         self.conv_out = Output(256, 256)
-        self.conv_out16 = Output(128, 64)  # helped the training; `all_outputs` evaluates them
+        self.conv_out16 = Output(128, 64)  # helped the training; nobody asks for these two now
         self.conv_out32 = Output(128, 64)
 
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images [B, 3, H, W] -> class scores [B, 16, H, W]."""
         detail, context, _ = self.cp(images)
-        return _enlarged(self.conv_out(self.ffm(detail, context)), images)
-
-    def all_outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The scores and those of the two auxiliary outputs, each [B, 16, H, W]."""
-        detail, context, coarse = self.cp(images)
-        scores = self.conv_out(self.ffm(detail, context)), self.conv_out16(context), self.conv_out32(coarse)
-        return _enlarged(scores[0], images), _enlarged(scores[1], images), _enlarged(scores[2], images)
-
-
-def _enlarged(scores: Tensor, images: Tensor) -> Tensor:
-    return F.interpolate(scores, size=images.shape[2:], mode="bilinear", align_corners=True)
+        scores = self.conv_out(self.ffm(detail, context))
+        return F.interpolate(scores, size=images.shape[2:], mode="bilinear", align_corners=True)
 
 
 def load_bisenet(
