@@ -32,11 +32,11 @@ from .rims import foreign_light, other_than_skin, outline_rim, sides_of
 from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
-MOUTH_DARKEST = 0.16
+MOUTH_DARKEST = 0.24
 INCISORS = 0.003  # metres behind the lips as deep as which the foremost teeth lie: they are round, wet and catch light
 TONGUE_TIP, TONGUE_FALL = 0.008, 1.5  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
-TONGUE_SIDES = 0.03  # metres by which a tongue's sides, down between the teeth, are as good as deeper
-CHEEKS, CHEEKS_FALL = 0.008, 0.8  # metres behind the lips from which the cheeks' insides lose so much more
+TONGUE_SIDES = 0.036  # metres by which a tongue's sides, down between the teeth, are as good as deeper
+CHEEKS, CHEEKS_FALL = 0.008, 0.4  # metres behind the lips from which the cheeks' insides lose so much more
 JAW_SLIT = 0.02  # of the side behind a jaw's edge
 
 
