@@ -43,6 +43,9 @@ StepsOption = Annotated[
 FitMemoryOption = Annotated[
     int | None, typer.Option("--fit-memory", help="nerffacespeech: MB that a tuning step may keep for its gradients.")
 ]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="nerffacespeech: have torch.compile write a shot's kernels, where it can.")
+]
 BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink; keyed blinks stay.")]
 
 
@@ -88,6 +91,7 @@ def speak(
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
     fit_memory: FitMemoryOption = None,
+    compiled: CompileOption = False,
     sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -100,7 +104,7 @@ def speak(
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
-            fit_memory_mb=fit_memory, framing=framing,
+            fit_memory_mb=fit_memory, framing=framing, compile=compiled,
         )  # fmt: skip
         _speak(shot, console, sheet)
 

@@ -204,6 +204,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "reference": _flag,
     "fit_steps": _fit_steps,
     "fit_memory_mb": _integer(*MEMORY_MB),
+    "compile": _flag,
     "frames": _frames,
     "seed": _integer(*SEEDS),
     "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),

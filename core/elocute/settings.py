@@ -184,6 +184,7 @@ class Shot(_Record):
     reference: bool = False  # model set nerffacespeech: what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # model set nerffacespeech: steps of pivot and tuning
     fit_memory_mb: int | None = None  # model set nerffacespeech: what a tuning step may keep for its gradients
+    compile: bool = False  # model set nerffacespeech: torch.compile takes its time first, and many machines can't
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -94,6 +94,7 @@ def _refuse_others(settings: Shot | FitSettings) -> None:
         ("--reference", settings.reference),
         ("--fit-steps", settings.fit_steps is not None),
         ("--fit-memory", settings.fit_memory_mb is not None),
+        ("--compile", isinstance(settings, Shot) and settings.compile),
     ):
         if given:
             raise BadInput("option_of_other_set", f"{option} is for --model-set nerffacespeech. Leave one of them out.")

@@ -184,8 +184,22 @@ def test_compiling_falls_back_with_a_warning(tiny: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             person.render(camera)
-        with pytest.warns(UserWarning, match="for GPUs"):
-            person.compile()
+
+
+def test_compiled_pictures_are_the_same() -> None:
+    """Where nothing compiles, that is said, and they are the same too."""
+    generator = load_generator(tiny_config("pixelshuffle"), tiny_state("pixelshuffle"))
+    told: list[str] = []
+    with torch.no_grad():
+        ws, camera, code = inputs(generator, dtype=torch.float32)
+        person = FoldedGenerator(generator, ws, code)
+        wanted = person.render(camera).image
+        person.compile(tell=told.append)
+        for _ in range(2):
+            torch.testing.assert_close(person.render(camera).image, wanted, rtol=0, atol=1e-5)
+        assert len(told) <= 1 and all("going on without" in line for line in told)
+        person.compile(wanted=False)
+        assert person.upsample is upsample
 
 
 def test_out_of_memory_is_answered_by_smaller_strips(tiny: Any) -> None:

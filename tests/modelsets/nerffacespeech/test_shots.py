@@ -15,6 +15,7 @@ from published_shots import FRAMES, PORTRAIT, driven, frames, shot, speak
 from elocute import pipeline
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.finishing.frames import read_png
+from elocute.generators.stylenerf import generator
 from elocute.head.conversion import ExpressionConversion
 from elocute.models.importing import import_files
 from elocute.models.official import REQUIRED, official_folder
@@ -76,6 +77,22 @@ def test_a_second_job_loads_and_hears_nothing_again(
     assert (tmp_path / "b" / "000004.png").read_bytes() == (whole / "frames" / "000004.png").read_bytes()
 
 
+def test_a_shot_that_can_not_be_compiled_says_so_and_goes_on(
+    whole: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: Any) -> Any:
+        raise RuntimeError("no compiler\nand much more")
+
+    generator._compiled.cache_clear()
+    monkeypatch.setattr(generator.torch, "compile", refuse)
+    said = speak(shot(tmp_path, voice=second, frames=(4, 5), compile=True)).warnings
+    assert said.count("torch.compile doesn't work here (no compiler); going on without") == 1
+    for name in ("000004.png", "000005.png"):
+        assert (tmp_path / name).read_bytes() == (whole / "frames" / name).read_bytes()
+    monkeypatch.setattr(generator, "_compiled", lambda: pytest.fail("the next shot was not asked to"))
+    assert speak(shot(tmp_path, voice=second, frames=(4, 4))).rendered == 1
+
+
 def test_the_reference_is_another_picture_and_reproducible(whole: Path, second: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         said = speak(shot(tmp_path / name, voice=second, frames=(2, 3), reference=True)).warnings
@@ -125,7 +142,7 @@ def test_a_blink_shuts_lids_from_where_they_are() -> None:
     networks = Networks("cpu")
     networks.conversion = same
     job = Shot("seed:3", curves=Path("c.json"), frames_dir=Path("f"), fps=Fraction(25))
-    lids = rest + drive._blinks(job, 100, rest, networks)
+    lids = rest + drive._blinks(job, drive.Inputs(None, None, 100), rest, networks)
     assert lids[:, list(BLINK)].max(0) == pytest.approx([1, 1], abs=0.01)
     assert lids.min() >= 0 and np.delete(lids, BLINK, 1).max() < 1e-4
 
@@ -180,6 +197,7 @@ def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path
         ({"model_set": "embedded", "reference": True}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_memory_mb": 800}, "option_of_other_set"),
+        ({"model_set": "embedded", "compile": True}, "option_of_other_set"),
     ):
         with pytest.raises(BadInput) as problem:
             speak(shot(tmp_path, voice=second, **more))

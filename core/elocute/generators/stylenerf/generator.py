@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -146,16 +147,25 @@ class FoldedGenerator:
             )
         return self._half[:count]
 
-    def compile(self) -> None:
-        """Let torch.compile write the 2-D part's GPU kernels. Where it can't, a warning says so and nothing changes."""
-        if self.code.device.type == "cpu":
-            warnings.warn("torch.compile is for GPUs here: the CPU has compiled kernels already", stacklevel=2)
-        else:
-            self.upsample = with_fallback(torch.compile(upsample), upsample)
+    def compile(self, wanted: bool = True, tell: Callable[[str], None] = warnings.warn) -> None:
+        """Let torch.compile write the 2-D part's kernels, or no longer. Where it can't, `tell` hears why, and nothing
+        changes."""
+        self.upsample = with_fallback(_upsample_compiled, upsample, tell) if wanted else upsample
 
 
-def with_fallback(attempt: Callable[..., Tensor], sure: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """`attempt` until it fails for another reason than memory; from then on `sure`, with one warning."""
+def _upsample_compiled(*arguments: Any) -> Tensor:
+    return _compiled()(*arguments)
+
+
+@lru_cache(1)
+def _compiled() -> Callable[..., Tensor]:
+    return torch.compile(upsample)
+
+
+def with_fallback(
+    attempt: Callable[..., Tensor], sure: Callable[..., Tensor], tell: Callable[[str], None] = warnings.warn
+) -> Callable[..., Tensor]:
+    """`attempt` until it fails for another reason than memory; from then on `sure`, which `tell` hears once."""
     works = True
 
     def call(*arguments: Any) -> Tensor:
@@ -168,7 +178,7 @@ def with_fallback(attempt: Callable[..., Tensor], sure: Callable[..., Tensor]) -
             except (RuntimeError, ImportError, OSError) as error:  # no compiler, no Triton, an operation it can't take
                 works = False
                 reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-                warnings.warn(f"torch.compile doesn't work here ({reason}); going on without", stacklevel=2)
+                tell(f"torch.compile doesn't work here ({reason}); going on without")
         return sure(*arguments)
 
     return call

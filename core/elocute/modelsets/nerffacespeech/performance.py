@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import cv2
@@ -82,12 +83,17 @@ class OfficialPerformance:
         if shot.background != "keep":
             models += [find_model(role).sha256 for role in ("face", "matting")]
         what = f"{shot.size}|{shot.reference}|{shot.background}|{device}|{models}"
+        what += "|compiled" if shot.compile else ""  # sums in another order
+        self.field.compile(shot.compile, self._warn)
         self._base = f"nerffacespeech {RENDERER}|{avatar.content}|{what}".encode()
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._mouths: OrderedDict[int, Volume] = OrderedDict()
         self._masks: OrderedDict[int, Tensor] = OrderedDict()
         with torch.no_grad():
             self._prepare_bending(torch.from_numpy(arrays["torso"]).to(device))
+
+    def _warn(self, text: str) -> None:
+        self.drive = replace(self.drive, warnings=(*self.drive.warnings, text))
 
     def fingerprint(self, at: int) -> bytes:
         window, _ = mask_window(at, len(self.drive), self.reference)
