@@ -12,10 +12,11 @@ from scipy.spatial import cKDTree
 from elocute.head.model import HeadModel
 
 NEAR = 0.0015  # metres between two rims from which on the fold darkens
-WIDTH = 0.0012  # metres from the rim at which the line is 1/e as dark
+WIDTHS = {"lips": 0.0012}  # metres from the rim at which the line is 1/e as dark
+LASHES = 0.002  # the same for lids, below which lashes throw their shade
 DARKEST = 0.65  # of the light, in the middle of the line
 LEAST = 0.02  # nearer than in the photo by less is none: corners of mouth and eyes nearly touch always
-FARTHEST = 3.0  # of WIDTH: nothing of it is left there
+FARTHEST = 2.5  # of that width: nothing of the line is left there
 
 
 class Contact:
@@ -26,11 +27,14 @@ class Contact:
         self._count = len(rest)
         rims = np.concatenate([chain for seam in self._seams for chain in (seam.upper, seam.lower)])
         skin = np.flatnonzero(model.vertex_part == model.parts.index("skin"))
-        reach = FARTHEST * WIDTH
-        away, nearest = cKDTree(rest[rims]).query(rest[skin], distance_upper_bound=reach)
-        near = away < reach
+        width = np.concatenate([
+            np.full(len(seam.upper) + len(seam.lower), WIDTHS.get(name, LASHES)) for name, seam in model.seams.items()
+        ])  # fmt: skip
+        away, nearest = cKDTree(rest[rims]).query(rest[skin])
+        away /= width[nearest]
+        near = away < FARTHEST
         self._vertices, self._nearest = skin[near], nearest[near]
-        self._share = DARKEST * np.exp(-((away[near] / WIDTH) ** 2))
+        self._share = DARKEST * np.exp(-(away[near] ** 2))
         self._in_photo = self._closeness(rest)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
