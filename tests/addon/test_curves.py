@@ -16,6 +16,7 @@ import pytest
 
 from elocute.drive import build_drive
 from elocute.settings import Shot
+from elocute.speech import track_io
 from elocute.speech.track_io import read_curves, write_curves
 from elocute.values import ARKIT_NAMES, ExpressionTrack
 
@@ -32,6 +33,10 @@ def curves(load: Load) -> ModuleType:
 def columns() -> dict[str, array]:
     random = np.random.default_rng(3)
     return {name: array("d", random.random(FRAMES).round(5).tolist()) for name in ARKIT_NAMES}
+
+
+def test_blender_writes_what_the_engine_reads(curves: ModuleType) -> None:
+    assert (curves.FORMAT, curves.DECIMALS) == (track_io.FORMAT, track_io.DECIMALS)
 
 
 def finished(steps: Generator) -> Any:

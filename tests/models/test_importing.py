@@ -18,11 +18,14 @@ from scipy.io import loadmat, savemat
 from elocute import doctor, jobs
 from elocute.errors import EnvironmentProblem
 from elocute.files import Temporary
+from elocute.head import basel, basel_parts
 from elocute.models import layouts, matlab
 from elocute.models.importing import import_files
 from elocute.models.inert import Tensor
 from elocute.models.official import OFFICIAL, imported, missing_roles, official_folder
 from elocute.models.torch_files import read_legacy, read_tar, read_zip
+from elocute.portrait import deep3d, parsing
+from elocute.values import BASEL_NAMES
 
 pytestmark = pytest.mark.usefixtures("models")
 
@@ -179,6 +182,18 @@ def test_batch_counters_may_be_missing(tmp_path):
     official.write_torch(tmp_path / "seg.pth", official.tensors(fewer))
     import_files([tmp_path / "seg.pth"])
     assert same("segmentation", weights)
+
+
+def test_a_face_has_the_same_numbers_for_everybody():
+    """Layouts are read without torch, so that they don't ask the modules whose networks they describe."""
+    heads = deep3d.HEADS
+    assert layouts.COEFFICIENTS == heads and sum(heads) == basel.COEFFICIENTS
+    parts = (basel.IDENTITY, basel.EXPRESSION, basel.TEXTURE, basel.ANGLES, basel.LIGHT, basel.TRANSLATION)
+    assert [part.stop - part.start for part in parts] == [*heads[:5], sum(heads[5:])]
+    assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
+    assert (basel_parts.IDENTITIES, basel_parts.EXPRESSIONS, basel_parts.TEXTURES) == heads[:3]
+    assert len(BASEL_NAMES) == heads[1] and layouts.FACE_CLASSES == parsing.CLASSES
+    assert sorted(matlab.FACE_MODEL) == sorted(basel.MAT_FIELDS)
 
 
 PARITY = Path(__file__).resolve().parents[3] / "shared" / "parity"

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from elocute.errors import BadInput
+from elocute.portrait.deep3d import DISTANCE, FOCAL, SIDE  # units, pixels, pixels
 
 IDENTITY, EXPRESSION, TEXTURE = slice(0, 80), slice(80, 144), slice(144, 224)
 ANGLES, LIGHT, TRANSLATION = slice(224, 227), slice(227, 254), slice(254, 257)
 COEFFICIENTS = 257
-FOCAL, SIDE, DISTANCE = 1015.0, 224, 10.0  # pixels, pixels, units
 AMBIENT = 0.8  # added to the first light coefficient, so that zeros are a plainly lit face
 # Spherical-harmonic light (Ramamoorthi and Hanrahan, 2001): the cosine lobe's and the basis' factors by degree.
 LOBE = (pi, 2 * pi / sqrt(3), 2 * pi / sqrt(8))

@@ -12,7 +12,7 @@ import numpy as np
 
 from elocute.errors import BadInput
 
-EXPRESSION_VERTICES = 53215
+EXPRESSION_VERTICES = 53215  # of the expressions of Guo et al.
 IDENTITIES, EXPRESSIONS, TEXTURES = 80, 64, 80
 MICROMETRES = 1e5  # of the Basel scans in a unit of the fitted model
 COPIED = ("tri", "point_buf", "tri_mask2", "keypoints", "frontmask2_idx", "skinmask")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from elocute.head.basel_parts import EXPRESSION_VERTICES
 from elocute.models.unreadable import Unreadable, damaged, too_large
 
 MAX_INFLATED = 2**30  # bytes of one compressed variable; the largest of the Basel model has 255 MB
@@ -27,7 +28,6 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("basel_front", ("idx",)),
 )
 INDICES = frozenset({"tri", "point_buf", "tri_mask2", "keypoints", "frontmask2_idx", "trimIndex", "idx"})
-EXPRESSION_VERTICES = 53215  # of the expressions of Guo et al.
 
 
 def read(data: memoryview) -> list[tuple[str, dict[str, np.ndarray]]]:

@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+from elocute.media import SAMPLE_RATE
+
 FPS = 25  # the networks were trained at this rate and know no other
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 WINDOW, HOP = 800, 200  # samples

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from elocute.errors import BadInput, EnvironmentProblem
+from elocute.media import SAMPLE_RATE
 from elocute.speech import levels
 from elocute.speech.encoder import SpeechEncoder
 
@@ -19,7 +20,6 @@ VISEMES = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E
 FRAME_RATE = levels.FRAME_RATE
 HEAD_PATH = Path(__file__).parent / "data" / "viseme_head.safetensors"
 
-SAMPLE_RATE = 16000
 CHUNK_SECONDS = 20.0  # attention costs T^2; the encoder was trained on utterances of this length
 OVERLAP_SECONDS = 2.0  # heard on both sides of a chunk; neighbours fade into each other in the middle half of it
 MEL_BANDS, MEL_LOW, MEL_HIGH = 64, 60.0, 7600.0
