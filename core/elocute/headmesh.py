@@ -119,7 +119,7 @@ def _looks(field: HeadField) -> tuple[np.ndarray, np.ndarray]:
     away = points / np.linalg.norm(points, axis=1, keepdims=True)
     facing = -(shells.normal[:count] * away).sum(1)
     pixel = (xy * side).astype(int).clip(0, side - 1)
-    front = points[:, 2] < shells.shadow[pixel[:, 1], pixel[:, 0]] + SHADOW[1]
+    front = points[:, 2] < shells.shadow[pixel[:, 1], pixel[:, 0], 0] + SHADOW[1]
     inside = ((xy >= 0) & (xy <= 1)).all(1)
     share = np.interp(facing, FACING, (0, 1)) * front * inside * shells.seen[:count]
     return np.stack([xy[:, 0], 1 - xy[:, 1]], 1), np.concatenate([shells.fill[:count], share[:, None]], 1)

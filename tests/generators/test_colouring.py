@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage
 
 from elocute.generators.appearance import PARTS, mean_appearance
+from elocute.generators.canonical import OVERHANG
 from elocute.generators.colouring import room_below
 from elocute.generators.geometry import JAW_SLIT, Geometry, model_layers, sight_depth
 from elocute.generators.hidden import (
@@ -120,7 +121,28 @@ def test_a_line_of_hair_along_a_cheek_is_none(scene: Scene, geometry: Geometry, 
     assert rim.sum() > 20 and (fill[rim].max(1) <= most[rim] + 1e-3).all(), "nor on the rim of free ears"
 
 
-def test_what_a_jaw_uncovers_begins_as_its_outline_is(scene: Scene, geometry: Geometry, model: HeadModel) -> None:
+def test_what_a_jaw_uncovers_of_a_bare_neck_is_the_neck(
+    scene: Scene, geometry: Geometry, model: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jaw and stubble over it stay with the jaw."""
+    layers = layers_of(scene)
+    layers.planes[SKIN, ..., :3] = 1
+    layers.planes[SKIN, np.abs(geometry.below_jaw) < 0.012, :3] = BEARD
+    skin = np.flatnonzero(model_layers(model)[model.vertex_part] == SKIN)
+    fill = np.full((len(geometry.uv), 3), 0.5, np.float32)
+    wholly = lambda below, bare: (np.abs(below) < OVERHANG[1]).astype(np.float32)  # noqa: E731
+    monkeypatch.setattr("elocute.generators.hidden.overhang", wholly)
+    fill_under_jaw(scene, geometry, layers, skin, fill)
+    x, y = np.clip(geometry.uv, 0, SIDE - 1).astype(int).T
+    below = geometry.below_jaw[y, x]
+    near = np.isin(np.arange(len(fill)), skin) & (below >= 0) & (below < 0.8 * OVERHANG[0])
+    assert near.sum() > 20 and np.abs(np.median(fill[near], 0) - NECK_SHADE).max() < 0.01
+
+
+def test_what_a_jaw_uncovers_begins_as_its_outline_is(
+    scene: Scene, geometry: Geometry, model: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elocute.generators.hidden.overhang", lambda below, bare: np.zeros_like(below))
     layers = layers_of(scene)
     layers.planes[SKIN, ..., :3] = 1
     layers.planes[SKIN, np.abs(geometry.below_jaw) < 0.012, :3] = BEARD
@@ -145,9 +167,11 @@ def test_a_little_of_the_neck_behind_a_jaw_counts_as_seen() -> None:
     depth[:, :20] = np.inf
     shadow = sight_depth(depth, np.where(np.isfinite(depth), (row - edge + 1) / side, np.inf))
     slit = round(JAW_SLIT * side)
-    np.testing.assert_allclose(shadow[edge - slit + 1 :, 40:], 0.56)
-    np.testing.assert_allclose(shadow[: edge - slit - 1, 40:], 0.5)
-    assert np.isinf(shadow[:, :20]).all()
+    np.testing.assert_allclose(shadow[edge - slit + 1 :, 40:, 0], 0.56)
+    np.testing.assert_allclose(shadow[: edge - slit - 1, 40:, 0], 0.5)
+    turned = shadow[..., 0] - shadow[..., 1]
+    np.testing.assert_allclose(turned[: edge - 2, 40:], 0.5)
+    assert np.isinf(turned[:, :20]).all()
 
 
 def test_a_cheek_edge_on_has_its_grain_from_beside_it_and_no_streaks(scene: Scene, geometry: Geometry) -> None:
@@ -155,7 +179,7 @@ def test_a_cheek_edge_on_has_its_grain_from_beside_it_and_no_streaks(scene: Scen
     count, band = len(geometry.motion.rest_head), GRAIN_BAND * SIDE
 
     def shift(deeper: float) -> np.ndarray:
-        at = replace(geometry, shadow=geometry.shadow - deeper)
+        at = replace(geometry, shadow=geometry.shadow - (deeper, 0))
         return np.linalg.norm(hidden_grain(scene, at)[:count, :2] * SIDE - geometry.uv[:count], axis=1)
 
     within = (np.abs(geometry.uv[:count] / SIDE - 0.5) < 0.4).all(1)

@@ -27,10 +27,11 @@ def shells() -> Shells:
     thickness = np.where(np.arange(count) < len(back[0]), 0.006, 0.001).astype(np.float32)
     normal = np.tile(np.array([0, 0, -1], np.float32), (count, 1))
     full = np.ones(count, np.float32)
+    unlimited = np.stack([np.full((SIDE, SIDE), np.inf), np.zeros((SIDE, SIDE))], -1).astype(np.float32)
     grain = np.concatenate([rng.random((count, 2)), full[:, None]], 1).astype(np.float32)
     rim = rng.random(count).astype(np.float32)
     return Shells(
         rest, faces, layer, full, np.full((count, 3), 0.5, np.float32), full, grain, rim, thickness,
-        normal, np.ascontiguousarray(planes), np.full((SIDE, SIDE), np.inf, np.float32),
+        normal, np.ascontiguousarray(planes), unlimited,
         np.zeros((SIDE, SIDE), np.float32), FOCAL, SIDE / 2, SIDE / 2,
     )  # fmt: skip

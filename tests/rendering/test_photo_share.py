@@ -25,6 +25,17 @@ def test_what_is_not_skin_is_lost_as_the_head_turns(shells: Shells) -> None:
         assert np.abs(picture - render_by_tensors(shells, shells.rest, turned=t)).mean() < 2e-3
 
 
+def test_a_jaws_slit_is_closed_as_the_head_turns(shells: Shells) -> None:
+    """What lies a little behind the first surface of the photo counts as seen from the front alone."""
+    wide = replace(shells, shadow=np.full((SIDE, SIDE, 2), (2.0, 1.0), np.float32), grain=0 * shells.grain)
+    whole, none = (Renderer(wide, SIDE).render(wide.rest, turned=t)[0] for t in (0, 1))
+    np.testing.assert_array_equal(whole, Renderer(replace(shells, grain=0 * shells.grain), SIDE).render(wide.rest)[0])
+    middle = slice(SIDE // 2 - 12, SIDE // 2 + 12)
+    assert np.abs(none[middle, middle, :3] - 0.5).max() < 1e-3
+    for t, picture in ((0, whole), (1, none)):
+        assert np.abs(picture - render_by_tensors(wide, wide.rest, turned=t)).mean() < 1e-4
+
+
 def test_the_outlines_rim_goes_as_the_head_turns(shells: Shells) -> None:
     """Right of the middle the soft sheet is nothing but rim."""
     shells = replace(shells, rim=(shells.rest[:, 0] > 0.02).astype(np.float32) * (shells.rest[:, 2] > 1.06))

@@ -79,7 +79,7 @@ def build_bust(
         fill=there[:, :3] + past[:, None] * (cloth - there[:, :3]), solid=there[:, 3],
         thickness=np.full(len(rest), HAIR_THICKNESS, np.float32),
         normal=-rest / np.linalg.norm(rest, axis=1, keepdims=True), planes=plane[None],
-        shadow=np.full((1, 1), np.inf, np.float32), foreign=np.zeros((2, 2), np.float32), focal=lens[0],
+        shadow=np.array([[[np.inf, 0]]], np.float32), foreign=np.zeros((2, 2), np.float32), focal=lens[0],
         cx=lens[1] + side, cy=lens[2] + side, extent=EXTENT, painted=True,
     )  # fmt: skip
     weights = turn_weights(to_head(rest, motion.camera_to_world), motion.chin)

@@ -31,6 +31,7 @@ RIM = 0.03  # of the side: rim light and matting errors reach so far in from the
 RIM_LINE, RIM_REACH = 0.016, 0.03  # of the side: what is narrower, so close to the outline, is no hair
 COLLAR = 0.03  # of the side: what is narrower between a neck and the background is none
 EVEN_LIGHT = 1.2  # of a face lit from the front: its brightest over its median; lit from the side it is more
+SHADED = 0.7  # see `skin_likeness`
 SKIN_HUE = 0.035  # share of red, green or blue by which bare skin may differ from the face's median
 DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUSION / FORGETTING) = 30 edges,
 FORGETTING = 0.003  # then the pivot's own colour takes over
@@ -95,16 +96,22 @@ def overhang(below_jaw: np.ndarray, bare: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: how much of the neck there may be jaw and beard before it. 1 right below the jaw, 0 from OVERHANG on
     and where a collar follows: only a bare neck can be told from what hangs over it. below_jaw [R, R], see Sight; bare
     [R, R] 0..1 bare skin."""
-    side = len(bare)
+    soft = cv2.GaussianBlur(bare, (0, 0), 0.015 * len(bare))  # more than a fold's or a strand's shadow
+    neck = neck_below(below_jaw, soft)
+    share = ramp(below_jaw, OVERHANG[1], OVERHANG[0]) * np.clip(1 + below_jaw / JAW_EDGE, 0, 1)
+    return (smooth_step(share, 0, 1) * np.clip(3 * neck - 1, 0, 1)).astype(np.float32)
+
+
+def neck_below(below_jaw: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What image [R, R(, C)] has where nothing hangs over the neck any more, straight below a jaw's outline, for each
+    pixel around it."""
+    side = len(below_jaw)
     away = np.clip(below_jaw, -OVERHANG[1], 2 * OVERHANG[1])
     down = np.stack(np.gradient(cv2.GaussianBlur(away, (0, 0), 0.02 * side)))[::-1]
     down /= np.maximum(np.linalg.norm(down, axis=0), 1e-9)
     step = np.maximum(OVERHANG[1] - away, 0) * side
-    x, y = (np.indices(bare.shape)[::-1] + step * down).astype(np.float32)
-    soft = cv2.GaussianBlur(bare, (0, 0), 0.03 * side)  # more than a fold's or a strand's shadow
-    neck = cv2.remap(soft, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    share = ramp(below_jaw, OVERHANG[1], OVERHANG[0]) * np.clip(1 + below_jaw / JAW_EDGE, 0, 1)
-    return (smooth_step(share, 0, 1) * np.clip(3 * neck - 1, 0, 1)).astype(np.float32)
+    x, y = (np.indices(below_jaw.shape)[::-1] + step * down).astype(np.float32)
+    return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
@@ -161,17 +168,23 @@ def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgettin
 
 def bare_skin(photo: np.ndarray, skin: np.ndarray) -> np.ndarray:
     """[R, R] 0..1: pixels of the face's own hue, lighter or darker; tells a bare neck from a collar."""
-    like, light = skin_likeness(photo, skin)
+    like, light = skin_likeness(photo, skin, SHADED)
     lit = max(1.0, float(np.quantile(light[firm(skin)], 0.95)) / EVEN_LIGHT)
     return (like * np.clip(4 * light - 0.8, 0, 1) * np.clip(4 - 3 * light / lit, 0, 1)).astype(np.float32)
 
 
-def skin_likeness(photo: np.ndarray, skin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[R, R] 0..1: how much a pixel has the face's hue, and [R, R]: its light over the face's median."""
+def skin_likeness(photo: np.ndarray, skin: np.ndarray, shaded: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """[R, R] 0..1: how much a pixel has the face's hue, and [R, R]: its light over the face's median. By so much,
+    `shaded`, skin without any light would be more vivid than the face: in a shade, light comes from skin to skin."""
     face = np.median(photo[firm(skin)], axis=0)
     total = photo.sum(2)
-    hue = np.abs(photo / (total[..., None] + 0.05) - face / (face.sum() + 0.05)).max(2)
-    return np.clip(2 - hue / SKIN_HUE, 0, 1), total / face.sum()
+    light = total / face.sum()
+    hue, own = photo / (total[..., None] + 0.05), face / (face.sum() + 0.05)
+    grey, vivid = own.mean(), own - own.mean()
+    if vivid @ vivid > 1e-6:
+        more = (hue - grey) @ vivid / (vivid @ vivid) - 1
+        hue = hue - np.clip(more, 0, shaded * np.clip(1 - light, 0, 1))[..., None] * vivid
+    return np.clip(2 - np.abs(hue - own).max(2) / SKIN_HUE, 0, 1), light
 
 
 def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:

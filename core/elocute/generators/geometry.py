@@ -53,7 +53,7 @@ class Geometry:
     facing: np.ndarray  # [V] cosine between normal and the way to the camera
     uv: np.ndarray  # [V, 2] pixels of the frame
     members: np.ndarray  # [V, PARTS]
-    shadow: np.ndarray  # [R, R], see Shells
+    shadow: np.ndarray  # [R, R, 2], see Shells
     foreign: np.ndarray  # [R, R], see Shells
     below_jaw: np.ndarray  # [R, R], see Sight
     rim: np.ndarray  # [V], see Shells
@@ -122,13 +122,16 @@ def _join(
 
 
 def sight_depth(depth: np.ndarray, below_jaw: np.ndarray) -> np.ndarray:
-    """[R, R] metres up to which the photo counts as seen, of the head's surface `depth` [R, R]: a pixel more than that,
-    and a little of the neck behind a jaw's edge: what shows where the jaw closes is like the edge."""
+    """[R, R, 2] metres up to which the photo counts as seen, of the head's surface `depth` [R, R]: a pixel more than
+    that, and a little of the neck behind a jaw's edge: what shows where the jaw closes is like the edge. That much less
+    it is when the head turns and shows the neck itself."""
     shadow = cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8))
     wide = 2 * max(1, round(JAW_SLIT * len(below_jaw))) + 1
     neck = np.where((below_jaw >= 0) & np.isfinite(below_jaw), depth, 0).astype(np.float32)
     behind = cv2.dilate(neck, np.ones((wide, wide), np.uint8))
-    return np.where((below_jaw > -JAW_SLIT) & (below_jaw <= 0), np.maximum(shadow, behind), shadow)
+    slit = (below_jaw > -JAW_SLIT) & (below_jaw <= 0) & np.isfinite(shadow)
+    more = np.where(slit, np.maximum(behind - shadow, 0, where=slit, out=np.zeros_like(shadow)), 0)
+    return np.stack([shadow + more, more], -1)
 
 
 def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from ..portrait.regions import polygon_mask
 from ..ramps import smooth_step
 from ..rendering.shells import RELIEF, SKIN
 from .appearance import PARTS, Appearance, as_vivid, harmonics
-from .canonical import beyond_photo, rim_distance, sample, skin_likeness
+from .canonical import beyond_photo, neck_below, overhang, rim_distance, sample, skin_likeness
 from .geometry import Geometry
 from .members import covered_ears
 from .planes import Layers
@@ -123,18 +123,24 @@ def fill_neck(
 
 
 def fill_under_jaw(scene: Scene, geometry: Geometry, layers: Layers, skin: np.ndarray, fill: np.ndarray) -> None:
-    """What a jaw hides in the photo and uncovers where it closes begins in the colour at its outline: beard, shade or
-    skin, whichever the photo shows there on either side. `skin` [S]: the skin's vertices."""
+    """What a jaw hides in the photo and uncovers begins in the colour at its outline: beard, shade or skin, whichever
+    the photo shows there on either side; but for a bare neck, which goes on. `skin` [S]: the skin's vertices."""
     outline = geometry.below_jaw == 0
     if not outline.any():
         return
     side = scene.side
-    at = skin[(geometry.shown[skin] < 0.5) & ((geometry.uv[skin] >= 0) & (geometry.uv[skin] < side)).all(1)]
-    x, y = geometry.uv[at].astype(int).T
-    above = geometry.below_jaw[y, x] < 0
-    at, x, y = at[above], x[above], y[above]
+    within = skin[((geometry.uv[skin] >= 0) & (geometry.uv[skin] < side)).all(1)]
+    x, y = geometry.uv[within].astype(int).T
+    behind = (geometry.shown[within] < 0.5) & (geometry.below_jaw[y, x] < 0)
     away, nearest = ndimage.distance_transform_edt(~outline, return_indices=True)
     photo = cv2.GaussianBlur(layers.planes[SKIN, ..., :3], (0, 0), OUTLINE_BLUR * side)
+    hangs = overhang(geometry.below_jaw, scene.bare)[..., None]
+    neck = NECK_SHADE * neck_below(geometry.below_jaw, photo)
+    below = within[geometry.below_jaw[y, x] >= 0]
+    photo += hangs * (neck - photo)
+    u, v = geometry.uv[below].astype(int).T
+    fill[below] += hangs[v, u] * (neck[v, u] - fill[below])
+    at, x, y = within[behind], x[behind], y[behind]
     share = 1 - smooth_step(away[y, x] / (UNDER_JAW * side), 0, 1)
     fill[at] += share[:, None] * (photo[nearest[0, y, x], nearest[1, y, x]] - fill[at])
 
@@ -155,7 +161,7 @@ def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     hair *= sample(cv2.GaussianBlur(thick, (0, 0), HAIR_EDGE * scene.side), place)  # no forehead's folds on a scalp
     skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
     pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
-    pores *= 1 - sample(_features(scene), place)
+    pores *= 1 - sample(np.maximum(_features(scene), cv2.dilate(geometry.foreign, np.ones((3, 3)))), place)
     return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)
 
 
@@ -176,7 +182,7 @@ def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np
     ears, forward = scene.ear_plane
     deeper = (ears - points) @ forward
     x, y = np.clip(geometry.uv - BESIDE * scene.side * outward, 0, scene.side - 1)[:count].astype(int).T
-    front = geometry.shadow[y, x]
+    front = geometry.shadow[y, x, 0]
     deeper[:count] = np.where(np.isfinite(front), points[:count, 2] - front, deeper[:count])
     return np.maximum(deeper, 0) * scene.lens[0] / points[:, 2]
 

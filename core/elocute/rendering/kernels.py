@@ -147,7 +147,7 @@ def _grain(hit, detail):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _march(kind, hit, left, presence, turned, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """Sample a located shell, of which so much is `left`, into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
     for k in range(count):
@@ -163,7 +163,8 @@ def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  
             if kind <= SKIN:
                 iu = min(max(int(u), 0), shadow.shape[1] - 1)
                 iv = min(max(int(v), 0), shadow.shape[0] - 1)
-                hidden = (sz - shadow[iv, iu] - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
+                behind = sz - shadow[iv, iu, 0] + turned * shadow[iv, iu, 1]
+                hidden = (behind - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
                 trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
             if trust > np.float32(0.0):
                 _lookup(planes, kind, u, v, wx, wy, tap)
@@ -271,7 +272,9 @@ def shade(  # type: ignore[no-untyped-def]
                         left = np.float32(1.0)
                         if layer[f] == RELIEF:
                             left -= turned * min(max(hit[_RIM], np.float32(0.0)), np.float32(1.0))
-                        _march(layer[f], hit, left, np.float32(presence), planes, shadow, lens, wx, wy, tap, acc)
+                        _march(
+                            layer[f], hit, left, np.float32(presence), turned, planes, shadow, lens, wx, wy, tap, acc
+                        )
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

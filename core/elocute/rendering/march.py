@@ -25,7 +25,7 @@ PIXELS_PER_RAY = 8  # listed pixels of the rasteriser that take the memory of on
 @dataclass(frozen=True)
 class ShellTensors:
     """`Shells` on a device: table [V, 16], faces [F, 3], layer [F], spheres [F, 4] around them, planes [PLANES, R, R,
-    4], detail [R, R], shadow and foreign [R, R], lens (focal, cx, cy)."""
+    4], detail [R, R], shadow [R, R, 2], foreign [R, R], lens (focal, cx, cy)."""
 
     table: torch.Tensor
     faces: torch.Tensor
@@ -170,7 +170,7 @@ def _locate(
     return _Hit(here, bent, z, fill, solid, trust, left, stride, slant, layer, light)
 
 
-def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> State:
+def _march(shells: ShellTensors, hit: _Hit, presence: float, turned: float, state: State) -> State:
     """Sample each located shell and composite it onto the rays' state."""
     light, through, depth = state
     inner = hit.layer > SKIN
@@ -181,7 +181,8 @@ def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> St
         sample = hit.here + (q * hit.stride)[:, None] * hit.bent
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
-        hidden = (sample[:, 2] - _nearest(shells.shadow, u, v) - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
+        shadow, less = _nearest(shells.shadow, u, v).unbind(1)
+        hidden = (sample[:, 2] - shadow + turned * less - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
         shown = 1 - hidden.clamp(0, 1)
         tap = lookup(shells.planes, hit.layer, u, v)
         always, once = (2 * tap[:, 3] - 1).clamp(0, 1), (2 * tap[:, 3]).clamp(0, 1)
@@ -235,7 +236,7 @@ def render_tensors(
             on = torch.nonzero(face >= 0).squeeze(1)
             if len(on):
                 hit = _locate(shells, points, pull, grown, lit, face[on], rays.px[on], rays.py[on], cam, turned)
-                crossed = _march(shells, hit, presence, (state[0][on], state[1][on], state[2][on]))
+                crossed = _march(shells, hit, presence, turned, (state[0][on], state[1][on], state[2][on]))
                 state = tuple(a.index_put((on,), b) for a, b in zip(state, crossed, strict=True))
         full = torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1) * rays.share[:, None]
         pixels = full.new_zeros((end - top) * width, 5).index_add(0, rays.pixel, full)

@@ -39,11 +39,11 @@ class Shells:
     skin, how far it lies at the head's sides, where a turn counts more against the photo;
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB and alpha (above SKIN: what the photo shows), 0..1, aligned with the portrait camera;
-    shadow [R, R] metres: the depth up to which the photo sees (inf where nothing hides anything); foreign [R, R] 0..1:
-    how much of what the photo shows of skin there may be something else: jaw and beard before a neck, background, light
-    from behind; focal, cx, cy of that camera in pixels of a plane R wide; extent: how many pictures wide the planes
-    are, with the picture in their middle; painted: the planes are nobody's photo, so their say doesn't fade where they
-    are stretched."""
+    shadow [R, R, 2] metres: the depth up to which the photo sees (inf where nothing hides anything), and by how much
+    less when the head has turned; foreign [R, R] 0..1: how much of what the photo shows of skin there may be something
+    else: jaw and beard before a neck, background, light from behind; focal, cx, cy of that camera in pixels of a plane
+    R wide; extent: how many pictures wide the planes are, with the picture in their middle; painted: the planes are
+    nobody's photo, so their say doesn't fade where they are stretched."""
 
     rest: np.ndarray
     faces: np.ndarray
