@@ -257,7 +257,7 @@ def test_a_neck_is_skin_and_a_collar_is_not() -> None:
     photo[20:30] = [0.37, 0.23, 0.16]  # in a deep shade skin is more vivid
     assert bare_skin(photo, skin)[:30].min() > 0.7
     photo[20:30] = [0.92, 0.57, 0.39]  # as light as the face it is leather
-    assert bare_skin(photo, skin)[20:30].max() == 0
+    assert bare_skin(photo, skin)[20:30].max() < 0.2
     white = np.full_like(photo, 0.95)
     white[:10] = photo[:10]
     assert bare_skin(white, skin)[20:].max() < 0.05
