@@ -52,14 +52,14 @@ def pipeline(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     """Takes the pipeline's place; remembers what it was asked, raises what `error` holds."""
     from elocute.pipeline import curves
 
-    seen = types.SimpleNamespace(shot=None, fit=None, error=None)
+    seen = types.SimpleNamespace(shot=None, fit=None, error=None, frames=3)
 
     def speak(shot: Shot, report, cancelled) -> Result:
         seen.shot = shot
         report(protocol.Progress("render", 1, 3, 25.0))
         if seen.error:
             raise seen.error
-        return Result(3, shot.fps, shot.output, shot.frames_dir)
+        return Result(seen.frames, shot.fps, shot.output, shot.frames_dir)
 
     def prepare(portrait: str, settings: FitSettings, report, size: int = 512) -> Avatar:
         seen.fit = settings
@@ -92,6 +92,11 @@ def test_every_option_arrives(pipeline: types.SimpleNamespace) -> None:
     )  # fmt: skip
     assert done.stdout == "o.mp4, f: 3 frames at 24000/1001 fps in 1.0 s\n"
     assert done.stderr == "warning: poses end early\n", "a warning is said once"
+
+
+def test_one_frame_is_not_called_frames(pipeline: types.SimpleNamespace) -> None:
+    pipeline.frames = 1
+    assert "o.mp4: 1 frame at 25 fps" in run("speak", "a.jpg", "v.wav", "-o", "o.mp4").stdout
 
 
 def test_json_lines_end_with_the_result(pipeline: types.SimpleNamespace) -> None:

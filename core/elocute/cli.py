@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -139,7 +139,7 @@ def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
             first = shot.frames[0] if shot.frames else 1
             sheet_of_frames(shot.frames_dir, range(first, first + result["frames"]), sheet)
     places = [str(place) for place in (result["output"], result["frames_dir"], sheet) if place]
-    text = f"{', '.join(places)}: {result['frames']} frames at {result['fps']} fps in {result['seconds']:.1f} s"
+    text = f"{', '.join(places)}: {_frames(result)} at {result['fps']} fps in {result['seconds']:.1f} s"
     reused = f" ({result['reused']} were there already)" if result["reused"] else ""
     console.result(result, text + reused)
 
@@ -198,7 +198,7 @@ def curves(
     with reporting(as_json) as console:
         settings = CurvesSettings(voice, output, parse_fps(fps), blink, seed, device, model_set)
         result = jobs.curves(settings, console, _never)
-        console.result(result, f"{result['output']}: {result['frames']} frames of {result['curves']} curves")
+        console.result(result, f"{result['output']}: {_frames(result)} of {result['curves']} curves")
 
 
 models_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -270,6 +270,10 @@ def evaluate(
         job = run.Evaluation(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames)
         result = run.evaluate(job, console)
         console.result(result, table(result))
+
+
+def _frames(result: dict[str, Any]) -> str:
+    return f"{result['frames']} frame{'' if result['frames'] == 1 else 's'}"
 
 
 def _steps(text: str | None) -> tuple[int, int] | None:
