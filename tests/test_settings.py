@@ -197,6 +197,18 @@ def test_frame_ranges_as_typed() -> None:
             parse_frames(wrong)
 
 
+def test_a_refusal_shows_what_was_typed() -> None:
+    for refuse, shown in (
+        (lambda: parse_frames("10-5"), "'10-5'"),
+        (lambda: Shot("a.jpg", voice=Path("v.wav"), output=Path("o.mp4"), frames=(10, 5)), "'[10, 5]'"),
+        (lambda: FitSettings("a.jpg", framing=9.0), "'9'"),
+        (lambda: FitSettings("a.jpg", framing=4.25), "'4.25'"),
+    ):
+        with pytest.raises(BadInput) as caught:
+            refuse()
+        assert caught.value.code == "shot_range" and f"not {shown}." in caught.value.message
+
+
 def test_seeds_and_photos_are_told_apart() -> None:
     assert portrait_seed("seed:7") == 7
     assert portrait_seed("photo.jpg") is None

@@ -21,6 +21,7 @@ FRAMINGS = (1.6, 4.0)  # face heights in a picture's side: less cuts forehead or
 # face at 512 px (1.7: 4 %, 2.3: 22 %).
 USUAL_FRAMING = 1.7
 SEEDS = (0, 2**32 - 1)  # what NumPy's and torch's generators both accept
+ORDER = "first to last, in this order"  # what frame numbers have to be
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
@@ -70,7 +71,10 @@ def parse_frames(text: str) -> tuple[int, int]:
     match = _FRAMES_TEXT.fullmatch(text.strip())
     if not match:
         raise out_of_range("frames", "first-last, such as 10-40", text)
-    return int(match[1]), int(match[2] or match[1])
+    first, last = int(match[1]), int(match[2] or match[1])
+    if first > last:
+        raise out_of_range("frames", ORDER, text)
+    return first, last
 
 
 def portrait_seed(portrait: str) -> int | None:
@@ -88,7 +92,8 @@ def wrong_type(name: str, wanted: str, value: Any) -> BadInput:
 
 
 def out_of_range(name: str, wanted: str, value: Any) -> BadInput:
-    return BadInput("shot_range", f"{name} has to be {wanted}, not {str(value)[:60]!r}. {_remedy(name)}")
+    given = str(value).removesuffix(".0") if isinstance(value, float) else str(value)  # who types 9 means no 9.0
+    return BadInput("shot_range", f"{name} has to be {wanted}, not {given[:60]!r}. {_remedy(name)}")
 
 
 def _remedy(name: str) -> str:
@@ -166,7 +171,7 @@ def _frames(name: str, value: Any) -> tuple[int, int]:
     check = _integer(1, LAST_FRAME)
     first, last = check(name, value[0]), check(name, value[1])
     if first > last:
-        raise out_of_range(name, "first to last, in this order", list(value))
+        raise out_of_range(name, ORDER, list(value))
     return first, last
 
 
