@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -180,6 +181,11 @@ def test_bad_input_is_told_before_any_work(
 def test_usage_errors_exit_with_2() -> None:
     for arguments in (("speak",), ("speak", "--nonsense"), ("sing",), ("speak", "a", "v", "--size", "big")):
         assert run(*arguments).exit_code == 2
+
+
+def test_a_misspelt_command_is_answered_in_whole_sentences() -> None:
+    told = start("speek").stderr
+    assert re.fullmatch(r"error: no such command 'speek'\.( Did you mean 'speak'\?)? See elocute --help\.\n", told), told
 
 
 def test_models_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

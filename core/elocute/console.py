@@ -173,7 +173,8 @@ def as_known_error(error: BaseException) -> ElocuteError:
     if hasattr(error, "format_message"):  # the command line's own: a misspelt option, a missing argument
         usage = str(error.format_message()).rstrip(".")
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "elocute"
-        return BadInput("usage", f"{usage[:1].lower()}{usage[1:]}. See {command} --help.")
+        end = "" if usage.endswith("?") else "."  # "Did you mean ...?" has its own
+        return BadInput("usage", f"{usage[:1].lower()}{usage[1:]}{end} See {command} --help.")
     if isinstance(error, OSError) and is_disk_full(error):
         return EnvironmentProblem("disk_full", "the disk is full. Free some space and run the command again.")
     if isinstance(error, OSError) and error.filename and error.errno in _REFUSALS:
