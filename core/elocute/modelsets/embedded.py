@@ -99,7 +99,7 @@ def _refuse_others(settings: Shot | FitSettings) -> None:
         if given:
             raise BadInput("option_of_other_set", f"{option} is for --model-set nerffacespeech. Leave one of them out.")
     if portrait_seed(settings.portrait) is not None:
-        refuse_framing(settings, "a random identity has one frame")
+        refuse_framing(settings, "a random identity has one framing")
 
 
 class EmbeddedPerformance:
