@@ -241,6 +241,11 @@ def test_a_refusal_names_the_option_and_the_key(change: dict[str, object], remed
     assert caught.value.message.endswith(". " + remedy)
 
 
+def test_a_shot_without_output_is_told_the_options_and_the_keys() -> None:
+    with pytest.raises(BadInput, match=r"-o, or output .*--frames-dir, or frames_dir "):
+        Shot("a.jpg", voice=Path("v.wav"))
+
+
 def test_a_job_files_paths_may_start_at_the_users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     shot = Shot.from_json({**MINIMAL, "voice": "~/v.wav", "portrait": "~/a.jpg"}, Path("/jobs"))

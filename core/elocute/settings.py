@@ -193,7 +193,8 @@ class Shot(_Record):
         if self.poses is not None and self.poses_from is not None:
             raise BadInput("shot_two_poses", "poses and poses_from both say where the head looks. Give one of them.")
         if self.output is None and self.frames_dir is None:
-            raise BadInput("shot_no_output", "the frames have nowhere to go. Give an output video or a frames folder.")
+            places = "a video (-o, or output in the job file) or a folder (--frames-dir, or frames_dir in the job file)"
+            raise BadInput("shot_no_output", f"the frames have nowhere to go. Give {places}.")
         self._refuse_idle()
 
     def _refuse_idle(self) -> None:
