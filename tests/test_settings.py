@@ -209,6 +209,21 @@ def test_a_refusal_shows_what_was_typed() -> None:
         assert caught.value.code == "shot_range" and f"not {shown}." in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "how"),
+    [
+        ("portrait", "https://example.com/a.jpg", "Download it first, and name what was saved."),
+        ("voice", Path("https://example.com/a.wav"), "Download it first, and name what was saved."),
+        ("output", "s3://bucket/a.mp4", "Name one of this machine."),
+    ],
+)
+def test_addresses_are_no_files(name: str, given: str | Path, how: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        Shot(**MINIMAL | {name: given})
+    assert caught.value.code == "address_not_file" and caught.value.message.endswith(how)
+    assert "://" in caught.value.message
+
+
 def test_seeds_and_photos_are_told_apart() -> None:
     assert portrait_seed("seed:7") == 7
     assert portrait_seed("photo.jpg") is None

@@ -26,6 +26,7 @@ LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing erro
 MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
 ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
+OUTPUTS = ("output", "frames_dir")
 OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings that the command line calls otherwise
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
@@ -36,6 +37,7 @@ _FPS_TEXT = re.compile(r"\d{1,6}(\.\d{1,20})?|\d{1,12}/\d{1,12}", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 _BACKGROUND = re.compile(r"keep|transparent|#[0-9a-fA-F]{6}")
 _SEED_PORTRAIT = re.compile(r"seed:\d{1,10}", re.ASCII)
+_ADDRESS = re.compile(r"(https?|ftps?|s3|gs|rts?p|rtmps?):/+", re.IGNORECASE)  # a Path keeps one slash of two
 _FRAMES_TEXT = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?", re.ASCII)
 
 # What a job file's values are called there.
@@ -148,6 +150,10 @@ def _path(name: str, value: Any) -> Path:
         raise wrong_type(name, "a path", value)
     if not str(value).strip() or "\0" in str(value):
         raise out_of_range(name, "a path", value)
+    if address := _ADDRESS.match(str(value)):
+        text = f"{address[1]}://{str(value)[address.end():]}"
+        how = "Name one of this machine" if name in OUTPUTS else "Download it first, and name what was saved"
+        raise BadInput("address_not_file", f"{text} is an address, and {name} has to be a file or folder. {how}.")
     return Path(value)
 
 
