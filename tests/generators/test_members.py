@@ -50,7 +50,7 @@ def test_a_hat_that_the_photo_cuts_off_goes_on_above_bare_skin() -> None:
 def test_an_ear_under_hair_brings_no_skin_out_of_it() -> None:
     """The photo shows hair at the left ear and nothing of the right one; above them there is bare skin."""
     model = load_head_model()
-    x, y, _ = model.base.T
+    x, y, z = model.base.T
     near = (np.abs(x) > EAR[0][0]) & (y > EAR[1][0]) & (y < EAR[1][1])
     visible = (x > EAR[0][0] + 0.008) & near
     members = np.tile(SKIN, (len(x), 1))
@@ -58,10 +58,14 @@ def test_an_ear_under_hair_brings_no_skin_out_of_it() -> None:
     bald = members.copy()
     bald[visible] = SKIN
     for given in (members, bald):
-        _presume_ears(given, model, visible)
+        _presume_ears(given, model, visible, np.ones(len(x)))
     hair = members[:, PARTS.index("hair")]
     assert hair[near & (np.abs(x) > 0.076)].all(), "both ears"
     assert not hair[(np.abs(x) < 0.05) | (y > 0.05)].any(), "nothing but the ears"
+    before = (np.abs(x) > 0.055) & (np.abs(y) < 0.03) & (z > 0.018)
+    assert hair[before & (z < 0.024)].min() > 0.99 and hair[before & (z > 0.045)].max() == 0
+    _presume_ears(frontal := np.where(visible[:, None], HAIR, SKIN), model, near | visible, np.ones(len(x)))
+    assert not frontal[near & ~visible, PARTS.index("hair")].any(), "what the photo shows from the front stays"
     np.testing.assert_array_equal(bald, np.tile(SKIN, (len(x), 1)))
 
 
@@ -72,10 +76,10 @@ def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -
     low = model.base[:, 1] < np.median(model.base[model.regions["neck"] > 0.9, 1])
     in_photo[low] = named("clothes")
     none = np.zeros(count)
-    members = head_members(in_photo, model, none, none > 0, none > 0, none + 1)
+    members = head_members(in_photo, model, none, none, none > 0, none > 0, none + 1)
     neck = (model.regions["neck"] > 0.9) & (model.vertex_part == model.parts.index("skin"))
     np.testing.assert_array_equal(members[neck & low], np.tile(named("clothes"), (int((neck & low).sum()), 1)))
     np.testing.assert_array_equal(members[neck & ~low], np.tile(SKIN, (int((neck & ~low).sum()), 1)))
-    below = head_members(in_photo, model, none, none > 0, low, none + 1)
+    below = head_members(in_photo, model, none, none, none > 0, low, none + 1)
     np.testing.assert_array_equal(below[neck], np.tile(SKIN, (int(neck.sum()), 1)))  # where nothing is known of it
     assert (members[model.part("teeth_upper"), PARTS.index("teeth")] == 1).all(), "whatever the photo shows there"

@@ -98,7 +98,8 @@ def _join(
     regions = {name: scene.outward(mask) for name, mask in regions.items()}
     members = part_members(regions, scene.outward(without_strips(scene.bare, scene.matte)), uv)
     members[:count] = head_members(
-        members[:count], model, shown[:count], cut, uv[:count, 1] > scene.side, sample(scene.matte, uv[:count])
+        members[:count], model, shown[:count], sight.facing, cut, uv[:count, 1] > scene.side,
+        sample(scene.matte, uv[:count]),
     )
     members[:count] += sample(hangs, uv[:count])[:, None] * (named("skin") - members[:count])
     margin = _margin(scene.side)

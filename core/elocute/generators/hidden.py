@@ -99,7 +99,7 @@ def fill_scalp(
         return
     facing = geometry.facing[: len(fill)]
     line = (facing > 0) * (1 - np.clip(facing / EDGE_ON, 0, 1)) * (1 - model.regions["scalp"])
-    line *= ~covered_ears(geometry.members[: len(fill)], model)
+    line *= 1 - covered_ears(geometry.members[: len(fill)], model)
     weight = geometry.members[: len(fill), PARTS.index("hair")] * (1 - shown) * (1 - line)
     at = np.flatnonzero(weight > 0)
     fill[at] += weight[at, None] * (BACK_SHADE * sample(hair, geometry.uv[at]) - fill[at])

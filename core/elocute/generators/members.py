@@ -14,6 +14,10 @@ APPEARANCE_OF_PART = {
     "eye_left": "sclera", "eye_right": "sclera",
 }  # fmt: skip
 EAR = ((0.062, 0.1), (-0.04, 0.038), (-0.05, 0.018))  # metres, head space: |x|, y, z of what sticks out beside it
+# Metres, head space: |x| from which, y between which, and z from and up to which hidden skin before an ear that hair
+# covers is not, and wholly, in that hair: where hair and skin cross as the head turns, no skin pokes out of it.
+BEFORE_EARS = (0.05, (-0.055, 0.05), (0.045, 0.024))
+EDGE_ON = (0.2, 0.45)  # cosine to the photo's ray from which on it begins to show, and surely shows, skin before an ear
 EAR_SEEN, EAR_COVERED = 0.15, 0.5  # of an ear shown, to judge it by itself; of that hair, to call it covered
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
@@ -29,10 +33,11 @@ def named(part: str) -> np.ndarray:
 
 
 def head_members(
-    in_photo: np.ndarray, model: HeadModel, shown: np.ndarray, cut: np.ndarray, below: np.ndarray, matte: np.ndarray
-) -> np.ndarray:
+    in_photo: np.ndarray, model: HeadModel, shown: np.ndarray, facing: np.ndarray, cut: np.ndarray, below: np.ndarray,
+    matte: np.ndarray,
+) -> np.ndarray:  # fmt: skip
     """Membership [V, PARTS] of every vertex of the head. in_photo [V, PARTS]: what the photo shows at its place;
-    shown [V] 0 or 1: whether that is the vertex; cut [V]: what a larger photo would show; below [V]:
+    shown [V] 0 or 1: whether that is the vertex, and facing [V] at which cosine; cut [V]: what a larger photo would show; below [V]:
     what lies below the photo; matte [V] at its place."""
     members = in_photo.copy()
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
@@ -44,7 +49,7 @@ def head_members(
     members[neck & below] = named("skin")  # and below the photo, where clothes lie before it, a neck goes on as one
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = named(name)
-    _presume_ears(members, model, (shown > 0.5) & (matte > 0.5))
+    _presume_ears(members, model, (shown > 0.5) & (matte > 0.5), facing)
     return members
 
 
@@ -77,17 +82,20 @@ def _continued(values: np.ndarray, known: np.ndarray, faces: np.ndarray) -> np.n
     return np.where(share > 1e-9, total / np.maximum(share, 1e-9), 0)
 
 
-def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray) -> None:
-    """An ear that hair covers in the photo is hair in all its folds: a turn must not bring skin out of it. An ear that
-    the photo doesn't show is like the other one. `visible` [V]: the photo shows this point of the person."""
-    ears = ears_of(model)
+def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray, facing: np.ndarray) -> None:
+    """An ear that hair covers in the photo is hair in all its folds, and so is what lies right before it, hidden or seen
+    edge-on: a turn must not bring skin out of it. An ear that the photo doesn't show is like the other one. `visible`
+    [V]: the photo shows this point of the person; facing [V]: cosine at which it does."""
+    ears, near = ears_of(model), near_ears(model)
+    hidden = np.where(ears, ~visible, 1 - visible * ramp(facing, *EDGE_ON))
     hair = PARTS.index("hair")
     for side in (-1, 1):
         ear = ears & (np.sign(model.base[:, 0]) == side)
         seen = ear & visible
         witness = seen if seen.sum() > EAR_SEEN * ear.sum() else ears & visible
         if witness.any() and members[witness, hair].mean() > EAR_COVERED:
-            members[ear & ~visible] = named("hair")
+            share = near * (np.sign(model.base[:, 0]) == side) * hidden
+            members += share[:, None] * (named("hair") - members)
 
 
 def ears_of(model: HeadModel) -> np.ndarray:
@@ -96,8 +104,16 @@ def ears_of(model: HeadModel) -> np.ndarray:
     return np.logical_and.reduce([(low < at[:, i]) & (at[:, i] < high) for i, (low, high) in enumerate(EAR)])
 
 
+def near_ears(model: HeadModel) -> np.ndarray:
+    """[V] 0..1: 1 on the ears, fading before them."""
+    aside, (low, high), reach = BEFORE_EARS
+    x, y, z = model.base.T
+    before = (np.abs(x) > aside) & (low < y) & (y < high) & (z > EAR[2][0])
+    return np.maximum(ears_of(model), before * ramp(z, *reach)).astype(np.float32)
+
+
 def covered_ears(members: np.ndarray, model: HeadModel) -> np.ndarray:
-    """[V] whether a vertex is one of an ear that, by members [V, PARTS], hair covers."""
-    ears, hair = ears_of(model), members[:, PARTS.index("hair")]
-    sides = [ears & (np.sign(model.base[:, 0]) == side) for side in (-1, 1)]
-    return np.logical_or.reduce([ear & (hair[ear].mean() > EAR_COVERED) for ear in sides])
+    """[V] 0..1: how far a vertex is one of an ear, or close before it, that, by members [V, PARTS], hair covers."""
+    ears, hair, near = ears_of(model), members[:, PARTS.index("hair")], near_ears(model)
+    sides = [np.sign(model.base[:, 0]) == side for side in (-1, 1)]
+    return np.sum([near * side * (hair[ears & side].mean() > EAR_COVERED) for side in sides], 0)
