@@ -37,8 +37,8 @@ def head_members(
     matte: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     """Membership [V, PARTS] of every vertex of the head. in_photo [V, PARTS]: what the photo shows at its place;
-    shown [V] 0 or 1: whether that is the vertex, and facing [V] at which cosine; cut [V]: what a larger photo would show; below [V]:
-    what lies below the photo; matte [V] at its place."""
+    shown [V] 0 or 1: whether that is the vertex, and facing [V] at which cosine; cut [V]: what a larger photo would
+    show; below [V]: what lies below the photo; matte [V] at its place."""
     members = in_photo.copy()
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
     temples = model.base[:, 1] > TEMPLES
@@ -83,7 +83,7 @@ def _continued(values: np.ndarray, known: np.ndarray, faces: np.ndarray) -> np.n
 
 
 def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray, facing: np.ndarray) -> None:
-    """An ear that hair covers in the photo is hair in all its folds, and so is what lies right before it, hidden or seen
+    """An ear that hair covers in the photo is hair in all its folds, and so is what lies right before it, hidden or
     edge-on: a turn must not bring skin out of it. An ear that the photo doesn't show is like the other one. `visible`
     [V]: the photo shows this point of the person; facing [V]: cosine at which it does."""
     ears, near = ears_of(model), near_ears(model)
