@@ -78,3 +78,16 @@ def test_two_sources_of_poses_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         shot(tmp_path, poses="p.json", poses_from="v.mp4")
     assert caught.value.code == "shot_two_poses"
+
+
+@pytest.mark.parametrize("leader", ["poses", "poses_from"])
+@pytest.mark.parametrize("still", [False, True])
+def test_which_of_two_the_head_follows_is_told(tmp_path: Path, leader: str, still: bool) -> None:
+    poses = tmp_path / "turn.json"
+    poses.write_text('{"fps": 25, "yaw_deg": [0, 5, 10, 15]}')
+    lead = {"poses": poses} if leader == "poses" else {"poses_from": "lead.mp4"}
+    made = shot(tmp_path, drive="v.mp4", still=still, **lead)
+    inputs = Inputs(None, None, 4, leader=followed(4) if leader == "poses_from" else None, driver=followed(4))
+    told = build_drive(made, np.zeros(52, np.float32), "cpu", inputs).warnings
+    name = next(iter(lead.values())) if leader == "poses_from" else poses.name
+    assert told == ((f"still: {name} is not used",) if still else (f"the head follows {name}; v.mp4 moves the face alone",))

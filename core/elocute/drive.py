@@ -227,6 +227,9 @@ def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[Pose
     for path, head in heads:
         if path and head:
             told += head.warnings(path.name) + difference(head, shot.fps, frames, shot.poses_fit, path.name)
+    leads = shot.poses or shot.poses_from
+    if leads and shot.drive and not shot.still:
+        told.append(f"the head follows {leads.name}; {shot.drive.name} moves the face alone")
     if shot.still:
         unused = [path.name for path in (shot.poses, shot.poses_from) if path]
         return PoseTrack(*np.zeros((3, frames))), told + [f"still: {name} is not used" for name in unused]
