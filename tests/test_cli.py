@@ -185,7 +185,8 @@ def test_usage_errors_exit_with_2() -> None:
 
 def test_a_misspelt_command_is_answered_in_whole_sentences() -> None:
     told = start("speek").stderr
-    assert re.fullmatch(r"error: no such command 'speek'\.( Did you mean 'speak'\?)? See elocute --help\.\n", told), told
+    meant = r"( Did you mean 'speak'\?)?"  # says a newer Typer
+    assert re.fullmatch(rf"error: no such command 'speek'\.{meant} See elocute --help\.\n", told), told
 
 
 def test_models_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from driven_shots import VOICE, curves_file, shot
 
-from elocute.drive import Inputs, build_drive
+from elocute.drive import Inputs, build_drive, unheard
 from elocute.driving.follow import Followed
 from elocute.errors import BadInput
 from elocute.modelsets import model_set as choose
@@ -90,4 +90,16 @@ def test_which_of_two_the_head_follows_is_told(tmp_path: Path, leader: str, stil
     inputs = Inputs(None, None, 4, leader=followed(4) if leader == "poses_from" else None, driver=followed(4))
     told = build_drive(made, np.zeros(52, np.float32), "cpu", inputs).warnings
     name = next(iter(lead.values())) if leader == "poses_from" else poses.name
-    assert told == ((f"still: {name} is not used",) if still else (f"the head follows {name}; v.mp4 moves the face alone",))
+    follows = f"the head follows {name}; v.mp4 moves the face alone"
+    assert told == (f"still: {name} is not used" if still else follows,)
+
+
+def test_a_silent_video_without_a_voice_is_told(tmp_path: Path) -> None:
+    def told(sound: Path | None = None, track: bool = False, **more: float | Path) -> list[str]:
+        curves = read_curves(curves_file(tmp_path / "c.json", jawOpen=[0.2])) if track else None
+        return unheard(shot(tmp_path, drive="v.mp4", **more), Inputs(None, curves, 4, sound))
+
+    assert told() == told(VOICE, drive_mouth=0.5) == told(track=True, drive_mouth=0.5) == told(drive_eyes=0.5) == []
+    (weaker,) = told(drive_mouth=0.5, drive_brows=0.25)
+    assert weaker.startswith("no voice adds to v.mp4") and weaker.endswith("by drive_mouth 0.5 and drive_brows 0.25")
+    assert told(output=tmp_path / "o.mp4") == ["o.mp4 has no sound, as v.mp4 has none and no voice is given"]

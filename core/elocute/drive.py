@@ -206,6 +206,21 @@ def video_shares(shot: Shot) -> tuple[float, float, float]:
     return shot.drive_mouth_share, shot.drive_eyes, shot.drive_brows
 
 
+def unheard(shot: Shot, inputs: Inputs) -> list[str]:
+    """What to tell about a driving video that has no sound and gets none from a voice."""
+    if shot.drive is None or inputs.sound is not None:
+        return []
+    told = []
+    # Not of the eyes: those live by themselves where nothing else moves them.
+    parts = {"drive_mouth": shot.drive_mouth_share, "drive_brows": shot.drive_brows}
+    weaker = [f"{name} {share:g}" for name, share in parts.items() if share < 1]
+    if weaker and inputs.curves is None:
+        told.append(f"no voice adds to {shot.drive.name}: its movement is only weakened by {' and '.join(weaker)}")
+    if shot.output:
+        told.append(f"{shot.output.name} has no sound, as {shot.drive.name} has none and no voice is given")
+    return told
+
+
 def may_need_voice(shot: Shot) -> bool:
     """Whether a voice model moves the face, should a driving video have sound: what can be asked before a file is
     decoded."""

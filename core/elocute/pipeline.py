@@ -50,7 +50,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
     models = model_set(shot.model_set)
     _check(shot, models)
-    from .drive import read_inputs
+    from .drive import read_inputs, unheard
     from .rendering.device import pick_device
 
     inputs = read_inputs(shot, _ticking(report, cancelled), models.reading(shot))
@@ -65,7 +65,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     rendered = _render(shot, performance, inputs.sound, range(first, last + 1), report, cancelled)
     seconds = time.perf_counter() - started
     count = last - first + 1
-    warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *clipped]
+    warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *unheard(shot, inputs), *clipped]
     warnings += _outputs_told(shot, inputs.frames)
     return Result(
         count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
