@@ -13,6 +13,7 @@ from elocute.portrait.face import (
     choose_face,
     detect_faces,
     face_height,
+    faces_beside,
     head_turn,
     shared_landmarker,
 )
@@ -107,6 +108,22 @@ def test_the_larger_of_two_faces_is_used_and_a_note_says_so(rgb, portrait):
     face, notes = choose_face(faces, "two.png")
     assert face_height(face) == pytest.approx(face_height(portrait.face), rel=0.02)
     assert any("2 faces" in note for note in notes)
+
+
+def test_another_face_that_one_look_misses_is_told_and_a_passer_by_is_not(rgb, portrait):
+    def beside(scale):
+        small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = np.full((600, 1700, 3), 100, np.uint8)
+        picture[:, :512] = rgb
+        picture[: small.shape[0], -small.shape[1] :] = small
+        faces = detect_faces(picture)
+        return faces, faces_beside(picture, faces[0])
+
+    seen, others = beside(0.6)
+    assert len(seen) == 1 and len(others) == 1
+    assert face_height(others[0]) == pytest.approx(0.6 * face_height(portrait.face), rel=0.02)
+    assert any("2 faces" in note and "crop" in note for note in choose_face([*seen, *others])[1])
+    assert not beside(0.4)[1] and not faces_beside(rgb, portrait.face)
 
 
 def test_tracking_gives_what_detection_gives(rgb, portrait):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elocute.portrait.face import choose_face, detect_faces, roll_of
+from elocute.portrait.face import choose_face, detect_faces, faces_beside, roll_of
 from elocute.portrait.image import Picture, load_image
 from elocute.portrait.lips import settle_lips
 from elocute.portrait.matting import matte
@@ -31,6 +31,8 @@ def analyse(path: str | Path) -> Portrait:
         alpha = None if alpha is None else np.ascontiguousarray(np.rot90(alpha, turns))
         faces = detect_faces(_seen(rgb, alpha))
         notes.append(f"the photo {'was upside down' if turns == 2 else 'lay on its side'}; it is used upright")
+    if faces:
+        faces = [faces[0], *faces_beside(_seen(rgb, alpha), faces[0])]
     return _analysed(replace(picture, rgb=rgb, alpha=alpha), faces, Path(path).name, notes)
 
 

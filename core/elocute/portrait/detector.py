@@ -54,7 +54,7 @@ class FaceDetector:
             for look in (self._look, self._look_with_margin, self._look_at_halves, self._look_at_quarters):
                 if found := look(picture):
                     yield [_turn_back(face, turn, rgb.shape[1], rgb.shape[0]) for face in found]
-        if tiny := self._look_at_tiles(rgb, max(rgb.shape[:2]) / 8):
+        if tiny := self.look_at_tiles(rgb, max(rgb.shape[:2]) / 8):
             yield tiny  # too small to use, but then the user can be told so
 
     def _look(self, rgb: np.ndarray, left: float = 0, top: float = 0, side: float | None = None) -> list[Detection]:
@@ -80,12 +80,13 @@ class FaceDetector:
         return self._look(rgb, (width - side) / 2, (height - side) / 2, side)
 
     def _look_at_halves(self, rgb: np.ndarray) -> list[Detection]:
-        return self._look_at_tiles(rgb, max(rgb.shape[:2]) / 2)
+        return self.look_at_tiles(rgb, max(rgb.shape[:2]) / 2)
 
     def _look_at_quarters(self, rgb: np.ndarray) -> list[Detection]:
-        return self._look_at_tiles(rgb, max(rgb.shape[:2]) / 4)
+        return self.look_at_tiles(rgb, max(rgb.shape[:2]) / 4)
 
-    def _look_at_tiles(self, rgb: np.ndarray, side: float) -> list[Detection]:
+    def look_at_tiles(self, rgb: np.ndarray, side: float) -> list[Detection]:
+        """Faces in squares of `side` pixels that overlap by half, largest first."""
         found = [
             face
             for top in _steps(rgb.shape[0], side)

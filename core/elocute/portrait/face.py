@@ -20,6 +20,8 @@ PRESENCE = 0.0  # logit of the landmark network: above, MediaPipe too calls it a
 # into something small and frontal, has 0.8.
 CLEAR = 0.99
 SURE = 8.0  # an upright face has 15 to 20, one that is upside down in the crop less than 5
+BESIDE = 0.5  # of the face's height: a smaller one is a passer-by
+BESIDE_TILE = 3.0  # face heights: the detector finds faces from 0.15 of a tile's side
 MIN_FACE_HEIGHT = 96  # pixels from hairline (10) to chin (152); below, lids and lips are a few pixels
 MAX_TURN_DEGREES = 45.0
 RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)  # corners, of the subject's right and left eye
@@ -78,8 +80,8 @@ class FaceLandmarker:
                 return _largest_first_without_twins(faces)
         return []
 
-    def _settle(self, rgb: np.ndarray, detection: Detection) -> Face | None:
-        """The landmarks of a detection; None when the landmark network sees no face there."""
+    def _settle(self, rgb: np.ndarray, detection: Detection, least: float = PRESENCE) -> Face | None:
+        """The landmarks of a detection; None when the landmark network, by `least`, sees no face there."""
         x, y, side, roll = _square_of_detection(detection)
         landmarks, presence = self._locate(rgb, x, y, side, roll)
         if presence < SURE:  # the detector mistakes an upside-down face for an upright one: try the other ways up
@@ -91,7 +93,16 @@ class FaceLandmarker:
             if presence < PRESENCE:
                 return None
             landmarks, presence = self._locate(rgb, *_square_of_landmarks(landmarks))
-        return self._face(landmarks, presence) if presence >= PRESENCE else None
+        return self._face(landmarks, presence) if presence >= least else None
+
+    def beside(self, rgb: np.ndarray, face: Face) -> list[Face]:
+        """The other faces in `rgb`, of at least BESIDE times the height of `face`, largest first. `detect` is content
+        with what one look finds, and may miss them."""
+        tiles = self.detector.look_at_tiles(rgb, max(BESIDE_TILE * face_height(face), max(rgb.shape[:2]) / 4))
+        found = [other for tile in tiles if (other := self._settle(rgb, tile, SURE)) is not None]
+        tall = [other for other in found if face_height(other) >= BESIDE * face_height(face)]
+        others = _largest_first_without_twins(tall)
+        return [other for other in others if not _inside(other, face) and not _inside(face, other)]
 
     def track(self, rgb: np.ndarray, previous: Face | None) -> Face | None:
         """The face of a video frame, looked for where it was in the frame before; detects anew when it is lost."""
@@ -134,6 +145,11 @@ def shared_landmarker(threads: int = 1) -> FaceLandmarker:
 def detect_faces(rgb: np.ndarray) -> list[Face]:
     """Every face in `rgb` uint8 [H, W, 3], largest first; empty when there is none."""
     return shared_landmarker().detect(rgb)
+
+
+def faces_beside(rgb: np.ndarray, face: Face) -> list[Face]:
+    """The other faces in `rgb` that whoever gave the photo may have meant, largest first."""
+    return shared_landmarker().beside(rgb, face)
 
 
 def face_height(face: Face) -> float:
@@ -180,9 +196,10 @@ def choose_face(
             "face_turned_away",
             f"the face in {name} can hardly be seen: it is turned away or covered. Use a photo from the front.",
         )
-    if len(faces) > 1:
-        notes.append(f"{len(faces)} faces in {name}: the largest is used")
     height = face_height(face)
+    count = 1 + sum(face_height(other) >= BESIDE * height for other in faces[1:])
+    if count > 1:
+        notes.append(f"the photo shows {count} faces: the largest is used; crop it for another")
     if height < MIN_FACE_HEIGHT:
         raise BadInput(
             "face_too_small",
@@ -238,7 +255,11 @@ def _largest_first_without_twins(faces: list[Face]) -> list[Face]:
     """Sort by height; drop a face whose centre lies inside a larger one (two detections of one face)."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face_height(face)):
-        x, y = face.landmarks[:, :2].mean(axis=0)
-        if not any(other.box[0] < x < other.box[2] and other.box[1] < y < other.box[3] for other in kept):
+        if not any(_inside(face, other) for other in kept):
             kept.append(face)
     return kept
+
+
+def _inside(face: Face, other: Face) -> bool:
+    x, y = face.landmarks[:, :2].mean(axis=0)
+    return bool(other.box[0] < x < other.box[2] and other.box[1] < y < other.box[3])
