@@ -314,3 +314,4 @@ def test_tables_leave_out_what_is_empty() -> None:
     empty = {"none": None, "list": [], "pair": (), "inside": {"b": None, "c": {}}}
     assert table({"a": 1.25, **empty, "ok": {"d": [None, 2]}}) == "a   1.25\nok\n  d  -, 2"
     assert table({}) == ""
+    assert table({"a": [], "b": {"c": None}}, unknown=True) == "b\n  c  -"

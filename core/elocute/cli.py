@@ -269,7 +269,7 @@ def evaluate(
 
         job = run.Evaluation(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames)
         result = run.evaluate(job, console)
-        console.result(result, table(result))
+        console.result(result, table(result, unknown=True))
 
 
 def _frames(result: dict[str, Any]) -> str:

@@ -217,23 +217,24 @@ def write_log(error: BaseException) -> Path | None:
     return Path(name)
 
 
-def table(values: dict[str, Any], indent: str = "") -> str:
-    """Nested values as aligned lines for people; what is empty is left out."""
-    told = {key: value for key, value in values.items() if not _empty(value)}
+def table(values: dict[str, Any], indent: str = "", unknown: bool = False) -> str:
+    """Nested values as aligned lines for people; what is empty is left out, apart from what is None when `unknown`
+    asks for a dash there."""
+    told = {key: value for key, value in values.items() if not _empty(value, unknown)}
     width = max((len(str(key)) for key in told), default=0)
     lines = []
     for key, value in told.items():
         if isinstance(value, dict):
-            lines += [f"{indent}{key}", table(value, indent + "  ")]
+            lines += [f"{indent}{key}", table(value, indent + "  ", unknown)]
         else:
             lines.append(f"{indent}{str(key):<{width}}  {_cell(value)}")
     return "\n".join(lines)
 
 
-def _empty(value: Any) -> bool:
+def _empty(value: Any, unknown: bool = False) -> bool:
     if isinstance(value, dict):
-        return all(_empty(inner) for inner in value.values())
-    return value is None or (isinstance(value, (list, tuple)) and not value)
+        return all(_empty(inner, unknown) for inner in value.values())
+    return (value is None and not unknown) or (isinstance(value, (list, tuple)) and not value)
 
 
 def _cell(value: Any) -> str:

@@ -77,6 +77,18 @@ def test_a_late_mouth_is_found_late(lag: int) -> None:
     assert out["sync"]["corr"] == pytest.approx(1)
 
 
+def test_what_is_too_short_or_never_moves_has_no_lag() -> None:
+    voice = np.abs(np.random.default_rng(5).normal(size=200)) + 0.01
+    unknown = {"lag_frames": None, "corr": None, "corr_at_0": None}
+    labels = np.full(1000, 10)
+    for mouth in (voice[: measure.ENOUGH - 1], np.full(200, 0.1)):
+        assert measure.sound_numbers(line(mouth, voice[: len(mouth)]))["sync"] == unknown
+        out = measure.lip_numbers(line(mouth), labels, FPS)
+        assert out["open_corr"] is out["best_corr"] is out["best_lag_frames"] is None
+    enough = voice[: measure.ENOUGH]
+    assert measure.sound_numbers(line(enough, enough))["sync"]["lag_frames"] is not None
+
+
 def test_motion_in_silence_is_seen() -> None:
     loud = np.r_[np.ones(50), np.zeros(50)]
     wobble = np.tile([0.0, 0.1], 50)

@@ -23,6 +23,9 @@ PITCH_GAIN = 0.65
 CLOSED = 0.025  # lip gap over eye distance below which a mouth looks shut
 BLINK = 0.5
 LAGS = 8  # frames either way
+LABEL_LAGS = 6  # against labels, which are surer than loudness
+# Frames from which a lag can be told: of windows of a good video 50 frames long 98 % have none, of those with 25 74 %.
+ENOUGH = 50
 # How far each of the 15 visemes opens the mouth: sil PP FF TH DD kk CH SS nn RR aa E ih oh ou.
 OPENNESS = np.array([0, 0, 0.1, 0.2, 0.2, 0.25, 0.15, 0.1, 0.2, 0.25, 0.9, 0.6, 0.35, 0.7, 0.35])
 LABEL_RATE = 100  # labels a second
@@ -114,11 +117,8 @@ def sound_numbers(line: Curves) -> dict[str, Any]:
     if line.loudness is None:
         return {}
     energy = np.log(line.loudness + 1e-4)
-    matches = [_correlation(*_shifted(line.aperture, energy, lag)) for lag in range(-LAGS, LAGS + 1)]
-    best = int(np.argmax(matches))
-    out: dict[str, Any] = {
-        "sync": {"lag_frames": best - LAGS, "corr": matches[best], "corr_at_0": matches[LAGS]},
-    }
+    best, corr, unmoved = _best_match(line.aperture, energy, LAGS)
+    out: dict[str, Any] = {"sync": {"lag_frames": best, "corr": corr, "corr_at_0": unmoved}}
     quiet = line.loudness < SILENCE * line.loudness.max() if line.loudness.max() > 0 else np.ones(len(energy), bool)
     if quiet.sum() > 3 and (~quiet).sum() > 3:
         motion = np.abs(np.diff(line.aperture))
@@ -136,12 +136,10 @@ def lip_numbers(line: Curves, visemes: np.ndarray, fps: float) -> dict[str, Any]
     hits = [bool(shut[max(0, round(a) - 2) : round(b) + 3].any()) for a, b in spans]
     window = np.hanning(13) / np.hanning(13).sum()
     wanted = np.convolve(OPENNESS[labels], window, "same")[(np.arange(n) / fps * LABEL_RATE).astype(int)]
-    lags = range(-6, 7)
-    matches = [_correlation(*_shifted(line.aperture, wanted, lag)) for lag in lags]
-    best = int(np.argmax(matches))
+    best, corr, unmoved = _best_match(line.aperture, wanted, LABEL_LAGS)
     return {
         "closures": len(spans), "seen": int(sum(hits)), "shut_frac": float(shut.mean()),
-        "open_corr": matches[lags.index(0)], "best_corr": matches[best], "best_lag_frames": lags[best],
+        "open_corr": unmoved, "best_corr": corr, "best_lag_frames": best,
     }  # fmt: skip
 
 
@@ -173,13 +171,22 @@ def _bridge(values: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(len(values)), known, values[known])
 
 
+def _best_match(mouth: np.ndarray, sound: np.ndarray, reach: int) -> tuple[int | None, float | None, float | None]:
+    """By how many frames the mouth is late, up to `reach` either way, how the two then correlate, and how as they are.
+    None each where they are too short to tell, or one of them never moves."""
+    if len(mouth) < ENOUGH:
+        return None, None, None
+    matches = {lag: _correlation(*_shifted(mouth, sound, lag)) for lag in range(-reach, reach + 1)}
+    told = {lag: match for lag, match in matches.items() if match is not None}
+    best = max(told, key=told.__getitem__, default=None)
+    return best, told.get(best) if best is not None else None, matches[0]
+
+
 def _shifted(mouth: np.ndarray, sound: np.ndarray, lag: int) -> tuple[np.ndarray, np.ndarray]:
     """The two curves with the mouth `lag` frames late."""
     n = len(mouth)
     return (mouth[lag:], sound[: n - lag]) if lag >= 0 else (mouth[:lag], sound[-lag:])
 
 
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    if len(a) <= 10 or a.std() == 0 or b.std() == 0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    return None if np.ptp(a) == 0 or np.ptp(b) == 0 else float(np.corrcoef(a, b)[0, 1])

@@ -64,6 +64,8 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     if seen.found.any():
         line = measure.curves(seen, _sound(job.video, voice, out))
         out |= measure.picture_numbers(seen, line) | measure.sound_numbers(line)
+        if n < measure.ENOUGH and (line.loudness is not None or labels is not None):
+            out["notes"].append(f"{n} frames are too few to tell how the mouth follows a voice: {measure.ENOUGH} do")
         if labels is not None:
             out["lips"] = measure.lip_numbers(line, labels, fps)
         if job.poses is not None:
