@@ -92,7 +92,7 @@ def speak(
     fit_steps: StepsOption = None,
     fit_memory: FitMemoryOption = None,
     compiled: CompileOption = False,
-    sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
+    sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video: .png or .jpg.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a portrait speak: PORTRAIT and VOICE in, a video (or numbered frames) out."""
@@ -112,7 +112,7 @@ def speak(
 @app.command()
 def render(
     shot: Annotated[Path, PathArgument(metavar="SHOT.json", help="A job as written by the Blender panel.")],
-    sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video, a PNG.")] = None,
+    sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video: .png or .jpg.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Render a shot described in a JSON file; its relative paths start at the file's folder."""
@@ -259,7 +259,7 @@ def evaluate(
     labels: Annotated[Path | None, PathOption(help="Viseme labels of the voice, a JSON file.")] = None,
     json_file: Annotated[Path | None, PathOption("--json-file", help="Write the measurements here.")] = None,
     html: Annotated[Path | None, PathOption(help="Write a page with plots and a contact sheet.")] = None,
-    sheet: Annotated[Path | None, PathOption(help="Write the contact sheet alone, a PNG.")] = None,
+    sheet: Annotated[Path | None, PathOption(help="Write the contact sheet alone: .png or .jpg.")] = None,
     max_frames: Annotated[int, typer.Option(min=1, help="Measure at most this many frames.")] = 2000,
     as_json: JsonOption = False,
 ) -> None:
