@@ -21,6 +21,7 @@ SOFT = (0.65, 0.95)  # matte from which on a pixel is partly, and not at all, th
 GLARE = (1.15, 1.35)  # of the face's median light: light from behind at the outline begins, and is all there is
 SPREAD = 0.003  # of the side: how softly these go over into the skin beside them
 THIN = (0.012, 0.024)  # of the side: a strip beside the cheek goes with the outline up to so much, and from it not
+THIN_HAIR = (0.009, 0.013)  # the same above the ears, where the head's own surface goes on as hair behind it
 CLOSE_BY = 0.008  # of the side: a strip is as thick as it is somewhere in this square around
 PIXEL = 0.002  # of the side: what is resampled at the outline reaches so much further in
 BROAD = 0.06  # of the side: what is so broad beside the head is no rim of it, also where it has the skin's colour
@@ -66,8 +67,8 @@ def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
 
 def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """[N] 0..1 of relief points uv [N, 2] in pixels: how far they are but the rim of the head's own surface, as skin is
-    that goes out to the person's outline, and any thin strip beside cheek and jaw. Hair above, clothes, and what is
-    farther away are not. depth [R, R] of the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
+    that goes out to the person's outline, any thin strip beside cheek and jaw, and a thinner one of hair above. Other
+    hair, clothes, and what is farther away are not. depth [R, R] of the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
     side, down = scene.side, _down(scene)
     shoulders = np.isfinite(below_jaw) & (below_jaw > NECK)
     surface = np.isfinite(depth) & ~shoulders
@@ -76,7 +77,10 @@ def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.n
     away = ndimage.distance_transform_edt(~surface) / side
     reach = REACH * (1 + ramp(down, *EARS) * (1 - ramp(down, *LOBES)))
     skin = cv2.GaussianBlur(_skin(scene), (0, 0), REGION_BLUR * side)
-    thin = (1 - ramp(_thickness(scene.matte, away > 0), *THIN)) * ramp(down, *EARS) * (1 - ramp(down, *CHIN))
+    thick = _thickness(scene.matte, away > 0)
+    beside, hair = ramp(down, *EARS), scene.outward(scene.regions["hair"])
+    thin = (1 - ramp(thick, *THIN)) * beside + (1 - ramp(thick, *THIN_HAIR)) * (1 - beside) * hair
+    thin *= 1 - ramp(down, *CHIN)
     bare = np.clip(4 * skin - 2, 0, 1) * _to_the_outline((skin > 0.5) & (away > 0), scene.matte)
     rim = np.maximum(bare, thin) * np.clip(2 - away / reach, 0, 1)
     rim *= 1 - _broad((scene.matte > 0.5) & (away > 0))
