@@ -189,6 +189,13 @@ def test_a_misspelt_command_is_answered_in_whole_sentences() -> None:
     assert re.fullmatch(rf"error: no such command 'speek'\.{meant} See elocute --help\.\n", told), told
 
 
+def test_help_has_each_bracket_once_and_names_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    told = run("speak", "--help").stdout
+    assert "[VOICE]" in told and "[[" not in told
+    assert "hold|loop|stretch" in told and "auto|cpu|cuda|mps" in told
+
+
 def test_models_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path))
     rows = json.loads(run("models", "--json").stdout)["models"]

@@ -11,7 +11,7 @@ import typer
 from elocute import __version__, jobs
 from elocute.console import Console, reporting, table
 from elocute.errors import BadInput
-from elocute.limits import USUAL_FRAMING, parse_fps, parse_frames
+from elocute.limits import POSES_FITS, USUAL_FRAMING, parse_fps, parse_frames
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 app = typer.Typer(
@@ -27,10 +27,13 @@ PathArgument = partial(typer.Argument, readable=False)
 PathOption = partial(typer.Option, readable=False)
 PortraitArgument = Annotated[str, typer.Argument(metavar="PORTRAIT", help="A photo, or seed:7 for a random identity.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-ModelSetOption = Annotated[str, typer.Option(help="embedded or nerffacespeech.")]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="cuda:1 is a second card.")]
+ModelSetOption = Annotated[str, typer.Option(metavar="SET", help="embedded or nerffacespeech.")]
 MemoryOption = Annotated[int, typer.Option(help="Working memory of a chunk of rays, in MB.")]
-FpsOption = Annotated[str, typer.Option(help="Frames per second: 25, 23.976, 24000/1001.")]
+PosesFitOption = Annotated[
+    str, typer.Option(metavar="|".join(POSES_FITS), help="If lengths differ; loop goes back and forth.")
+]
+FpsOption = Annotated[str, typer.Option(metavar="RATE", help="Frames per second: 25, 23.976, 24000/1001.")]
 SizeOption = Annotated[int, typer.Option(help="Width and height of the pictures in pixels.")]
 FramingOption = Annotated[float, typer.Option(help="Side of the picture in face heights, 1.6 to 4.")]
 SeedOption = Annotated[int, typer.Option(help="Of blinks, gaze and head motion: the same seed, the same frames.")]
@@ -63,7 +66,7 @@ def elocute(version: Annotated[bool, typer.Option("--version", help="Print the v
 @app.command()
 def speak(
     portrait: PortraitArgument,
-    voice: Annotated[Path | None, PathArgument(metavar="[VOICE]", help="Any sound or video file.")] = None,
+    voice: Annotated[Path | None, PathArgument(metavar="VOICE", help="Any sound or video file.")] = None,
     output: Annotated[Path | None, PathOption("-o", "--output", help="The video: .mp4, .mov or .mkv.")] = None,
     fps: FpsOption = "25",
     size: SizeOption = 512,
@@ -71,14 +74,14 @@ def speak(
     curves: Annotated[Path | None, PathOption(help="Edited expression curves instead of the voice's own.")] = None,
     poses_from: Annotated[Path | None, PathOption(help="A video or a folder of frames whose head to follow.")] = None,
     drive: Annotated[Path | None, PathOption(help="A video whose head and face to follow; its sound stays.")] = None,
-    poses_fit: Annotated[str, typer.Option(help="If lengths differ: hold, loop (back and forth), stretch.")] = "hold",
+    poses_fit: PosesFitOption = "hold",
     poses_smooth: Annotated[float | None, typer.Option(help="Seconds that smooth a followed head; else 0.06.")] = None,
     poses_move: Annotated[float | None, typer.Option(help="Share of its way and size, 0 turns only; else 1.")] = None,
     drive_mouth: Annotated[float | None, typer.Option(help="Share of the video in the mouth, 0 to 1.")] = None,
     drive_eyes: Annotated[float, typer.Option(help="Share of the video in lids and gaze, 0 to 1.")] = 1.0,
     drive_brows: Annotated[float, typer.Option(help="Share of the video in brows, cheeks, nose, 0 to 1.")] = 1.0,
     framing: FramingOption = USUAL_FRAMING,
-    background: Annotated[str, typer.Option(help="keep, transparent or #rrggbb.")] = "keep",
+    background: Annotated[str, typer.Option(metavar="WHAT", help="keep, transparent or #rrggbb.")] = "keep",
     frames_dir: Annotated[Path | None, PathOption(help="Numbered PNG frames go here.")] = None,
     frames: Annotated[str | None, typer.Option(metavar="A-B", help="Only these frames, counted from 1.")] = None,
     expression_scale: Annotated[float, typer.Option(help="1 is as strong as it was said.")] = 1.0,
@@ -222,7 +225,7 @@ def models(
 
 @models_app.command("import")
 def import_models(
-    files: Annotated[list[Path], PathArgument(metavar="FILE...", help="Official weights, as they were downloaded.")],
+    files: Annotated[list[Path], PathArgument(metavar="FILE", help="Official weights, as they were downloaded.")],
     as_json: JsonOption = False,
 ) -> None:
     """Take over official weights for the model set nerffacespeech; nothing in the files is run."""
