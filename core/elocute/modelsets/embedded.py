@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from ..generators.scene import Scene
     from ..shooting import Shooting
 
-RENDERER = 9  # raise it whenever the same inputs would make another picture
+RENDERER = 10  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
+MOST_ENLARGED = 1.5  # times, unsaid
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
 
 _field: Latest[HeadField] = Latest()
@@ -49,7 +50,7 @@ class Embedded:
         side = next((s for s in PLANE_SIDES if s >= size), PLANE_SIDES[-1])
         key = avatar_key(identity(portrait), _model_hashes(), side, settings.framing)
         known = _known(portrait, settings, key)
-        return known or _invert(portrait, settings, side, key, report)
+        return _judged(known or _invert(portrait, settings, side, key, report), size)
 
     def head(self, settings: HeadSettings, report: Report) -> FittedHead:
         avatar = self.prepare(settings.portrait, settings.fit, report, settings.fit.size)
@@ -78,6 +79,15 @@ def _known(portrait: str, settings: FitSettings, key: str) -> Avatar | None:
     """The avatar of an earlier run, unless it is to be made anew."""
     known = None if settings.refit else find(avatar_folder(), key)
     return known and replace(known, report={**known.report, "portrait": portrait, "cached": True})
+
+
+def _judged(avatar: Avatar, size: int) -> Avatar:
+    """The avatar with a note when its photo is too small for pictures of `size` pixels."""
+    scale = avatar.report.get("photo_scale", 1.0) * size / avatar.report.get("plane_side", size)
+    if scale <= MOST_ENLARGED:
+        return avatar
+    note = f"the photo is enlarged {scale:.1f} times; a larger one would be sharper"
+    return replace(avatar, report={**avatar.report, "notes": [*avatar.report.get("notes", []), note]})
 
 
 def loaded(avatar: Avatar) -> HeadField:
@@ -188,7 +198,7 @@ def _scene(
         "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
         "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(fit.pose).round(1).tolist(), strict=True)),
         "landmark_residual_px": {"model": round(fit.residual[0], 2), "corrected": round(fit.residual[1], 2)},
-        "notes": list(framed.notes), "plane_side": side,
+        "notes": list(framed.notes), "plane_side": side, "photo_scale": round(framed.scale, 3),
         "stage_seconds": {
             "analysis": round(seen - clock, 2), "framing": round(cut - seen, 2), "head_fit": round(fitted - cut, 2),
         },

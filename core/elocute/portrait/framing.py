@@ -69,8 +69,6 @@ def frame_portrait(
     if framing > USUAL_FRAMING and shown < 0.97 * framing:
         notes.append(f"the photo has room for a framing of {shown:.1f} and not of {framing:g}")
     scale = side / length
-    if scale > 1.5 and not whole:  # whoever cropped it has said so
-        notes.append(f"the photo is enlarged {scale:.1f} times; a larger one would be sharper")
     photo = source.rgb[y : y + length, x : x + length]
     matte = _resample(source.matte[y : y + length, x : x + length], side)
     foreground = _resample(source.foreground[y : y + length, x : x + length], side)
