@@ -43,9 +43,11 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
-        presence, dimmed = self.head.motion.head.presence(expression), self.head.motion.dimmed(moved)
         turned = min(math.hypot(*angles) / TURNED, 1.0)
         turned *= turned * (3 - 2 * turned)
+        # From the side, what the photo shows within the mouth would lie flat on whatever is deepest there.
+        presence = (1 - turned) * self.head.motion.head.presence(expression)
+        dimmed = self.head.motion.dimmed(moved)
         if (angles, view) != self._aimed:
             self._aimed, self._base_frame = (angles, view), None
             self._aim(angles, view)
