@@ -137,6 +137,9 @@ def test_turns_out_of_reach_stop_at_the_limit(angles: tuple, limit: tuple, says:
     track, told = poses_against(placement_of(CAMERA), Placements(placed))
     np.testing.assert_allclose([track.yaw[0], track.pitch[0], track.roll[0]], limit, atol=REST + GRID)
     assert len(told) == 1 and told[0].startswith("frames 1, 3: ") and says in told[0] and "clamped" in told[0]
+    for shown, named in (((2, 9), ["frame 3"]), ((2, 2), [])):
+        told = poses_against(placement_of(CAMERA), Placements(placed), shown=shown)[1]
+        assert [line.partition(":")[0] for line in told] == named, "frames that nobody asked for"
 
 
 def test_a_head_that_turns_all_the_way_round_never_jumps() -> None:

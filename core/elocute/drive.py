@@ -249,13 +249,13 @@ def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[Pose
         unused = [path.name for path in (shot.poses, shot.poses_from) if path]
         return PoseTrack(*np.zeros((3, frames))), told + [f"still: {name} is not used" for name in unused]
     if shot.poses:
-        track, more = read_poses(shot.poses, shot.fps, frames, own, limited=not shot.reference)
+        track, more = read_poses(shot.poses, shot.fps, frames, own, not shot.reference, shot.frames)
         return track, told + more
     for _, head in heads:
         if head and own:
             there = at_shot(head, shot.fps, frames, shot.poses_fit, shot.poses_smooth_seconds)
             placed = placements(there, own, shot.poses_move_share)
-            track, more = poses_against(own, placed, limited=not shot.reference)
+            track, more = poses_against(own, placed, not shot.reference, shot.frames)
             return track, told + more
     if inputs.audio is not None:
         return motion.head_motion(inputs.audio, shot.fps, frames, motion.seed_of(inputs.audio, shot.seed)), told

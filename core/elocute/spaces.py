@@ -108,10 +108,13 @@ def turn_of(placed: Placements) -> np.ndarray:
     return np.asarray(placed.head_to_camera[0, :3, :3] @ _HEAD_OF_OBJECT.T)
 
 
-def poses_against(own: Placements, placed: Placements, limited: bool = True) -> tuple[PoseTrack, list[str]]:
+def poses_against(
+    own: Placements, placed: Placements, limited: bool = True, shown: tuple[int, int] | None = None
+) -> tuple[PoseTrack, list[str]]:
     """Placements of the head before any camera as poses against the one of `own` (one frame), and what had to be
-    clamped, naming the frames, counted from 1. Not `limited`, they are kept to the last digit however far they go; only
-    before the camera, and not nearer than NEAREST, the head has to be."""
+    clamped, naming the frames, counted from 1 (with `shown`, those from its first to its last). Not `limited`,
+    they are kept to the last digit however far they go; only before the camera, and not nearer than NEAREST, the head
+    has to be."""
     count = len(placed)
     snap = _snap if limited else np.asarray
     zoom, shift = _lens_against(own, placed)
@@ -129,11 +132,12 @@ def poses_against(own: Placements, placed: Placements, limited: bool = True) -> 
         for what in (*beyond, *far):
             clamped.setdefault(what, []).append(i + 1)
     yaw, pitch, roll = angles.T
-    return PoseTrack(yaw, pitch, roll, tuple(views)), _told(clamped)
+    return PoseTrack(yaw, pitch, roll, tuple(views)), _told(clamped, shown)
 
 
-def reachable_poses(angles: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Yaw, pitch, roll [T, 3] in radians, the nearest that can be shown where they go too far, and what was clamped."""
+def reachable_poses(angles: np.ndarray, shown: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
+    """Yaw, pitch, roll [T, 3] in radians, the nearest that can be shown where they go too far, and what was clamped,
+    told as by `poses_against`."""
     reached = angles.copy()
     clamped: dict[str, list[int]] = {}
     for i, pose in enumerate(angles):
@@ -142,11 +146,13 @@ def reachable_poses(angles: np.ndarray) -> tuple[np.ndarray, list[str]]:
             reached[i] = viewer_angles(turn)
         for what in beyond:
             clamped.setdefault(what, []).append(i + 1)
-    return reached, _told(clamped)
+    return reached, _told(clamped, shown)
 
 
-def _told(clamped: dict[str, list[int]]) -> list[str]:
-    return [f"{frame_list(frames)}: {what}, clamped" for what, frames in clamped.items()]
+def _told(clamped: dict[str, list[int]], shown: tuple[int, int] | None) -> list[str]:
+    first, last = shown or (1, np.inf)
+    seen = {what: [frame for frame in frames if first <= frame <= last] for what, frames in clamped.items()}
+    return [f"{frame_list(frames)}: {what}, clamped" for what, frames in seen.items() if frames]
 
 
 def _lens_against(own: Placements, placed: Placements) -> tuple[np.ndarray, np.ndarray]:

@@ -31,11 +31,12 @@ RIGID = 1e-3  # how far a rotation may be from one: scenes compute in single pre
 
 
 def read_poses(
-    path: str | Path, fps: Fraction, frames: int, own: Placements | None = None, limited: bool = True
-) -> tuple[PoseTrack, list[str]]:
+    path: str | Path, fps: Fraction, frames: int, own: Placements | None = None, limited: bool = True,
+    shown: tuple[int, int] | None = None,
+) -> tuple[PoseTrack, list[str]]:  # fmt: skip
     """Read a pose file and bring it to `frames` frames at `fps`. Returns the track (radians) and what the user
     should know. An axis left out is 0; without "fps" one pose is one video frame; the last pose is held. Matrices are
-    told against `own`, the portrait's placement before its camera, or their first frame, and `limited` as
+    told against `own`, the portrait's placement before its camera, or their first frame; `limited` and `shown` as
     `poses_against` says.
 
     Raises BadInput: poses_missing, poses_unreadable, poses_empty, poses_lengths, poses_nan, poses_range,
@@ -58,13 +59,13 @@ def read_poses(
         )
     if isinstance(given, Placements):
         placed = _resampled(given, source, fps, frames)
-        track, clamped = poses_against(own or _first(placed), placed, limited)
+        track, clamped = poses_against(own or _first(placed), placed, limited, shown)
         return track, warnings + clamped
     still = np.zeros(count)
     radians = np.radians(np.stack([given.get(axis, still) for axis in AXES], 1))  # [count, 3]
     angles, clamped = at_times(radians, source, fps, frames), []
     if limited:
-        angles, clamped = reachable_poses(angles)
+        angles, clamped = reachable_poses(angles, shown)
     yaw, pitch, roll = angles.T
     return PoseTrack(yaw, pitch, roll), warnings + clamped
 
