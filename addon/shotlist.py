@@ -28,6 +28,8 @@ def add(scene: bpy.types.Scene, name: str) -> Any:
     shot.name = unused(name, taken)
     shot.uid = new_id()
     own_folder(shot)
+    others = {other.variation for each in bpy.data.scenes for other in each.elocute.shots if other != shot}
+    shot.variation = next(i for i in range(len(others) + 1) if i not in others)  # two people don't blink together
     shot.frame_start, shot.frame_end, shot.voice_start = scene.frame_start, scene.frame_end, scene.frame_start
     data.active = len(data.shots) - 1
     return shot

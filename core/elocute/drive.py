@@ -177,7 +177,7 @@ def build_drive(
     else:
         said = np.zeros((frames, len(ARKIT_NAMES)), np.float32)
     if not said[:, list(EYES)].any():  # curves that leave the eyes alone get eyes that live
-        said = said + motion.eye_curves(frames, shot.fps, motion.seed_of(audio, shot.seed), blink=shot.blink).values
+        said = said + motion.eye_curves(frames, shot.fps, shot.seed, blink=shot.blink).values
     if video is not None:
         share = np.array(video_shares(shot), np.float32)[REGION]
         if not shot.blink:  # lids stay as they are: open, or as edited curves have them
@@ -258,7 +258,7 @@ def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[Pose
             track, more = poses_against(own, placed, not shot.reference, shot.frames)
             return track, told + more
     if inputs.audio is not None:
-        return motion.head_motion(inputs.audio, shot.fps, frames, motion.seed_of(inputs.audio, shot.seed)), told
+        return motion.head_motion(inputs.audio, shot.fps, frames, shot.seed), told
     return PoseTrack(*np.zeros((3, frames))), told
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elocute.head.eyes import look_angles
-from elocute.speech.motion import blink_times, blinks, brow_curves, eye_curves, gaze, head_motion, seed_of
+from elocute.speech.motion import blink_times, blinks, brow_curves, eye_curves, gaze, head_motion
 from elocute.values import ARKIT_NAMES
 
 RATES = [Fraction(12), Fraction(24000, 1001), Fraction(25), Fraction(60)]
@@ -104,10 +104,3 @@ def test_eyes_look_where_the_gaze_goes():
     seen = np.array([look_angles(values) for values in track.values])  # [T, eye, (yaw, pitch)], yaw to their left
     for eye in (0, 1):
         np.testing.assert_allclose(seen[:, eye], np.stack([yaw, pitch], 1), atol=1e-6)
-
-
-def test_two_voices_with_one_seed_do_not_blink_together(jfk):
-    other = jfk.audio[: len(jfk.audio) - 8000]
-    one, two, again = (blinks(250, Fraction(25), seed_of(voice, 0)) for voice in (jfk.audio, other, jfk.audio * 0.5))
-    assert not np.array_equal(one, two) and np.array_equal(one, again)
-    assert seed_of(None, 7) == 7 and seed_of(jfk.audio, 7) != seed_of(jfk.audio, 8)

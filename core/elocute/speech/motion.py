@@ -27,12 +27,6 @@ BROW_SHARE = 0.4  # of the strongest accents also lift the brows
 _CONTROL = 100  # frames a second at which head motion is computed before sampling
 
 
-def seed_of(voice: np.ndarray | None, seed: int) -> int:
-    """What chance makes of one voice (float32 [N], 16 kHz; None: none): two people side by side, made with the same
-    seed, don't blink together. Only the voice's length counts, which no decoder changes by a last bit."""
-    return seed if voice is None else int(np.random.SeedSequence([seed, len(voice) // 160]).generate_state(1)[0])
-
-
 def blink_times(seconds: float, seed: int) -> np.ndarray:
     """Start times in seconds of natural blinks in a clip of `seconds`."""
     rng = np.random.default_rng([seed, 1])

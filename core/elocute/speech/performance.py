@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from elocute.speech.curves import speech_curves
-from elocute.speech.motion import brow_curves, eye_curves, seed_of
+from elocute.speech.motion import brow_curves, eye_curves
 from elocute.values import ExpressionTrack
 
 
@@ -19,8 +19,7 @@ def perform(
     The same seed makes the same track. Raises what `speech_curves` raises.
     """
     mouth = speech_curves(audio, fps, frames, device)
-    own = seed_of(audio, seed)
-    eyes = eye_curves(frames, fps, own, blink)
-    brows = brow_curves(audio, fps, frames, own)
+    eyes = eye_curves(frames, fps, seed, blink)
+    brows = brow_curves(audio, fps, frames, seed)
     values = np.clip(mouth.values + eyes.values + brows.values, 0, 1)
     return ExpressionTrack(mouth.names, values, fps)

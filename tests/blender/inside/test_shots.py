@@ -134,6 +134,17 @@ def test_the_framing_of_a_photo_goes_to_the_engine_and_that_of_others_does_not(s
     assert shots.framing(shot) == 1.7
 
 
+def test_each_shot_has_a_variation_of_its_own(scene):
+    """Two people in one film don't blink together."""
+    shotlist = part("addon.shotlist")
+    other = bpy.data.scenes.new("Other")
+    shots = [scene.elocute.shots[0], shotlist.add(scene, "Grace"), shotlist.add(other, "Anna")]
+    assert [shot.variation for shot in shots] == [0, 1, 2]
+    scene.elocute.active = 0
+    shotlist.remove(scene)
+    assert shotlist.add(scene, "Ada").variation == 0
+
+
 def test_a_shot_that_a_strip_tells_wrongly_leaves_no_half_of_it(scene):
     shotlist = part("addon.shotlist")
     shotlist.add(scene, "Grace")

@@ -142,7 +142,7 @@ def test_a_blink_shuts_lids_from_where_they_are() -> None:
     networks = Networks("cpu")
     networks.conversion = same
     job = Shot("seed:3", curves=Path("c.json"), frames_dir=Path("f"), fps=Fraction(25))
-    lids = rest + drive._blinks(job, drive.Inputs(None, None, 100), rest, networks)
+    lids = rest + drive._blinks(job, 100, rest, networks)
     assert lids[:, list(BLINK)].max(0) == pytest.approx([1, 1], abs=0.01)
     assert lids.min() >= 0 and np.delete(lids, BLINK, 1).max() < 1e-4
 

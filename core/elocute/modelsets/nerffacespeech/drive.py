@@ -14,7 +14,7 @@ from ...head.basel import EXPRESSION
 from ...models.official import imported
 from ...settings import CurvesSettings, Shot
 from ...speech.audio2exp import SCALE, voice_expressions
-from ...speech.motion import eye_curves, seed_of
+from ...speech.motion import eye_curves
 from ...speech.track_io import resample
 from ...values import ARKIT_NAMES, AS_IN_PORTRAIT, BASEL_NAMES, BLINK, ExpressionTrack, Placements
 from ...warm import Latest, file_state
@@ -36,7 +36,7 @@ def arkit_curves(audio: np.ndarray, settings: CurvesSettings, frames: int, devic
     rest = np.zeros(EXPRESSION.stop - EXPRESSION.start)
     said = voice_expressions(networks.speech, audio, rest, settings.fps, frames)
     track = networks.conversion.basel_to_arkit(said)
-    eyes = eye_curves(frames, settings.fps, seed_of(audio, settings.seed), settings.blink)
+    eyes = eye_curves(frames, settings.fps, settings.seed, settings.blink)
     return ExpressionTrack(track.names, np.clip(track.values + eyes.values, 0, 1), settings.fps)
 
 
@@ -56,7 +56,7 @@ def build_official_drive(
     else:
         values = np.tile(rest, (inputs.frames, 1))
     if not shot.reference and _leaves_eyes(inputs.curves):
-        values = values + _blinks(shot, inputs, rest, networks)
+        values = values + _blinks(shot, inputs.frames, rest, networks)
     if inputs.driver is not None:
         video = at_shot(inputs.driver, shot.fps, inputs.frames, shot.poses_fit, 0)
         # The published program puts the video's face in place of the portrait's.
@@ -85,10 +85,9 @@ def _leaves_eyes(curves: ExpressionTrack | None) -> bool:
     return curves is None or (curves.names == ARKIT_NAMES and not curves.values[:, list(EYES)].any())
 
 
-def _blinks(shot: Shot, inputs: Inputs, rest: np.ndarray, networks: Networks) -> np.ndarray:
+def _blinks(shot: Shot, frames: int, rest: np.ndarray, networks: Networks) -> np.ndarray:
     """What blinks add to a face that rests as `rest` [64] has it, [T, 64]: lids shut from where they are at rest."""
-    seed = seed_of(inputs.audio, shot.seed)
-    track = eye_curves(inputs.frames, shot.fps, seed, shot.blink, look=False)
+    track = eye_curves(frames, shot.fps, shot.seed, shot.blink, look=False)
     at_rest = networks.conversion.basel_to_arkit(ExpressionTrack(BASEL_NAMES, rest[None], shot.fps)).values[0]
     track.values[:, list(BLINK)] *= 1 - at_rest[list(BLINK)]
     return np.asarray(networks.conversion.arkit_to_basel(track).values)
