@@ -191,6 +191,8 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
         running.frame(own, np.array([yaw, 0, 0]))
     assert 0 < told[3][1] < told[4][1] == told[5][1] < told[6][1] == 1
     assert [p for p, _ in told[3:]] == pytest.approx([1 - t for _, t in told[3:]]), "the photo's mouth stays in front"
+    running.frame(own, np.array([0, 0, 0.2]))
+    assert told[-1] == (1, 1), "a tilt shows it from the same side"
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def discard_all() -> None:
 
 def remove_abandoned(folder: Path, target: Path | None = None) -> None:
     """Remove what killed runs left half-written in `folder`: temporary files that nobody has touched for an hour. In a
-    folder of the user's own, name the `target` to which they belong."""
+    folder of the user's own, name the `target` to which they belong, or another one whose name begins alike."""
     name = _TEMPORARY if target is None else re.compile(re.escape(_prefix(target)) + _PART + re.escape(target.suffix))
     with contextlib.suppress(OSError):
         for path in folder.iterdir():

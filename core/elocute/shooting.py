@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import cv2
@@ -11,13 +10,14 @@ import numpy as np
 from .finishing.compositing import over, straight
 from .generators.bust import build_bust, turns_at_edge, within
 from .generators.headfield import HeadField
+from .ramps import smooth_step
 from .rendering.renderer import Renderer
 from .rendering.shells import project
 from .spaces import viewer_rotation
 from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
-TURNED = 0.2  # radians after which the neck under the jaw is no longer what the photo shows of it
+TURNED = 0.2  # radians after which neither outline and neck nor the mouth's inside are what the photo shows of them
 MARGIN = 4  # pixels around moved triangles: cubic taps and the edge test reach one out, a finer mesh may bulge
 
 
@@ -43,10 +43,9 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
-        turned = min(math.hypot(*angles) / TURNED, 1.0)
-        turned *= turned * (3 - 2 * turned)
+        turned, aside = (float(smooth_step(np.hypot.reduce(part), 0, TURNED)) for part in (angles, angles[:2]))
         # From the side, what the photo shows within the mouth would lie flat on whatever is deepest there.
-        presence = (1 - turned) * self.head.motion.head.presence(expression)
+        presence = (1 - aside) * self.head.motion.head.presence(expression)
         dimmed = self.head.motion.dimmed(moved)
         if (angles, view) != self._aimed:
             self._aimed, self._base_frame = (angles, view), None

@@ -122,17 +122,14 @@ def test_a_line_of_hair_along_a_cheek_is_none(scene: Scene, geometry: Geometry, 
     assert rim.sum() > 20 and (fill[rim].max(1) <= most[rim] + 1e-3).all(), "nor on the rim of free ears"
 
 
-def test_what_a_jaw_uncovers_of_a_bare_neck_is_the_neck(
-    scene: Scene, geometry: Geometry, model: HeadModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_jaw_uncovers_of_a_bare_neck_is_the_neck(scene: Scene, geometry: Geometry, model: HeadModel) -> None:
     """Jaw and stubble over it stay with the jaw."""
     layers = layers_of(scene)
     layers.planes[SKIN, ..., :3] = 1
     layers.planes[SKIN, np.abs(geometry.below_jaw) < 0.012, :3] = BEARD
     skin = np.flatnonzero(model_layers(model)[model.vertex_part] == SKIN)
     fill = np.full((len(geometry.uv), 3), 0.5, np.float32)
-    wholly = lambda below, bare: (np.abs(below) < OVERHANG[1]).astype(np.float32)  # noqa: E731
-    monkeypatch.setattr("elocute.generators.hidden.overhang", wholly)
+    geometry = replace(geometry, hangs=(np.abs(geometry.below_jaw) < OVERHANG[1]).astype(np.float32))
     fill_under_jaw(scene, geometry, layers, skin, fill)
     x, y = np.clip(geometry.uv, 0, SIDE - 1).astype(int).T
     below = geometry.below_jaw[y, x]
@@ -140,10 +137,8 @@ def test_what_a_jaw_uncovers_of_a_bare_neck_is_the_neck(
     assert near.sum() > 20 and np.abs(np.median(fill[near], 0) - NECK_SHADE).max() < 0.01
 
 
-def test_what_a_jaw_uncovers_begins_as_its_outline_is(
-    scene: Scene, geometry: Geometry, model: HeadModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("elocute.generators.hidden.overhang", lambda below, bare: np.zeros_like(below))
+def test_what_a_jaw_uncovers_begins_as_its_outline_is(scene: Scene, geometry: Geometry, model: HeadModel) -> None:
+    geometry = replace(geometry, hangs=np.zeros((SIDE, SIDE), np.float32))
     layers = layers_of(scene)
     layers.planes[SKIN, ..., :3] = 1
     layers.planes[SKIN, np.abs(geometry.below_jaw) < 0.012, :3] = BEARD

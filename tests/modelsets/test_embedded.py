@@ -11,7 +11,7 @@ import pytest
 
 from elocute.drive import Inputs
 from elocute.files import Temporary
-from elocute.modelsets.base import check_cache
+from elocute.modelsets.base import ready_cache
 from elocute.modelsets.embedded import Embedded, EmbeddedPerformance
 from elocute.settings import FitSettings, Shot
 
@@ -49,5 +49,5 @@ def test_a_small_photo_is_told_when_the_picture_asked_for_is_larger(
 def test_what_a_killed_fit_left_half_written_goes(tmp_path: Path) -> None:
     old, new = (Temporary(tmp_path / f"{key}.safetensors").path for key in ("a" * 32, "b" * 32))
     os.utime(old, (1e9, 1e9))
-    check_cache(tmp_path)
+    ready_cache(tmp_path)
     assert not old.exists() and new.exists()

@@ -56,6 +56,7 @@ class Geometry:
     shadow: np.ndarray  # [R, R, 2], see Shells
     foreign: np.ndarray  # [R, R], see Shells
     below_jaw: np.ndarray  # [R, R], see Sight
+    hangs: np.ndarray  # [R, R], see `overhang`
     rim: np.ndarray  # [V], see Shells
     mouth_light: np.ndarray  # [V] 1 in the open, towards MOUTH_DARKEST deep in the mouth
 
@@ -117,6 +118,7 @@ def _join(
         shadow=sight_depth(depth, sight.below_jaw),
         foreign=np.maximum.reduce([hangs, foreign_light(scene), other_than_skin(scene, depth)]),
         below_jaw=sight.below_jaw,
+        hangs=hangs,
         rim=np.concatenate([sides_of(model), rim]),
         mouth_light=np.concatenate([mouth_light, np.ones(extra)]).astype(np.float32),
     )

@@ -14,7 +14,7 @@ from ..portrait.regions import polygon_mask
 from ..ramps import smooth_step
 from ..rendering.shells import RELIEF, SKIN
 from .appearance import PARTS, Appearance, as_vivid, harmonics
-from .canonical import beyond_photo, neck_below, overhang, rim_distance, sample, skin_likeness
+from .canonical import beyond_photo, neck_below, rim_distance, sample, skin_likeness
 from .geometry import Geometry
 from .members import covered_ears
 from .planes import Layers
@@ -131,15 +131,14 @@ def fill_under_jaw(scene: Scene, geometry: Geometry, layers: Layers, skin: np.nd
     side = scene.side
     within = skin[((geometry.uv[skin] >= 0) & (geometry.uv[skin] < side)).all(1)]
     x, y = geometry.uv[within].astype(int).T
-    behind = (geometry.shown[within] < 0.5) & (geometry.below_jaw[y, x] < 0)
+    below = geometry.below_jaw[y, x]
+    on, behind = below >= 0, (geometry.shown[within] < 0.5) & (below < 0)
     away, nearest = ndimage.distance_transform_edt(~outline, return_indices=True)
     photo = cv2.GaussianBlur(layers.planes[SKIN, ..., :3], (0, 0), OUTLINE_BLUR * side)
-    hangs = overhang(geometry.below_jaw, scene.bare)[..., None]
+    hangs = geometry.hangs[..., None]
     neck = NECK_SHADE * neck_below(geometry.below_jaw, photo)
-    below = within[geometry.below_jaw[y, x] >= 0]
     photo += hangs * (neck - photo)
-    u, v = geometry.uv[below].astype(int).T
-    fill[below] += hangs[v, u] * (neck[v, u] - fill[below])
+    fill[within[on]] += hangs[y[on], x[on]] * (neck[y[on], x[on]] - fill[within[on]])
     at, x, y = within[behind], x[behind], y[behind]
     share = 1 - smooth_step(away[y, x] / (UNDER_JAW * side), 0, 1)
     fill[at] += share[:, None] * (photo[nearest[0, y, x], nearest[1, y, x]] - fill[at])

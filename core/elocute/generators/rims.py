@@ -68,7 +68,8 @@ def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
 def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """[N] 0..1 of relief points uv [N, 2] in pixels: how far they are but the rim of the head's own surface, as skin is
     that goes out to the person's outline, any thin strip beside cheek and jaw, and a thinner one of hair above. Other
-    hair, clothes, and what is farther away are not. depth [R, R] of the head's surface (inf: none) and below_jaw [R, R] as in Sight."""
+    hair, clothes, and what is farther away are not. depth [R, R] of the head's surface (inf: none) and below_jaw [R, R]
+    as in Sight."""
     side, down = scene.side, _down(scene)
     shoulders = np.isfinite(below_jaw) & (below_jaw > NECK)
     surface = np.isfinite(depth) & ~shoulders

@@ -40,8 +40,7 @@ class Contact:
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """float32 [V] 0..1: the share of its light in the photo that each vertex of the moved head [V, 3] lacks."""
         out = np.zeros(self._count, np.float32)
-        closer = self._closeness(points) - self._in_photo
-        closer[closer < LEAST] = 0
+        closer = np.maximum(self._closeness(points) - self._in_photo - LEAST, 0)
         out[self._vertices] = self._share * closer[self._nearest]
         return out
 

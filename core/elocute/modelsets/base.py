@@ -93,9 +93,9 @@ def need(roles: tuple[str, ...]) -> None:
         model_path(role)
 
 
-def check_cache(folder: Path) -> None:
-    """Whether the avatar can be kept, and what killed fits left there half-written removed. Raises EnvironmentProblem
-    cache_not_writable or disk_full."""
+def ready_cache(folder: Path) -> None:
+    """Make sure that an avatar can be kept in `folder`, and remove what killed fits left there half-written. Raises
+    EnvironmentProblem cache_not_writable or disk_full."""
     from ..files import check_writable, remove_abandoned
 
     try:

@@ -17,7 +17,7 @@ from ..protocol import Progress
 from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ..values import AS_IN_PORTRAIT, ExpressionTrack
 from ..warm import Latest, file_state
-from .base import FittedHead, Report, check_cache, identity, need, refuse_framing
+from .base import FittedHead, Report, identity, need, ready_cache, refuse_framing
 
 if TYPE_CHECKING:
     from ..generators.headfield import HeadField
@@ -152,7 +152,7 @@ def _invert(
 
     if picture is not None or portrait_seed(portrait) is None:
         need(FIT_ROLES)
-    check_cache(folder)
+    ready_cache(folder)
     device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
     scene, about = _scene(portrait, picture, side, device, report, settings.framing)

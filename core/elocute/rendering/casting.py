@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 
 
 class Rays(NamedTuple):
-    """N rays of a strip of pixels: the pixel [N] that each belongs to and how much of it it is, share [N]; its place in
-    the picture px, py [N]; the triangles that it crosses, near and far [N] (-1: none)."""
+    """N rays of a strip of pixels: first those of pixels `one` [A] that have a single one, then four each of pixels
+    `four` [B]; their places in the picture px, py [N]; the triangles that they cross, near and far [N] (-1: none)."""
 
-    pixel: torch.Tensor
-    share: torch.Tensor
+    one: torch.Tensor
+    four: torch.Tensor
     px: torch.Tensor
     py: torch.Tensor
     near: torch.Tensor
     far: torch.Tensor
+
+    def gathered(self, values: torch.Tensor) -> torch.Tensor:
+        """Values [N, C] of the rays as those of the strip's pixels [A + B, C]."""
+        out = values.new_zeros(len(self.one) + len(self.four), values.shape[1])
+        count = len(self.one)
+        out = out.index_put((self.one,), values[:count])
+        return out.index_put((self.four,), values[count:].view(-1, 4, values.shape[1]).mean(1))
 
 
 def barycentric(p: torch.Tensor, px: torch.Tensor, py: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,7 +51,8 @@ def _simple(
     and depths [2, P, 4] in both groups; see `kernels._simple`."""
     there = face >= 0
     some, first = face.clamp_min(0), face[..., :1].clamp_min(0)
-    alike = (torch.where(there, shells.layer[some], -1) == torch.where(there, shells.layer[some], -1)[..., :1]).all(-1)
+    layer = torch.where(there, shells.layer[some], -1)
+    alike = (layer == layer[..., :1]).all(-1)
     depth = torch.where(there, depth, 0)
     level = depth.amax(-1) - depth.amin(-1) <= EDGE_DEPTH
     one, other = shells.spheres[some], shells.spheres[first]
@@ -70,7 +78,6 @@ def cast(shells: ShellTensors, points: torch.Tensor, ids: torch.Tensor, depths: 
     one, four = torch.nonzero(simple).squeeze(1), torch.nonzero(~simple).squeeze(1)
     pixel = torch.cat([one, four.repeat_interleave(4)])
     quarter = torch.cat([torch.zeros_like(one), torch.arange(4, device=ids.device).repeat(len(four))])
-    share = torch.where(simple, 1.0, 0.25).to(points.dtype)[pixel]
     dx, dy = (torch.where(simple[pixel], 0.5, 0.25 + 0.5 * part) for part in (quarter % 2, quarter // 2))
     px, py = (x[pixel] + dx).to(points.dtype), (y[pixel] + dy).to(points.dtype)
-    return Rays(pixel, share, px, py, near[pixel, quarter], far[pixel, quarter])
+    return Rays(one, four, px, py, near[pixel, quarter], far[pixel, quarter])

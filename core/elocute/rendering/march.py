@@ -230,7 +230,7 @@ def render_tensors(
         end = min(top + rows, height)
         part = slice(2 * top, 2 * end)
         rays = cast(shells, points, ids[:, part], depths[:, part], top)
-        count = len(rays.pixel)
+        count = len(rays.px)
         state: State = (moved.new_zeros(count, 3), moved.new_ones(count), moved.new_zeros(count))
         for face in (rays.near, rays.far):
             on = torch.nonzero(face >= 0).squeeze(1)
@@ -238,8 +238,7 @@ def render_tensors(
                 hit = _locate(shells, points, pull, grown, lit, face[on], rays.px[on], rays.py[on], cam, turned)
                 crossed = _march(shells, hit, presence, turned, (state[0][on], state[1][on], state[2][on]))
                 state = tuple(a.index_put((on,), b) for a, b in zip(state, crossed, strict=True))
-        full = torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1) * rays.share[:, None]
-        pixels = full.new_zeros((end - top) * width, 5).index_add(0, rays.pixel, full)
-        out[top:end] = pixels.view(end - top, width, 5)
+        full = torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1)
+        out[top:end] = rays.gathered(full).view(end - top, width, 5)
     alpha = out[..., 3]
     return out[..., :4], torch.where(alpha > 1e-4, out[..., 4] / alpha.clamp_min(1e-4), torch.zeros_like(alpha))

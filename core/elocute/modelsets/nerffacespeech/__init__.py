@@ -19,7 +19,7 @@ from ...models.official import need_imported
 from ...rendering.device import pick_device
 from ...settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
-from ..base import FittedHead, Report, check_cache, identity, need, refuse_framing
+from ..base import FittedHead, Report, identity, need, ready_cache, refuse_framing
 
 if TYPE_CHECKING:
     from ...driving.follow import Followed, Tick
@@ -70,7 +70,7 @@ class NerfFaceSpeech:
         known = None if settings.refit else find(folder, key)
         if known:
             return replace(known, report={**known.report, "portrait": portrait, "cached": True})
-        check_cache(folder)
+        ready_cache(folder)
         from .prepare import invert_portrait
 
         return invert_portrait(portrait, settings, key, folder, report)
@@ -83,7 +83,7 @@ class NerfFaceSpeech:
         need_imported((*ALWAYS, "face_regressor") if photo else ALWAYS)
         need(FIT_ROLES)  # the mesh is the embedded set's
         identity(settings.portrait)
-        check_cache(avatar_folder())
+        ready_cache(avatar_folder())
         from .head import fit_mesh
 
         return fit_mesh(settings, report)

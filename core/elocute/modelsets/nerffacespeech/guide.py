@@ -42,7 +42,7 @@ def coefficients_of(networks: Networks, rgb: np.ndarray, face: Face | None) -> t
 
 def same_face(rgb: np.ndarray, previous: Face | None) -> Face | None:
     """The face of a frame where it was in the one before, else the largest: a passer-by nearer to the camera takes
-    over from nobody."""
+    over from nobody whose face stays in sight."""
     from ...portrait.face import detect_faces, shared_landmarker
 
     found = shared_landmarker().track(rgb, previous) if previous else None

@@ -75,7 +75,7 @@ class OfficialPerformance:
         self._cameras = torch.from_numpy(cameras).to(self.field.ws)
         self._paints = self.networks.mouth is not None and self.networks.parser is not None
         lacking = [] if self._paints else ["without LipaintNet and the parsing network mouths show what the field has"]
-        self.drive = Drive(
+        self._drive = Drive(
             drive.expression, drive.poses, drive.views, (*drive.warnings, *clamped, *lacking), drive.names
         )
         found = [imported_if_any(role) for role in ("mouth", "segmentation", "face_model")]
@@ -84,7 +84,8 @@ class OfficialPerformance:
             models += [find_model(role).sha256 for role in ("face", "matting")]
         what = f"{shot.size}|{shot.reference}|{shot.background}|{device}|{models}"
         what += "|compiled" if shot.compile else ""  # sums in another order
-        self.field.compile(shot.compile, self._warn)
+        self._told: list[str] = []  # nothing more of this object stays with the field, which is kept for the next one
+        self.field.compile(shot.compile, self._told.append)
         self._base = f"nerffacespeech {RENDERER}|{avatar.content}|{what}".encode()
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
         self._mouths: OrderedDict[int, Volume] = OrderedDict()
@@ -92,8 +93,9 @@ class OfficialPerformance:
         with torch.no_grad():
             self._prepare_bending(torch.from_numpy(arrays["torso"]).to(device))
 
-    def _warn(self, text: str) -> None:
-        self.drive = replace(self.drive, warnings=(*self.drive.warnings, text))
+    @property
+    def drive(self) -> Drive:
+        return replace(self._drive, warnings=(*self._drive.warnings, *self._told))
 
     def fingerprint(self, at: int) -> bytes:
         window, _ = mask_window(at, len(self.drive), self.reference)
