@@ -7,15 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import official
+import pytest
 
 from elocute import pipeline
 from elocute.drive import Drive, read_inputs
 from elocute.finishing.frames import read_png
+from elocute.models.importing import import_files
+from elocute.models.store import models_folder
 from elocute.modelsets import model_set
 from elocute.settings import Shot
 
 PORTRAIT = Path(__file__).resolve().parents[1] / "examples" / "portrait.jpg"
 FRAMES = 5  # of the second of voice: every stage runs, at any rate
+
+
+def import_random_set(models: Path, written: Path) -> None:
+    """Make `models` a folder of models with an official set of random weights, whose files go to `written`: a
+    generator of 128 pixels with the published structure, the other networks in full size."""
+    for file in models_folder().glob("*.*"):
+        (models / file.name).symlink_to(file)
+    sizes = {**official.SMALL, "latent": 512}
+    files = official.write_all(written, official.generator_arguments(sizes=sizes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELOCUTE_MODELS", str(models))
+        import_files(files)
 
 
 def shot(folder: Path, **more: Any) -> Shot:

@@ -68,6 +68,12 @@ def blender(request: pytest.FixtureRequest) -> Blender:
     return find(request.param)
 
 
+@pytest.fixture
+def bpy45() -> Blender:
+    """One for what is the same in all of them and takes long."""
+    return find("bpy45")
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("blender")

@@ -7,28 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import official
 import pytest
+from published_shots import import_random_set
 
 from elocute.media import load_audio
-from elocute.models.importing import import_files
-from elocute.models.store import models_folder
 
 VOICE = Path(__file__).resolve().parents[2] / "examples" / "voice.wav"
 
 
 @pytest.fixture(scope="session")
 def imported_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generator of 128 pixels with the published structure; the other networks in full size."""
-    own = models_folder()
     folder = tmp_path_factory.mktemp("models")
-    for file in own.glob("*.*"):
-        (folder / file.name).symlink_to(file)
-    sizes = {**official.SMALL, "latent": 512}
-    files = official.write_all(tmp_path_factory.mktemp("official"), official.generator_arguments(sizes=sizes))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ELOCUTE_MODELS", str(folder))
-        import_files(files)
+    import_random_set(folder, tmp_path_factory.mktemp("official"))
     return folder
 
 
