@@ -14,7 +14,9 @@ from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
 from .shells import RELIEF, Shells, project, smoothed, spheres
 
-BYTES_PER_RAY = 2200  # measured peak of march.render_tensors per ray in float32; turns the memory setting into a chunk
+# Measured peak of march.render_tensors in float32, with four rays in every pixel, which most pixels don't need; turns the
+# memory setting into a chunk.
+BYTES_PER_RAY = 2200
 SIZES_AN_OCTAVE = 6  # steps of smoothness while a head gets half as large: no step is seen
 
 
