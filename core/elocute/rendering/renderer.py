@@ -14,7 +14,7 @@ from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
 from .shells import RELIEF, Shells, project, smoothed, spheres
 
-# Measured peak of march.render_tensors in float32, with four rays in every pixel, which most pixels don't need; turns the
+# Measured peak of march.render_tensors in float32, with four rays in every pixel, which few pixels need. It turns the
 # memory setting into a chunk.
 BYTES_PER_RAY = 2200
 SIZES_AN_OCTAVE = 6  # steps of smoothness while a head gets half as large: no step is seen
