@@ -14,8 +14,8 @@ from . import checks, compat, operators, rendering, shotlist, shots
 from .casting import match, read_mapping
 
 # What a new shot takes over from the active one.
-COPIED = ("face_source", "expression", "blinks", "gaze", "smoothing", "variation", "framing", "size", "background",
-          "color", "model_set", "device", "keep_colors")  # fmt: skip
+COPIED = ("face_source", "expression", "blinks", "gaze", "smoothing", "framing", "size", "background", "color",
+          "model_set", "device", "keep_colors")  # fmt: skip
 
 
 class ELOCUTE_OT_all_voices(bpy.types.Operator):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,8 +35,9 @@ def inversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The keys that would be inverted; nothing is."""
     keys: list[str] = []
 
-    def instead(portrait: str, settings: FitSettings, side: int, key: str, *rest: Any) -> None:
+    def instead(portrait: str, settings: FitSettings, side: int, key: str, *rest: Any) -> Any:
         keys.append(key)
+        return SimpleNamespace(report={})
 
     monkeypatch.setattr(embedded, "_invert", instead)
     return keys

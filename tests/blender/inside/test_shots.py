@@ -186,6 +186,8 @@ def test_all_voices_are_rendered_and_a_failing_one_stops_no_other(scene, tmp_pat
     bpy.ops.elocute.all_voices(folder=str(folder), use_active=True)
     states = {task.title: task.state for task in part("addon.tasks").tasks}
     assert sorted(states.values()) == ["done", "done", "failed"], states
+    variations = [shot.variation for shot in scene.elocute.shots]
+    assert len(set(variations)) == len(variations) == 3, "nobody blinks with another"
     assert {strip.name.partition(".")[0] for strip in images(scene)} == {"Anna", "bert_01"} or len(images(scene)) == 2
 
 
