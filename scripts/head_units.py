@@ -21,7 +21,9 @@ STAY_CLOSED = (
     "mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight mouthPressLeft "
     "mouthPressRight cheekPuff noseSneerLeft noseSneerRight"
 ).split()  # units under which, alone, lips that touched go on touching
-PART_LIPS = ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight")  # units that lower the lower lip
+LOWER_A_SIDE = ("mouthLowerDownLeft", "mouthLowerDownRight")
+# Lips that speak "oh" and "oo": MakeHuman's part in the middle third only, to a diamond, and hardly draw the corners in.
+NARROWER = {"mouthFunnel": 1.8, "mouthPucker": 1.35}  # of MakeHuman's displacement to the middle
 # MakeHuman's smile pulls the corners up by 13 mm; fitted to laughing photos, it was 0.5 to 0.7.
 SMILE = 0.7
 LOWER_LIDS = 1.5  # of MakeHuman's, which go half-way with eyes that look down: people's go nearly all the way
@@ -33,6 +35,7 @@ TONGUE_PATH = (
 )  # fmt: skip
 TONGUE_THIN = 0.7  # of its thickness that it keeps at the tip
 ARCH = 0.65  # power of the share of the full opening that a place on the lip takes: 1 is MakeHuman's, less is rounder
+ROUND = 0.65  # power of 1 - x^2, x from the middle (0) to a corner (1): 0.5 is an ellipse, 1 a parabola
 
 
 def seam_fields(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
@@ -81,17 +84,17 @@ class Closer:
         return self.spread(moved)
 
 
-def round_opening(mesh: Mesh, unit: np.ndarray, closer: Closer) -> None:
-    """Lets the lower lip go down as far as before in its middle and nearly as far beside it: MakeHuman's opens to the
-    point of a wedge, people's to an arch. In place."""
-    chain = mesh.seams["lips"].lower
-    x, down = mesh.vertices[chain, 0], -unit[chain, 1]
-    corners = np.interp(x, x[[0, -1]], down[[0, -1]])
-    opening = down - corners
-    share = np.clip(opening / opening.max(), 0, 1)
-    wider = (share**ARCH - share) * opening.max()
-    moved = {int(v): np.array([0, -more, 0]) for v, more in zip(chain[1:-1], wider[1:-1], strict=True)}
-    unit += closer.spread(moved)
+def round_opening(mesh: Mesh, unit: np.ndarray, closer: Closer, chain: np.ndarray, even: bool) -> None:
+    """Lets a lip go as far as before where it goes farthest and nearly as far beside it: MakeHuman's opens to the
+    point of a wedge, people's to an arch, an `even` one around the mouth's middle. In place."""
+    x, up = mesh.vertices[chain, 0], unit[chain, 1]
+    opening = up - np.interp(x, x[[0, -1]], up[[0, -1]])
+    farthest = opening[np.abs(opening).argmax()]
+    share = opening / farthest
+    across = (x - x[[0, -1]].mean()) / (np.ptp(x[[0, -1]]) / 2)
+    wanted = np.clip(1 - across**2, 0, 1) ** ROUND if even else np.clip(share, 0, 1) ** ARCH
+    more = (wanted - share) * farthest
+    unit += closer.spread({int(v): np.array([0, dy, 0]) for v, dy in zip(chain[1:-1], more[1:-1], strict=True)})
 
 
 def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> None:
@@ -115,8 +118,14 @@ def correct_expression(mesh: Mesh, expression: np.ndarray, closer: Closer) -> No
         unit[name] *= SMILE
     for name in STAY_CLOSED:
         unit[name] += closer.meeting(mesh.vertices + unit[name], "lips", axes=(1,))
-    for name in PART_LIPS:
-        round_opening(mesh, unit[name], closer)
+    for name, times in NARROWER.items():
+        unit[name][:, 0] *= times
+    lips = mesh.seams["lips"]
+    for name in LOWER_A_SIDE:
+        round_opening(mesh, unit[name], closer, lips.lower, even=False)
+    for name, chains in (("jawOpen", (lips.lower,)), ("mouthFunnel", (lips.lower, lips.upper))):
+        for chain in chains:
+            round_opening(mesh, unit[name], closer, chain, even=True)
     whole_brows(mesh, unit)
     unit["tongueOut"][:] = tongue_out(mesh, unit["jawOpen"])
     both = unit["jawOpen"] + unit["mouthClose"]

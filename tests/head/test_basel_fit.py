@@ -115,7 +115,7 @@ def test_a_face_is_found_again(basel_face: BaselFace) -> None:
     picture, marks = picture_of(basel_face, truth)
     plan = FitSchedule(rigid_steps=80, nonrigid_steps=100)
     fit = fit_basel(basel_face.to(dtype=torch.float32), marks, picture, schedule=plan)
-    assert fit.landmark_error < 0.7 and fit.photo_error < 0.03
+    assert fit.landmark_error < 0.75 and fit.photo_error < 0.03
     off = np.abs(fit.coefficients - truth[0].numpy())
     assert off[basel.ANGLES].max() < 0.05
     there = basel.project(basel.placed(basel_face.shape(truth), truth))[0]

@@ -76,16 +76,21 @@ def test_inner_lip_and_lid_landmarks_lie_on_the_seams(model: HeadModel, units: M
     assert opened[13, 1] - opened[14, 1] > 0.012
 
 
-@pytest.mark.parametrize("opening", ["jawOpen", "mouthFunnel"])
-def test_the_lower_lip_opens_to_an_arch(model: HeadModel, units: Make, opening: str) -> None:
+@pytest.mark.parametrize(("opening", "lip"), [("jawOpen", "lower"), ("mouthFunnel", "lower"), ("mouthFunnel", "upper")])
+def test_lips_open_to_an_arch(model: HeadModel, opening: str, lip: str) -> None:
     """Half-way between middle and corner a wedge would be open by half, a parabola by three quarters."""
-    chain = model.seams["lips"].lower
+    chain = getattr(model.seams["lips"], lip)
     shift = model.expression[ARKIT_NAMES.index(opening), chain, 1]
     x = model.base[chain, 0]
-    drop = np.interp(x, x[[0, -1]], shift[[0, -1]]) - shift
-    wide = 0.5 if opening == "jawOpen" else 0.25  # a funnel's corners stay together
-    assert np.interp(wide * x[-1], x, drop) > 0.77 * drop.max()
-    assert drop.argmax() == len(chain) // 2
+    apart = np.abs(np.interp(x, x[[0, -1]], shift[[0, -1]]) - shift)
+    assert np.interp(0.5 * x[-1], x, apart) > 0.77 * apart.max()
+    assert apart.argmax() == len(chain) // 2
+
+
+@pytest.mark.parametrize(("unit", "share"), [("mouthFunnel", 0.85), ("mouthPucker", 0.78)])
+def test_rounded_lips_are_narrower(model: HeadModel, units: Make, unit: str, share: float) -> None:
+    corners = model.seams["lips"].upper[[0, -1]]
+    assert np.ptp(model.vertices(None, units(**{unit: 1}))[corners, 0]) < share * np.ptp(model.base[corners, 0])
 
 
 def test_jaw_carries_lower_teeth_and_tongue_but_not_the_upper_teeth(model: HeadModel) -> None:
