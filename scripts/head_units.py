@@ -22,8 +22,8 @@ STAY_CLOSED = (
     "mouthPressRight cheekPuff noseSneerLeft noseSneerRight"
 ).split()  # units under which, alone, lips that touched go on touching
 LOWER_A_SIDE = ("mouthLowerDownLeft", "mouthLowerDownRight")
-# Lips that speak "oh" and "oo": MakeHuman's part in the middle third only, to a diamond, and hardly draw the corners in.
-NARROWER = {"mouthFunnel": 1.8, "mouthPucker": 1.35}  # of MakeHuman's displacement to the middle
+# Lips that speak "oh" and "oo": MakeHuman's part in the middle third only, to a diamond, and hardly draw corners in.
+NARROWER = {"mouthFunnel": 1.8, "mouthPucker": 1.35}  # of its displacement to the middle
 # MakeHuman's smile pulls the corners up by 13 mm; fitted to laughing photos, it was 0.5 to 0.7.
 SMILE = 0.7
 LOWER_LIDS = 1.5  # of MakeHuman's, which go half-way with eyes that look down: people's go nearly all the way
