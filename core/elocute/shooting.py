@@ -34,6 +34,7 @@ class Shooting:
         self.incremental = device == "cpu"
         self._memory_mb = memory_mb
         self._outside: _Outside | None = None  # made when a picture first shows what lies beyond the portrait
+        self._behind: _Outside | None = None  # if these pictures show it
         self._photo_goes_on = head.around is not None and turns_at_edge(head.shells, head.motion, head.around)
         self._backdrop = _backdrop(background, head.background, side)
         self._aimed: tuple[tuple[float, ...], View] | None = None
@@ -65,12 +66,14 @@ class Shooting:
     def _aim(self, angles: tuple[float, float, float], view: View) -> None:
         """Everything about the next pictures but the face."""
         self._now, self._behind = self.renderer, None
+        size = self._size(view)
         if view != AS_IN_PORTRAIT or (any(angles) and self._photo_goes_on):
             if self._outside is None:
                 self._outside = _Outside(self.head, self.renderer, self._memory_mb)
             self._now = self._outside.portrait
-            self._behind = self._outside.render(angles, view, self._size(view))
-        self._now.aim(view.zoom, view.shift, self._size(view))
+            self._outside.aim(angles, view, size)
+            self._behind = self._outside
+        self._now.aim(view.zoom, view.shift, size)
 
     def _size(self, view: View) -> float:
         """Of the head in the picture, over the portrait's."""
@@ -82,9 +85,7 @@ class Shooting:
     ) -> np.ndarray:
         """Premultiplied float [side, side, 4] of the person; with a box only there."""
         rgba = self._now.render(moved, box, presence, turned, dimmed)[0]
-        if self._behind is None:
-            return rgba
-        return rgba + (1 - rgba[..., 3:]) * self._behind
+        return rgba if self._behind is None else self._behind.render(rgba, box)
 
     def _changed(self, moved: np.ndarray, dimmed: np.ndarray) -> Box | None:
         """The pixels that triangles with a moved or otherwise lit corner cover now or covered in the base frame."""
@@ -121,11 +122,15 @@ class _Outside:
         inner = self.portrait.render(own)[0][..., 3]
         self.bust = build_bust(shells, motion, *whole.render(own), inner, head.around)
         self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
+        self._moved = self.bust.shells.rest
 
-    def render(self, angles: tuple[float, float, float], view: View, size: float) -> np.ndarray:
-        """Premultiplied float [side, side, 4]."""
+    def aim(self, angles: tuple[float, float, float], view: View, size: float) -> None:
         self._renderer.aim(view.zoom, view.shift, size)
-        return self._renderer.render(self.bust.moved(viewer_rotation(*angles), view.move))[0]
+        self._moved = self.bust.moved(viewer_rotation(*angles), view.move)
+
+    def render(self, front: np.ndarray, box: Box | None) -> np.ndarray:
+        """`front`, premultiplied float [side, side, 4], with this behind it; with a box only there."""
+        return self._renderer.render(self._moved, box, front=front)[0]
 
 
 def _any_of_three(marked: np.ndarray) -> np.ndarray:

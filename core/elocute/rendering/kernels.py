@@ -14,6 +14,8 @@ from .shells import PLANES, RELIEF, SKIN
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
 SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
+THICKEST = -np.log(np.float32(CLEAREST))  # optical depth of an opaque texel
+ENDS = -np.log(np.float32(SPENT))  # optical depth behind which no ray goes on, however much of it came so far
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
 # A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the sides (`rim`: there it
 # becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
@@ -72,13 +74,17 @@ def _lookup(planes, kind, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
     o0 = o1 = o2 = o3 = np.float32(0.0)
     for j in range(4):
         yy = np.uint64(min(max(y + j - 1, 0), size - 1))  # unsigned: Python's negative indices cost a test each
+        r0 = r1 = r2 = r3 = np.float32(0.0)
         for i in range(4):
             xx = np.uint64(min(max(x + i - 1, 0), size - 1))
-            w = wy[j] * wx[i]
-            o0 += w * planes[kind, yy, xx, 0]
-            o1 += w * planes[kind, yy, xx, 1]
-            o2 += w * planes[kind, yy, xx, 2]
-            o3 += w * planes[kind, yy, xx, 3]
+            r0 += wx[i] * planes[kind, yy, xx, 0]
+            r1 += wx[i] * planes[kind, yy, xx, 1]
+            r2 += wx[i] * planes[kind, yy, xx, 2]
+            r3 += wx[i] * planes[kind, yy, xx, 3]
+        o0 += wy[j] * r0
+        o1 += wy[j] * r1
+        o2 += wy[j] * r2
+        o3 += wy[j] * r3
     out[0], out[1], out[2], out[3] = o0, o1, o2, o3
 
 
@@ -176,10 +182,11 @@ def _march(kind, hit, left, presence, turned, planes, shadow, lens, wx, wy, tap,
                 for i in range(4):
                     tap[i] = hit[_FILL + i] + trust * (tap[i] - hit[_FILL + i])
         alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0)) * left
-        od = -np.log(max(np.float32(1.0) - alpha, np.float32(CLEAREST))) * hit[_SLANT]
-        gain = acc[3] * (np.float32(1.0) - np.exp(-od * _WEIGHTS[kind, k]))
-        if acc[3] - gain < np.float32(SPENT):
-            gain = acc[3]
+        od = hit[_SLANT] * _WEIGHTS[kind, k]  # most texels are opaque: no logarithm for them
+        od *= THICKEST if alpha == np.float32(1.0) else -np.log(max(np.float32(1.0) - alpha, np.float32(CLEAREST)))
+        gain = acc[3]
+        if od < ENDS and acc[3] * np.exp(-od) >= np.float32(SPENT):
+            gain -= acc[3] * np.exp(-od)
         for i in range(3):
             acc[i] += gain * hit[_LIT] * tap[i]
         acc[3] -= gain
@@ -237,18 +244,22 @@ def shade(  # type: ignore[no-untyped-def]
     ids, depths, points, cam, faces, layer, spheres, table, pull, grown, lit, planes, detail, shadow, foreign, lens,
     presence, turned, box, rgba, depth_out,
 ):
-    """Composite every pixel of `box` (x0, y0, x1, y1).
+    """Composite every pixel of `box` (x0, y0, x1, y1) behind what `rgba` already holds.
 
     ids int32 [2, 2H, 2W] and depths float32: visibility of relief and head at twice the picture's resolution;
     points float32 [V, 3] moved vertices in image space of the picture; cam (focal, cx, cy) of the picture; spheres
     float32 [F, 4] around the triangles at rest, see `shells.spheres`;
-    rgba float32 [H, W, 4] premultiplied and depth_out float32 [H, W] (metres, 0 where empty) are written.
+    rgba float32 [H, W, 4] premultiplied gets what it lets through; depth_out float32 [H, W] (metres, 0 where empty) is
+    written where it lets anything through.
     """
     for y in numba.prange(box[1], box[3]):
         wx, wy = np.empty(4, np.float32), np.empty(4, np.float32)
         tap, acc, hit = np.empty(4, np.float32), np.empty(5, np.float32), np.empty(_HIT, np.float32)
         total = np.empty(5, np.float32)
         for x in range(box[0], box[2]):
+            free = np.float32(1.0) - rgba[y, x, 3]
+            if free <= np.float32(0.0):
+                continue
             simple = _simple(ids, depths, points, faces, layer, spheres, 2 * y, 2 * x)
             rays = 1 if simple else 4
             for k in range(5):
@@ -279,8 +290,7 @@ def shade(  # type: ignore[no-untyped-def]
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)
             alpha = np.float32(1.0) - total[3] * share
-            rgba[y, x, 0] = total[0] * share
-            rgba[y, x, 1] = total[1] * share
-            rgba[y, x, 2] = total[2] * share
-            rgba[y, x, 3] = alpha
+            for k in range(3):
+                rgba[y, x, k] += free * total[k] * share
+            rgba[y, x, 3] += free * alpha
             depth_out[y, x] = total[4] * share / alpha if alpha > np.float32(1e-4) else np.float32(0.0)

@@ -15,10 +15,21 @@ import numpy as np
 import torch
 
 STRIPS = 8  # horizontal, rastered side by side; a few more than cores, for balance
+DOUBT = 0.01  # pixels: more than rounding moves a triangle's border
 NEAR = 0.05  # metres; anything nearer can't be in the picture
 
 
-@numba.njit(cache=True, nogil=True, fastmath=False)
+@numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy", inline="always")
+def _narrowed(low, high, x, w, slope):  # type: ignore[no-untyped-def]
+    """The pixels low..high of a row, without those for which a coordinate is negative that is `w` at place `x`: most of
+    a slim triangle's bounding box. A pixel in doubt stays."""
+    if slope == 0.0:
+        return low, high
+    border = x - w / slope - 0.5
+    return (max(low, border - DOUBT), high) if slope > 0.0 else (low, min(high, border + DOUBT))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 def _raster_rows(points, faces, labels, row0, row1, ids, depth):  # type: ignore[no-untyped-def]
     width = ids.shape[1]
     for f in range(faces.shape[0]):
@@ -38,9 +49,15 @@ def _raster_rows(points, faces, labels, row0, row1, ids, depth):  # type: ignore
         x1 = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
         inv = 1.0 / area
         ra, rb, rc = 1.0 / za, 1.0 / zb, 1.0 / zc
+        slope1, slope2 = (cy - ay) * inv, (ay - by) * inv  # of the coordinates w along a row
+        slope0 = -slope1 - slope2
         for y in range(y0, y1 + 1):
             py = y + 0.5
-            for x in range(x0, x1 + 1):
+            w1, w2 = (ax - cx) * (py - ay) * inv, (bx - ax) * (py - ay) * inv  # where the row is below a
+            low, high = _narrowed(float(x0), float(x1), ax, 1.0 - w1 - w2, slope0)
+            low, high = _narrowed(low, high, ax, w1, slope1)
+            low, high = _narrowed(low, high, ax, w2, slope2)
+            for x in range(int(np.ceil(low)), int(np.floor(high)) + 1):
                 px = x + 0.5
                 w1 = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * inv
                 w2 = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * inv

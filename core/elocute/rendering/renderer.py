@@ -84,11 +84,12 @@ class Renderer:
 
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0,
-        turned: float = 0.0, dimmed: np.ndarray | None = None,
+        turned: float = 0.0, dimmed: np.ndarray | None = None, front: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is;
         turned 0..1: how far the head has left the pose that the photo shows; dimmed: float32 [V] 0..1, the share of
-        its light that each vertex lacks (None: no light is missing).
+        its light that each vertex lacks (None: no light is missing); front: a picture as returned, behind which this
+        one goes. It is written to.
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
         y1) only those pixels are sure to be there, and on the CPU the rest is 0.
@@ -101,7 +102,8 @@ class Renderer:
                 self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays, presence,
                 turned, torch.as_tensor(lit, device=self.device),
             )  # fmt: skip
-            return rgba.cpu().numpy(), depth.cpu().numpy()
+            picture = rgba.cpu().numpy()
+            return picture if front is None else front + (1 - front[..., 3:]) * picture, depth.cpu().numpy()
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
         points = project(moved, *self.cam)
         doubled = points * np.array([2, 2, 1], np.float32)
@@ -112,7 +114,7 @@ class Renderer:
             self._grown[0] = 1
         else:
             gradients.stretch(self._rest, moved, self._faces, *self._grown)
-        rgba = np.zeros((self.side, self.side, 4), np.float32)
+        rgba = np.zeros((self.side, self.side, 4), np.float32) if front is None else front
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
             self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer,
