@@ -41,7 +41,7 @@ def mix(x: Tensor, other: FeatureMix) -> Tensor:
     if other.mask is None:
         return other.features
     side, size = x.shape[-1], other.size
-    enlarge, shrink, rows = (m.to(x.device) for m in _matrices(side, size, x.dtype))  # [T, S], [S, T], [T]
+    enlarge, shrink, rows = _matrices(side, size, x.dtype, x.device)  # [T, S], [S, T], [T]
     mask = _bicubic(other.mask.to(x), (size, size))[:, :, rows][..., rows]
     kept = (1 - mask) * (enlarge @ (other.features - x) @ enlarge.T)  # [B, F, T, T]
     both = shrink @ enlarge
@@ -49,12 +49,12 @@ def mix(x: Tensor, other: FeatureMix) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _matrices(side: int, size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def _matrices(side: int, size: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Bicubic enlarging `side` -> the rows of `size` that count [T, side], shrinking back [side, T], their numbers."""
     enlarge = _bicubic(torch.eye(side, dtype=dtype)[None, None], (size, side))[0, 0]
     shrink = _bicubic(torch.eye(size, dtype=dtype)[None, None], (side, size))[0, 0]
     rows = shrink.abs().sum(0).nonzero()[:, 0]
-    return enlarge[rows], shrink[:, rows].contiguous(), rows
+    return enlarge[rows].to(device), shrink[:, rows].contiguous().to(device), rows.to(device)
 
 
 def _bicubic(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:

@@ -73,6 +73,7 @@ class OfficialPerformance:
         drive = build_official_drive(shot, inputs, self.networks, arrays["coefficients"], placement_of(own, fov))
         cameras, clamped = cameras_of(own, drive.poses, drive.views, fov, limited=not shot.reference)
         self._cameras = torch.from_numpy(cameras).to(self.field.ws)
+        self._camera_bytes = [camera.tobytes() for camera in self._cameras.cpu().numpy()]
         self._paints = self.networks.mouth is not None and self.networks.parser is not None
         lacking = [] if self._paints else ["without LipaintNet and the parsing network mouths show what the field has"]
         self._drive = Drive(
@@ -101,7 +102,7 @@ class OfficialPerformance:
         window, _ = mask_window(at, len(self.drive), self.reference)
         parts = [self._base, str(at - window.start).encode()]
         for frame in (at, *window):
-            parts += [self.drive.expression[frame].tobytes(), self._cameras[frame].cpu().numpy().tobytes()]
+            parts += [self.drive.expression[frame].tobytes(), self._camera_bytes[frame]]
         return b"|".join(parts)
 
     @torch.no_grad()
@@ -176,7 +177,7 @@ class OfficialPerformance:
         moved = torch.cat([face_points(self.networks.face, coefficients, self.reference)[0], self._still])
         if self.reference:
             return VertexDeformation((self._rest - moved)[None], *self._nearest)
-        return SpatialDeformation(self._rest.cpu().double().numpy(), moved.cpu().double().numpy())
+        return SpatialDeformation(self._rest, moved)
 
 
 def _kept(kept: OrderedDict[int, Value], at: int, make: Callable[[], Value]) -> Value:
