@@ -61,10 +61,11 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     try:
         yield
         for unit, values in said.items():
+            wanted = _keys_for(values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1], plan.whole[0])
+            yield  # a step of its own: each half of a long voice's takes much of what a step may
             keys, draft = _still_there(ref, mark)
             if keys.key_blocks.get(unit) is not None:
-                part = values[plan.whole[0] - plan.origin : plan.whole[1] - plan.origin + 1]
-                _key(draft.ensure(path_of(unit), GROUP), part, plan.whole)
+                _key(draft.ensure(path_of(unit), GROUP), wanted, plan.whole)
             task.done += 1
             yield
         yield from _remember(lambda: _still_there(ref, mark)[1], plan.whole)
@@ -226,27 +227,32 @@ def _points(curve: bpy.types.FCurve) -> array:
     return points
 
 
-def _key(curve: bpy.types.FCurve, values: array, frames: Frames) -> None:
-    """Put linear keys on `frames`, at rest on the frame before and after; other keys stay as they are. Where a value
-    only goes on, its first and last key say all."""
+def _keys_for(values: array, first: int) -> array:
+    """Frame, value, frame, value, ... of keys for values on frames from `first` on, at rest on the frame before and
+    after. Where a value only goes on, its first and last key say all."""
     wanted = [0.0, *(round(value, curves.DECIMALS) for value in values), 0.0]
     last = len(wanted) - 1
-    ours = [
-        (float(frames[0] - 1 + i), value)
-        for i, value in enumerate(wanted)
-        if i in (0, last) or not wanted[i - 1] == value == wanted[i + 1]
-    ]
+    keys = array("f")
+    for i, value in enumerate(wanted):
+        if i in (0, last) or not wanted[i - 1] == value == wanted[i + 1]:
+            keys.extend((first - 1 + i, value))
+    return keys
+
+
+def _key(curve: bpy.types.FCurve, wanted: array, frames: Frames) -> None:
+    """Put the linear keys of `_keys_for` on `frames`, the one before and the one after; other keys stay as they are."""
+    count = len(wanted) // 2
     points = curve.keyframe_points
     kept = _parts_of(points)
     times = kept["co"][::2]
     before, after = bisect_left(times, frames[0] - 1), len(times) - bisect_right(times, frames[1] + 1)
     points.clear()
-    points.add(before + len(ours) + after)
+    points.add(before + count + after)
     parts = _parts_of(points)  # of new keys
-    parts["co"] = array("f", (number for row in ours for number in row))
-    parts["interpolation"] = array("i", [LINEAR]) * len(ours)
+    parts["co"] = wanted
+    parts["interpolation"] = array("i", [LINEAR]) * count
     for name, (_, width) in PARTS.items():
-        own, mine = kept[name], parts[name][: width * len(ours)]
+        own, mine = kept[name], parts[name][: width * count]
         points.foreach_set(name, own[: width * before] + mine + own[len(own) - width * after :])
     curve.update()
 

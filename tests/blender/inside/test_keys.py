@@ -22,7 +22,8 @@ def keys():
 
 def speak(curve, frames, value=0.5):
     count = frames[1] - frames[0] + 1
-    part("addon.keys")._key(curve, array("d", [value * (i % 2) for i in range(count)]), frames)
+    keys = part("addon.keys")
+    keys._key(curve, keys._keys_for(array("d", [value * (i % 2) for i in range(count)]), frames[0]), frames)
 
 
 def told(key):
