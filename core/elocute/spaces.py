@@ -3,8 +3,9 @@
 * head space: `values`: metres, origin between the ears, +x to the subject's left, +y up, +z out of the face;
 * head object: the head as a Blender object: x to the subject's left, -y out of the face, z up, origin in the JOINT, so
   that turning the object turns the head as a neck does;
-* camera: Blender's: looks along -z, y up. `head_to_camera` [4, 4] takes points of the head object there;
-* viewer: the camera with x right, y down, z away from it: the axes in which fields move and pictures are drawn.
+* camera: Blender's and OpenGL's: looks along -z, y up. `head_to_camera` [4, 4] takes points of the head object there;
+* viewer: the camera with x right, y down, z away from it, as in OpenCV: the axes in which fields move and pictures are
+  drawn; where another module's docstrings say camera space, it is these.
 
 A pose is told against the portrait's own: the rotation between the two head-to-camera matrices, in the viewer's axes,
 turns the head about the joint; where the joint went, everything went (`View.move`).

@@ -47,6 +47,7 @@ GRAIN_BAND = 0.05  # of the side: from farther in, a cheek's grain would be the 
 # Mouth, eyes with their brows, nose: landmarks around each.
 FEATURES = (OUTER_LIPS, (*RIGHT_LIDS, 70, 105, 107), (*LEFT_LIDS, 300, 334, 336), (168, 129, 2, 358))
 FEATURE_EDGE = 0.01  # of the side: they end so softly
+FOREIGN_EDGE = 0.002  # of the side: so far around what is no skin, skin is mixed with it
 BESIDE = 0.01  # of the side: so far inside the outline the photo shows a surface and not its edge
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 
@@ -159,7 +160,8 @@ def hidden_grain(scene: Scene, geometry: Geometry) -> np.ndarray:
     hair *= sample(cv2.GaussianBlur(thick, (0, 0), HAIR_EDGE * scene.side), place)  # no forehead's folds on a scalp
     skin[out] = 0  # the mirror image of a forehead has brows and eyes in it
     pores = PORES * sample(rim_distance(scene.matte), place)  # no rim light's wisps on skin
-    pores *= 1 - sample(np.maximum(_features(scene), cv2.dilate(geometry.foreign, np.ones((3, 3)))), place)
+    wide = 2 * round(FOREIGN_EDGE * scene.side) + 1
+    pores *= 1 - sample(np.maximum(_features(scene), cv2.dilate(geometry.foreign, np.ones((wide, wide)))), place)
     return np.concatenate([place / scene.side, (hair + pores * skin)[:, None]], 1).astype(np.float32)
 
 
