@@ -10,12 +10,13 @@ import pytest
 import torch
 from pretend_device import pretend_device
 
-from elocute.errors import EnvironmentProblem
 from elocute.generators import identity
 from elocute.generators.headfield import HeadField
 from elocute.generators.scene import Scene
 from elocute.inversion import invert as inversion
 from elocute.inversion import tuning
+from elocute.models.store import model_path, verify
+from elocute.portrait.enlarge import enlarge
 from elocute.rendering.renderer import Renderer
 from elocute.shooting import Shooting
 from elocute.speech.visemes import VisemeModel
@@ -106,14 +107,10 @@ def test_a_portrait_is_inverted(scene: Scene, monkeypatch: pytest.MonkeyPatch) -
     assert off.mean() < 1e-3 and np.quantile(off, 0.999) < 0.05
 
 
+@pytest.mark.skipif(not verify("speech_encoder"), reason="models not fetched: elocute models --fetch")
 def test_speech() -> None:
     """The networks that hear visemes."""
-    from elocute.models.store import model_path
-
-    try:
-        encoder = model_path("speech_encoder")
-    except EnvironmentProblem:
-        pytest.skip("models not fetched: elocute models --fetch")
+    encoder = model_path("speech_encoder")
     sound = np.random.default_rng(0).normal(0, 0.1, 24000) * np.sin(np.arange(24000) / 2000)
     sound = sound.astype(np.float32)
     wanted = VisemeModel(encoder).probabilities(sound, chunk_seconds=1.0)
@@ -121,3 +118,12 @@ def test_speech() -> None:
         found = VisemeModel(encoder, device).probabilities(sound, chunk_seconds=1.0)
     assert wanted.shape == (151, 15) and wanted.std() > 0.05
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(not verify("enlarge"), reason="models not fetched: elocute models --fetch")
+def test_a_small_photo_is_enlarged() -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (20, 24, 3), np.uint8)
+    wanted = enlarge(rgb, 3.0)
+    with pretend_device() as device:
+        found = enlarge(rgb, 3.0, device=device)
+    assert np.abs(found.astype(int) - wanted).max() <= 1 and wanted.std() > 20

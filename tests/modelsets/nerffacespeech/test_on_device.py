@@ -15,15 +15,20 @@ from published_shots import PORTRAIT, shot
 from stylenerf_samples import drawn, inputs, mixed_options, tiny_config, tiny_state
 
 from elocute.drive import read_inputs
+from elocute.generators.face_points import torso_points
 from elocute.generators.stylenerf.deformation import VertexDeformation
 from elocute.generators.stylenerf.generator import FoldedGenerator, StyleNerf
 from elocute.generators.stylenerf.mixing import FeatureMix
+from elocute.head import basel
 from elocute.head.basel import BaselFace
 from elocute.head.basel_fit import FitSchedule, fit_basel
+from elocute.head.spaces import front_camera
+from elocute.inversion.stylenerf.checkpoints import read_pivot, write_pivot
 from elocute.inversion.stylenerf.perceptual import ALEX, VGG, Lpips, PyramidDistance
 from elocute.inversion.stylenerf.projection import Pivot, ProjectionSettings, project
 from elocute.inversion.stylenerf.tuning import TuningSettings, tune
 from elocute.models import load_generator
+from elocute.models.store import verify
 from elocute.modelsets import model_set
 from elocute.modelsets.nerffacespeech.guide import coefficients_of
 from elocute.modelsets.nerffacespeech.prepare import random_person
@@ -107,13 +112,19 @@ def pivot_and_target(generator: StyleNerf) -> tuple[Pivot, torch.Tensor, torch.T
     return Pivot(ws[:, :1], code, ()), target, camera
 
 
-def test_projection(device: str) -> None:
+def test_projection(device: str, tmp_path: Path) -> None:
     here, there = tiny(), tiny(where=device)
     _, target, camera = pivot_and_target(here)
     settings = ProjectionSettings(steps=4, samples=20, compared=16)
     features = PyramidDistance().features
     runs = [list(project(each, (target + 1) * 127.5, camera, features, settings)) for each in (here, there)]
-    close(runs[1][-1].w, runs[0][-1].w, 1e-4)
+    pivot = runs[1][-1]
+    close(pivot.w, runs[0][-1].w, 1e-4)
+    close(pivot.background, runs[0][-1].background, 1e-4)
+    write_pivot(tmp_path / "pivot", "key", pivot)
+    kept = read_pivot(tmp_path / "pivot", "key", device)
+    assert kept is not None
+    close(kept.w, pivot.w.cpu(), 0)
     np.testing.assert_allclose(runs[1][-1].distances, runs[0][-1].distances, rtol=1e-3)
 
 
@@ -173,7 +184,16 @@ def test_coefficients_are_read(device: str) -> None:
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_cameras_and_points_of_the_front_view(device: str) -> None:
+    turn, shift = basel.rotations(torch.tensor([[0.1, -0.2, 0.05]])), torch.tensor([[0.1, 0.2, -0.3]])
+    close(front_camera(turn.to(device), shift.to(device)), front_camera(turn, shift))
+    shown = torch.arange(400).view(20, 20) % 3 > 0
+    for reference in (False, True):
+        close(torso_points(shown.to(device), reference), torso_points(shown, reference))
+
+
 # Shots ----------------------------------------------------------------------------------------------------------------
+@pytest.mark.skipif(not verify("face"), reason="models not fetched: elocute models --fetch")
 @pytest.mark.usefixtures("official_set")
 @pytest.mark.parametrize("reference", [False, True])
 def test_frames_of_a_shot(second: Path, tmp_path: Path, reference: bool) -> None:
