@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from elocute.inversion.stylenerf.tuning import TuningSettings, tune
 from elocute.models import load_generator
 from elocute.models.store import verify
 from elocute.modelsets import model_set
+from elocute.modelsets.nerffacespeech import weights
 from elocute.modelsets.nerffacespeech.guide import coefficients_of
 from elocute.modelsets.nerffacespeech.prepare import random_person
 from elocute.modelsets.nerffacespeech.weights import Networks
@@ -149,7 +151,7 @@ def test_tuning_goes_on_from_its_checkpoint(device: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("network", [ALEX, VGG])
-def test_perceptual_distances(device: str, network: Any) -> None:
+def test_perceptual_distances(device: str, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
     state, channels = {}, 3
     for number, *_ in network.layers:
@@ -157,8 +159,10 @@ def test_perceptual_distances(device: str, network: Any) -> None:
         state[f"features.{number}.bias"] = drawn(f"{number}.bias", (8,))
         channels = 8
     state |= {f"lin{k}.model.1.weight": torch.full((1, 8, 1, 1), 0.5) for k in range(len(network.taps))}
-    here, there = (Lpips(state).to(where) for where in ("cpu", device))
-    assert here.network is network
+    arrays = {name: array.numpy() for name, array in state.items()}
+    monkeypatch.setattr(weights, "imported_if_any", lambda role: SimpleNamespace(arrays=lambda: arrays))
+    here, there = (weights.perceptual("lpips", where, []) for where in ("cpu", device))
+    assert isinstance(here, Lpips) and here.network is network
     for found, wanted in zip(there.features(picture.to(device)), here.features(picture), strict=True):
         close(found, wanted)
 
