@@ -9,7 +9,7 @@ from elocute.landmarks import OVAL
 from elocute.portrait.analyse import analyse
 from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
-from elocute.portrait.matting import _clean, foreground_colour
+from elocute.portrait.matting import _clean, _decided, foreground_colour
 from elocute.portrait.regions import along_face, find_regions, polygon_mask
 from elocute.values import REGION_NAMES
 
@@ -51,6 +51,21 @@ def test_what_does_not_hang_together_with_the_face_goes(portrait):
     assert clean[:25, :25].max() == 0
     assert clean[460:464, 300:304].min() == 1
     assert clean[530:570, 210:250].max() == 0
+
+
+def test_what_is_half_seen_and_of_another_colour_than_the_background_is_solid():
+    person, wall = np.array([60, 40, 30]), np.array([190, 200, 210])
+    alpha = np.zeros((200, 200), np.float32)
+    alpha[60:, 60:140] = 1
+    alpha[60:, 54:60] = alpha[60:, 140:146] = 0.5  # soft edges
+    rgb = (wall + alpha[..., None] * (person - wall)).astype(np.uint8)
+    brim, haze = (slice(80, 110), slice(150, 180)), (slice(120, 150), slice(150, 180))
+    rgb[brim] = person + 10
+    alpha[brim] = alpha[haze] = 0.5
+    decided = _decided(rgb, alpha, size=100)
+    assert decided[85:105, 155:175].min() == 1
+    decided[brim] = alpha[brim]
+    assert np.array_equal(decided, alpha)  # haze over the wall and soft edges stay
 
 
 def test_foreground_colour_is_free_of_the_old_background():

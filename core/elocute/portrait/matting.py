@@ -17,6 +17,7 @@ from elocute.landmarks import OVAL
 from elocute.models.store import model_path
 from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
+from elocute.ramps import smooth_step
 from elocute.values import Face
 
 # Longer side of the network's inner picture. One size alone now and then drops an ear or a hat's brim or keeps a
@@ -28,6 +29,11 @@ BELOW = 0.25  # of the height, mirrored below the picture: else the network lets
 HEAD_CROP = 3.5  # the head is looked at by itself in a square of this many face heights
 LARGER = 1.1  # by this factor has the photo to be larger than that square to be worth a look as a whole
 FUSION_RADII = (90, 6)  # pixels, from the paper
+UNSURE = 0.03  # alpha this far from 0 and 1
+EDGE, BROAD = 0.03, 0.05  # face heights: as far soft edges reach; half as wide is what is no edge
+# What is so many times as far from the background's colour as that usually is, and grey levels farther, and by this
+# share as far as the person's colour, is no background; with less than the first and more than the second multiple.
+SPREADS, VISIBLE, ALIKE, DIFFERENT = 3, 25, 0.6, (0.8, 1.3)
 STATE_AND_ALPHA = ("pha", "r1o", "r2o", "r3o", "r4o")  # its own colour output is not used: it keeps old background
 
 
@@ -48,7 +54,7 @@ def matte(rgb: np.ndarray, face: Face | None, alpha: np.ndarray | None = None) -
         else:
             alpha = cv2.copyMakeBorder(near, y0, rgb.shape[0] - y1, x0, rgb.shape[1] - x1, cv2.BORDER_REPLICATE)
         alpha[y0:y1, x0:x1] += _feather(square, rgb.shape[1], rgb.shape[0]) * (near - alpha[y0:y1, x0:x1])
-        alpha = _clean(alpha, face)
+        alpha = _decided(rgb, _clean(alpha, face), face_height(face))
     return alpha.astype(np.float32), foreground_colour(rgb, alpha.astype(np.float32))
 
 
@@ -150,6 +156,29 @@ def _clean(alpha: np.ndarray, face: Face) -> np.ndarray:
     near = cv2.dilate(np.isin(labels, own[own > 0]).astype(np.uint8), np.ones((5, 5), np.uint8))
     alpha = np.where(near > 0, alpha, 0)
     return _without_pinholes(alpha, (0.12 * size) ** 2)
+
+
+def _decided(rgb: np.ndarray, alpha: np.ndarray, size: float) -> np.ndarray:
+    """`alpha` [H, W] where the network is unsure of more than hair's soft edges, a hat's brim or a cup: what has not
+    the colour of the background around it is no background. `size` of the face in pixels."""
+    edge, broad = max(1, round(EDGE * size)), max(1, round(BROAD * size))
+    open_question = ((alpha > UNSURE) & (alpha < 1 - UNSURE)).astype(np.uint8)
+    unsure = cv2.morphologyEx(open_question, cv2.MORPH_OPEN, _disc(broad)) > 0
+    if not unsure.any():
+        return alpha
+    behind, person = (cv2.erode((a < UNSURE / 3).astype(np.uint8), _disc(edge)) for a in (alpha, 1 - alpha))
+    image = rgb.astype(np.float32)
+    background = cv2.GaussianBlur(push_pull(image, behind.astype(np.float32)), (0, 0), edge)
+    colour = push_pull(image, person.astype(np.float32))
+    spread = ((image - background) ** 2).sum(axis=2, keepdims=True) * behind[..., None]
+    spread = np.sqrt(cv2.GaussianBlur(push_pull(spread, behind.astype(np.float32)), (0, 0), 3 * edge))
+    apart = np.linalg.norm(image - background, axis=2)
+    needed = np.maximum(SPREADS * spread + VISIBLE, ALIKE * np.linalg.norm(colour - background, axis=2))
+    return np.where(unsure, np.maximum(alpha, smooth_step(apart / needed, *DIFFERENT)), alpha)
+
+
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _without_haze(alpha: np.ndarray) -> np.ndarray:
