@@ -24,15 +24,15 @@ TARGETS: dict[str, dict[str, float]] = {
     "TH": {"jawOpen": 0.10, "mouthLowerDown": 0.12, "mouthUpperUp": 0.08},
     "DD": {"jawOpen": 0.10, "mouthLowerDown": 0.10, "mouthUpperUp": 0.06},
     "kk": {"jawOpen": 0.11, "mouthLowerDown": 0.06},
-    "CH": {"jawOpen": 0.06, "mouthFunnel": 0.50, "mouthPucker": 0.28},
+    "CH": {"jawOpen": 0.05, "mouthFunnel": 0.25, "mouthPucker": 0.30},
     "SS": {"jawOpen": 0.04, "mouthStretch": 0.20, "mouthLowerDown": 0.16, "mouthUpperUp": 0.10},
     "nn": {"jawOpen": 0.10, "mouthLowerDown": 0.08},
-    "RR": {"jawOpen": 0.10, "mouthFunnel": 0.26, "mouthPucker": 0.30},
+    "RR": {"jawOpen": 0.10, "mouthFunnel": 0.10, "mouthPucker": 0.30},
     "aa": {"jawOpen": 0.39, "mouthLowerDown": 0.14, "mouthUpperUp": 0.06},
     "E": {"jawOpen": 0.26, "mouthStretch": 0.16, "mouthSmile": 0.11, "mouthDimple": 0.06, "mouthLowerDown": 0.12},
     "ih": {"jawOpen": 0.15, "mouthStretch": 0.26, "mouthSmile": 0.20, "mouthDimple": 0.08, "mouthLowerDown": 0.10},
-    "oh": {"jawOpen": 0.31, "mouthFunnel": 0.48, "mouthPucker": 0.26},
-    "ou": {"jawOpen": 0.13, "mouthFunnel": 0.36, "mouthPucker": 0.66},
+    "oh": {"jawOpen": 0.31, "mouthFunnel": 0.36, "mouthPucker": 0.26},
+    "ou": {"jawOpen": 0.13, "mouthFunnel": 0.18, "mouthPucker": 0.66},
 }
 
 
