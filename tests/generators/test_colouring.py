@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from elocute.generators.appearance import PARTS, mean_appearance
 from elocute.generators.canonical import OVERHANG
-from elocute.generators.colouring import room_below
+from elocute.generators.colouring import latent_shells, room_below
 from elocute.generators.geometry import JAW_SLIT, Geometry, model_layers, sight_depth
 from elocute.generators.hidden import (
     BACK_SHADE,
@@ -192,7 +192,7 @@ def test_teeth_are_single_teeth_and_molars_lie_in_the_shade(
     scene: Scene, geometry: Geometry, model: HeadModel
 ) -> None:
     fill = np.zeros((len(model.vertex_part), 3), np.float32)
-    fill_teeth(geometry, mean_appearance(), model, layers_of(scene), fill)
+    fill_teeth(scene, geometry, mean_appearance(), model, layers_of(scene), fill)
     for row in ("teeth_upper", "teeth_lower"):
         part = model.part(row)
         along, up = model.uv[part].T
@@ -207,6 +207,15 @@ def test_teeth_are_single_teeth_and_molars_lie_in_the_shade(
         assert len(inner) and inner.max() < 0.6 * crown[6:8].min(), "the side towards the tongue"
         gum = fill[part][np.isclose(up, 0) & (np.abs(along - 0.5) < 0.2)]
         assert (gum[:, 0] > 1.3 * gum[:, 1]).all()
+
+
+def test_a_mouth_in_a_hazy_photo_is_no_darker_than_the_haze(scene: Scene, geometry: Geometry, model: HeadModel) -> None:
+    haze = np.array([0.4, 0.35, 0.3], np.float32)
+    hazy = replace(scene, photo=haze + (1 - haze) * scene.photo)
+    inside = np.concatenate([model.part(name) for name in ("mouth_cavity", "tongue")])
+    clear, dull = (latent_shells(s, geometry, mean_appearance(), layers_of(s)).fill[inside] for s in (scene, hazy))
+    assert scene.black.max() < 0.12 and (hazy.black > haze - 0.1).all()
+    assert clear.min(0).max() < 0.2 and (dull.min(0) > 0.8 * hazy.black).all()
 
 
 def test_the_tongue_is_darker_at_its_sides(geometry: Geometry, model: HeadModel) -> None:

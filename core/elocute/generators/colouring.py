@@ -46,7 +46,8 @@ UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin
 def latent_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layers: Layers) -> Shells:
     """The field as its latents alone describe it: no texel of the photo, only the matte's outline."""
     fading = as_vivid(FLESH, appearance.albedo[PARTS.index("skin")])
-    colour = appearance.colour(geometry.members, geometry.normal) * geometry.mouth_light[:, None] ** fading
+    light = geometry.mouth_light[:, None] ** fading
+    colour = appearance.colour(geometry.members, geometry.normal) * light + scene.black * (1 - light)
     count = len(geometry.uv)
     relief = np.arange(count) >= len(geometry.motion.rest_head)
     camera = scene.fit.camera
@@ -99,7 +100,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     eyes = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("eye_left", "eye_right")]))
     seen[eyes] = np.clip(geometry.facing[eyes] * 4, 0, 1)
     seen[model.part("eye_socket")] = 1  # what it shows beside the eyeball is as wet
-    fill_teeth(geometry, appearance, model, layers, fill)
+    fill_teeth(scene, geometry, appearance, model, layers, fill)
     layer = latent.layer.copy()
     if not layers.shows_teeth:  # then the upper row is, like the lower, part of what an open mouth happens to show
         layer[model.part_faces("teeth_upper")] = CAVITY

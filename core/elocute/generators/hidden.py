@@ -52,7 +52,9 @@ BESIDE = 0.01  # of the side: so far inside the outline the photo shows a surfac
 PORES = 0.7  # of the fine detail that hidden hair takes over, taken over by hidden skin
 
 
-def fill_teeth(geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray) -> None:
+def fill_teeth(
+    scene: Scene, geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray
+) -> None:
     """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
     teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
     light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
@@ -66,7 +68,8 @@ def fill_teeth(geometry: Geometry, appearance: Appearance, model: HeadModel, lay
     gum = np.clip(1 - up / (GUM_HEIGHT[0] + GUM_HEIGHT[1] * border**4), 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
     fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])
-    fill[teeth] = np.clip(colour * light * deep[:, None] ** fading, 0, 1)
+    left = deep[:, None] ** fading
+    fill[teeth] = np.clip(colour * light * left + scene.black * (1 - left), 0, 1)
 
 
 def hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray | None:

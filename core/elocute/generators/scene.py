@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
@@ -13,6 +14,9 @@ from ..values import HeadFit, Surroundings
 from .canonical import bare_skin
 
 WHOLLY = 0.9  # a matte of so much is nobody's but the person's
+# Of a person: pupils, nostrils and lashes, that hardly any light comes from; so bright they are with a full black too.
+DARKEST, NEVER_BLACK = 0.003, 0.09
+SPECK = 0.002  # of the side: what is as small is noise
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,13 @@ class Scene:
     def bare(self) -> np.ndarray:
         """[R, R] 0..1, see `bare_skin`."""
         return bare_skin(self.photo, self.regions["skin"])
+
+    @cached_property
+    def black(self) -> np.ndarray:
+        """[3]: what the photo makes of no light at all, more than 0 in haze or on faded film."""
+        person = self.matte >= min(WHOLLY, float(self.matte.max()))
+        darkest = np.quantile(cv2.GaussianBlur(self.photo, (0, 0), SPECK * self.side)[person], DARKEST, axis=0)
+        return np.maximum(darkest - NEVER_BLACK, 0).astype(np.float32)
 
     @cached_property
     def _nearest_inside(self) -> np.ndarray:
