@@ -85,7 +85,7 @@ class Shooting:
     ) -> np.ndarray:
         """Premultiplied float [side, side, 4] of the person; with a box only there."""
         rgba = self._now.render(moved, box, presence, turned, dimmed)[0]
-        return rgba if self._behind is None else self._behind.render(rgba, box)
+        return rgba if self._behind is None else self._behind.put(rgba, once=self._base_frame is None)
 
     def _changed(self, moved: np.ndarray, dimmed: np.ndarray) -> Box | None:
         """The pixels that triangles with a moved or otherwise lit corner cover now or covered in the base frame."""
@@ -123,14 +123,20 @@ class _Outside:
         self.bust = build_bust(shells, motion, *whole.render(own), inner, head.around)
         self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
         self._moved = self.bust.shells.rest
+        self._whole: np.ndarray | None = None  # the picture as long as it stays the same, once it is asked for again
 
     def aim(self, angles: tuple[float, float, float], view: View, size: float) -> None:
         self._renderer.aim(view.zoom, view.shift, size)
-        self._moved = self.bust.moved(viewer_rotation(*angles), view.move)
+        self._moved, self._whole = self.bust.moved(viewer_rotation(*angles), view.move), None
 
-    def render(self, front: np.ndarray, box: Box | None) -> np.ndarray:
-        """`front`, premultiplied float [side, side, 4], with this behind it; with a box only there."""
-        return self._renderer.render(self._moved, box, front=front)[0]
+    def put(self, front: np.ndarray, once: bool) -> np.ndarray:
+        """`front`, premultiplied float [side, side, 4], with this behind it; `front` is not to be used afterwards.
+        `once`: another picture with this aim may never come, so that what `front` hides isn't worth rendering."""
+        if once and self._renderer.device == "cpu":
+            return self._renderer.render(self._moved, front=front)[0]
+        if self._whole is None:
+            self._whole = self._renderer.render(self._moved)[0]
+        return front + (1 - front[..., 3:]) * self._whole
 
 
 def _any_of_three(marked: np.ndarray) -> np.ndarray:

@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from ..portrait.regions import firm
 from ..spaces import to_camera
 from ..values import HeadFit, Surroundings
 from .canonical import bare_skin
 
 WHOLLY = 0.9  # a matte of so much is nobody's but the person's
-# Of a person: pupils, nostrils and lashes, that hardly any light comes from; so bright they are with a full black too.
-DARKEST, NEVER_BLACK = 0.003, 0.09
+DARKEST, PUPILS = 0.003, 0.03  # shares of a person, of the eyes, that hardly any light comes from
+NEVER_BLACK = 0.09  # they are as bright in a photo with a full black
 SPECK = 0.002  # of the side: what is as small is noise
 
 
@@ -56,9 +57,12 @@ class Scene:
     @cached_property
     def black(self) -> np.ndarray:
         """[3]: what the photo makes of no light at all, more than 0 in haze or on faded film."""
+        smooth = cv2.GaussianBlur(self.photo, (0, 0), SPECK * self.side)
         person = self.matte >= min(WHOLLY, float(self.matte.max()))
-        darkest = np.quantile(cv2.GaussianBlur(self.photo, (0, 0), SPECK * self.side)[person], DARKEST, axis=0)
-        return np.maximum(darkest - NEVER_BLACK, 0).astype(np.float32)
+        eyes = firm(self.regions["eyes"])
+        darkest = np.minimum(np.quantile(smooth[person], DARKEST, axis=0), np.quantile(smooth[eyes], PUPILS, axis=0))
+        haze = max(float(darkest.min()) - NEVER_BLACK, 0)  # light on brown hair is as red, but dark in blue
+        return (darkest * haze / max(float(darkest.min()), NEVER_BLACK)).astype(np.float32)
 
     @cached_property
     def _nearest_inside(self) -> np.ndarray:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..generators.headfield import HeadField
 
-VERSION = 33  # raise it whenever a fit would come out differently; old avatars are then made anew
+VERSION = 34  # raise it whenever a fit would come out differently; old avatars are then made anew
 
 
 @dataclass(frozen=True)

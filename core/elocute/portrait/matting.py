@@ -30,15 +30,19 @@ HEAD_CROP = 3.5  # the head is looked at by itself in a square of this many face
 LARGER = 1.1  # by this factor has the photo to be larger than that square to be worth a look as a whole
 FUSION_RADII = (90, 6)  # pixels, from the paper
 UNSURE = 0.03  # alpha this far from 0 and 1
-EDGE, BROAD = 0.03, 0.05  # face heights: as far soft edges reach; half as wide is what is no edge
-# What is so many times as far from the background's colour as that usually is, and grey levels farther, and by this
-# share as far as the person's colour, is no background; with less than the first and more than the second multiple.
+EDGE, BROAD = 0.03, 0.05  # face heights: so far soft edges reach; the radius of what is too broad to be one
+DECIDED_AT = 240  # pixels of the face's height: enough to tell brims from hair, and the same cost for every photo
+# Distance in 8-bit RGB from the background's colour that tells what is no background: so many times its usual one and
+# so much more, and this share of the person's. Below the first multiple of it alpha stays, above the second it is 1.
 SPREADS, VISIBLE, ALIKE, DIFFERENT = 3, 25, 0.6, (0.8, 1.3)
 STATE_AND_ALPHA = ("pha", "r1o", "r2o", "r3o", "r4o")  # its own colour output is not used: it keeps old background
 
 
-def matte(rgb: np.ndarray, face: Face | None, alpha: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The person in `rgb` uint8 [H, W, 3] who has the `face`; with None whoever the network sees.
+def matte(
+    rgb: np.ndarray, face: Face | None, alpha: np.ndarray | None = None, still: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """The person in `rgb` uint8 [H, W, 3] who has the `face`; with None whoever the network sees. Of a frame that is
+    not `still` nothing is decided that may be decided otherwise in the next.
 
     `alpha` float32 [H, W] is the picture's own transparency; when it has any, it wins over the network's.
     Returns alpha float32 [H, W] in 0..1 and foreground uint8 [H, W, 3]: the person's colour, free of the old
@@ -54,7 +58,9 @@ def matte(rgb: np.ndarray, face: Face | None, alpha: np.ndarray | None = None) -
         else:
             alpha = cv2.copyMakeBorder(near, y0, rgb.shape[0] - y1, x0, rgb.shape[1] - x1, cv2.BORDER_REPLICATE)
         alpha[y0:y1, x0:x1] += _feather(square, rgb.shape[1], rgb.shape[0]) * (near - alpha[y0:y1, x0:x1])
-        alpha = _decided(rgb, _clean(alpha, face), face_height(face))
+        alpha = _clean(alpha, face)
+        if still:
+            alpha = _decided(rgb, alpha, face_height(face))
     return alpha.astype(np.float32), foreground_colour(rgb, alpha.astype(np.float32))
 
 
@@ -159,22 +165,32 @@ def _clean(alpha: np.ndarray, face: Face) -> np.ndarray:
 
 
 def _decided(rgb: np.ndarray, alpha: np.ndarray, size: float) -> np.ndarray:
-    """`alpha` [H, W] where the network is unsure of more than hair's soft edges, a hat's brim or a cup: what has not
-    the colour of the background around it is no background. `size` of the face in pixels."""
-    edge, broad = max(1, round(EDGE * size)), max(1, round(BROAD * size))
-    open_question = ((alpha > UNSURE) & (alpha < 1 - UNSURE)).astype(np.uint8)
-    unsure = cv2.morphologyEx(open_question, cv2.MORPH_OPEN, _disc(broad)) > 0
-    if not unsure.any():
+    """`alpha` [H, W], but solid where the network is unsure of what is too broad for a soft edge, such as a hat's brim
+    or a cup, and that has not the colour of the background around it. `size` of the face in pixels."""
+    height, width = alpha.shape
+    scale = min(DECIDED_AT / size, 1)
+    small = (max(round(width * scale), 1), max(round(height * scale), 1))
+    image, a = (cv2.resize(p, small, interpolation=cv2.INTER_AREA) for p in (rgb.astype(np.float32), alpha))
+    edge, broad = max(1, round(EDGE * size * scale)), max(1, round(BROAD * size * scale))
+    open_question = ((a > UNSURE) & (a < 1 - UNSURE)).astype(np.uint8)
+    unsure = cv2.morphologyEx(open_question, cv2.MORPH_OPEN, _disc(broad))
+    behind, person = (cv2.erode((p < UNSURE / 3).astype(np.uint8), _disc(edge)) for p in (a, 1 - a))
+    if not (unsure.any() and behind.any() and person.any()):
         return alpha
-    behind, person = (cv2.erode((a < UNSURE / 3).astype(np.uint8), _disc(edge)) for a in (alpha, 1 - alpha))
-    image = rgb.astype(np.float32)
     background = cv2.GaussianBlur(push_pull(image, behind.astype(np.float32)), (0, 0), edge)
     colour = push_pull(image, person.astype(np.float32))
     spread = ((image - background) ** 2).sum(axis=2, keepdims=True) * behind[..., None]
     spread = np.sqrt(cv2.GaussianBlur(push_pull(spread, behind.astype(np.float32)), (0, 0), 3 * edge))
-    apart = np.linalg.norm(image - background, axis=2)
     needed = np.maximum(SPREADS * spread + VISIBLE, ALIKE * np.linalg.norm(colour - background, axis=2))
-    return np.where(unsure, np.maximum(alpha, smooth_step(apart / needed, *DIFFERENT)), alpha)
+    soft = cv2.GaussianBlur(cv2.dilate(unsure, _disc(edge)).astype(np.float32), (0, 0), max(edge / 3, 0.5))
+    soft, needed, background = (cv2.resize(p, (width, height)) for p in (soft, needed, background))
+    x, y, w, h = cv2.boundingRect((soft > 0).astype(np.uint8))
+    part = slice(y, y + h), slice(x, x + w)
+    apart = np.linalg.norm(rgb[part] - background[part], axis=2)
+    solid = smooth_step(apart / needed[part], *DIFFERENT)
+    out = alpha.copy()
+    out[part] += soft[part] * np.maximum(solid - alpha[part], 0)
+    return out
 
 
 def _disc(radius: int) -> np.ndarray:

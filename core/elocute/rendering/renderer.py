@@ -88,11 +88,12 @@ class Renderer:
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is;
         turned 0..1: how far the head has left the pose that the photo shows; dimmed: float32 [V] 0..1, the share of
-        its light that each vertex lacks (None: no light is missing); front: a picture as returned, behind which this
-        one goes. It is written to.
+        its light that each vertex lacks (None: no light is missing); front, on the CPU alone: a picture as returned,
+        behind which this one goes, and whose memory it takes.
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
-        y1) only those pixels are sure to be there, and on the CPU the rest is 0.
+        y1) only those pixels are sure to be there, and on the CPU the rest is 0, or the `front`. The depth is of what
+        this picture adds.
         """
         lit = 1 - (np.zeros(len(moved), np.float32) if dimmed is None else dimmed)
         moved, lit = self._finer.points(np.ascontiguousarray(moved, np.float32)), self._finer.values(lit)
@@ -102,8 +103,7 @@ class Renderer:
                 self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays, presence,
                 turned, torch.as_tensor(lit, device=self.device),
             )  # fmt: skip
-            picture = rgba.cpu().numpy()
-            return picture if front is None else front + (1 - front[..., 3:]) * picture, depth.cpu().numpy()
+            return rgba.cpu().numpy(), depth.cpu().numpy()
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
         points = project(moved, *self.cam)
         doubled = points * np.array([2, 2, 1], np.float32)

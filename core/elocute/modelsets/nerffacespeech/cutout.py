@@ -15,7 +15,7 @@ def before(frame: np.ndarray, background: str) -> np.ndarray:
     straight alpha when transparent. The largest face is the person's; a frame without one is cut out all the same."""
     if background == "keep":
         return frame
-    alpha, colour = matte(frame, next(iter(detect_faces(frame)), None))
+    alpha, colour = matte(frame, next(iter(detect_faces(frame)), None), still=False)
     if background == "transparent":
         return np.dstack([colour, np.round(alpha * 255).astype(np.uint8)])
     plain = np.array([int(background[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
