@@ -14,8 +14,6 @@ from .shells import PLANES, RELIEF, SKIN
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
 SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too
-THICKEST = -np.log(np.float32(CLEAREST))  # optical depth of an opaque texel
-ENDS = -np.log(np.float32(SPENT))  # optical depth behind which no ray goes on, however much of it came so far
 MIN_FACING = 0.25  # cosine under which a shell is crossed as if at that angle, which bounds a sample's stride
 # A photo pixel is magnified by turning its surface towards the viewer, to the power 1.5 at the sides (`rim`: there it
 # becomes a streak), and, cubed (it also shows folds, lashes and shadows that a stretched skin has not), by stretching
@@ -182,11 +180,10 @@ def _march(kind, hit, left, presence, turned, planes, shadow, lens, wx, wy, tap,
                 for i in range(4):
                     tap[i] = hit[_FILL + i] + trust * (tap[i] - hit[_FILL + i])
         alpha = min(max(tap[3], np.float32(0.0)), np.float32(1.0)) * left
-        od = hit[_SLANT] * _WEIGHTS[kind, k]  # most texels are opaque: no logarithm for them
-        od *= THICKEST if alpha == np.float32(1.0) else -np.log(max(np.float32(1.0) - alpha, np.float32(CLEAREST)))
-        gain = acc[3]
-        if od < ENDS and acc[3] * np.exp(-od) >= np.float32(SPENT):
-            gain -= acc[3] * np.exp(-od)
+        od = -np.log(max(np.float32(1.0) - alpha, np.float32(CLEAREST))) * hit[_SLANT]
+        gain = acc[3] * (np.float32(1.0) - np.exp(-od * _WEIGHTS[kind, k]))
+        if acc[3] - gain < np.float32(SPENT):
+            gain = acc[3]
         for i in range(3):
             acc[i] += gain * hit[_LIT] * tap[i]
         acc[3] -= gain
