@@ -83,3 +83,15 @@ def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -
     below = head_members(in_photo, model, none, none, none > 0, low, none + 1)
     np.testing.assert_array_equal(below[neck], np.tile(SKIN, (int(neck.sum()), 1)))  # where nothing is known of it
     assert (members[model.part("teeth_upper"), PARTS.index("teeth")] == 1).all(), "whatever the photo shows there"
+
+
+def test_what_closed_lips_hide_between_them_is_lip() -> None:
+    model = load_head_model()
+    in_photo = np.tile(SKIN, (len(model.base), 1))
+    shown = np.ones(len(model.base))
+    lips = model.seams["lips"]
+    shown[lips.upper] = 0
+    none = np.zeros(len(model.base))
+    members = head_members(in_photo, model, shown, none + 1, none > 0, none > 0, none + 1)
+    np.testing.assert_array_equal(members[lips.upper], np.tile(named("lips"), (len(lips.upper), 1)))
+    np.testing.assert_array_equal(members[lips.lower[1:-1]], np.tile(SKIN, (len(lips.lower) - 2, 1)))

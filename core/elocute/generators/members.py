@@ -49,6 +49,8 @@ def head_members(
     members[neck & below] = named("skin")  # and below the photo, where clothes lie before it, a neck goes on as one
     for part, name in APPEARANCE_OF_PART.items():
         members[model.part(part)] = named(name)
+    rims = np.concatenate([model.seams["lips"].upper, model.seams["lips"].lower])
+    members[rims[shown[rims] < 0.5]] = named("lips")  # between them, closed lips hide no skin
     _presume_ears(members, model, (shown > 0.5) & (matte > 0.5), facing)
     return members
 

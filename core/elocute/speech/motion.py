@@ -16,7 +16,7 @@ from elocute.values import ARKIT_NAMES, LOOK_DOWN, LOOK_SIDE, LOOK_UP, Expressio
 
 BLINK_GAP = (2.6, 4.0)  # seconds between blinks: 15 to 23 a minute, about 18 on average
 # Seconds: lids fall faster than they rise, and slowly enough for a half shut one on the way at 24 frames a second.
-BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.1, 0.02, 0.14
+BLINK_SHUT, BLINK_HOLD, BLINK_REOPEN = 0.12, 0.03, 0.18
 BLINK_CLEAR = 0.4  # seconds without a blink at the start and the end: first and last frame show open eyes
 SACCADE_GAP = (0.7, 2.8)
 SACCADE_YAW, SACCADE_PITCH = np.radians(3.0), np.radians(1.6)  # most gaze shifts between words are within these
