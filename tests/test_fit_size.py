@@ -36,6 +36,24 @@ def test_what_fit_prepared_is_what_a_shot_of_that_size_takes(
     assert fitted[0] == fitted[1] and fitted[0][0] == max(size, 512)
 
 
+@pytest.mark.parametrize(
+    ("report", "size", "told"),
+    [
+        ({"plane_side": 512, "photo_scale": 1.4}, 512, None),
+        ({"plane_side": 512, "photo_scale": 2.0}, 512, "the photo is enlarged 2.0 times"),
+        ({"plane_side": 1024, "photo_scale": 0.4}, 2048, "a head keeps 1024 pixels, enlarged 2.0 times"),
+        ({"plane_side": 1024}, 1024, None),
+        ({"plane_side": 1024}, 2048, "a head keeps 1024 pixels, enlarged 2.0 times"),
+    ],
+)  # fmt: skip
+def test_a_picture_larger_than_what_there_is_of_a_face_is_told(
+    report: dict[str, Any], size: int, told: str | None
+) -> None:
+    avatar = embedded._judged(Avatar("key", Path("a"), report, ""), size)
+    notes = avatar.report.get("notes", [])
+    assert [note.split(";")[0].removesuffix(" here") for note in notes] == ([told] if told else [])
+
+
 def test_a_size_out_of_range_is_refused() -> None:
     result = CliRunner().invoke(app, ["fit", PORTRAIT, "--size", "5000", "--json"])
     assert result.exit_code == 2 and '"shot_range"' in result.stdout

@@ -33,6 +33,21 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert [None if f is None else int(f[0, 0, 0]) for f in footage.frames()] == [1, 2, None, 10]
 
 
+def test_a_picture_that_would_fill_the_memory_is_never_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    Image.new("1", (12000, 12000)).save(tmp_path / "1.png")
+    Image.new("RGB", (80, 80)).save(tmp_path / "2.png")
+    (tmp_path / "3.png").write_bytes(b"")
+    decoded: list[int] = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda data, how: (decoded.append(len(data)), decode(data, how))[1])
+    frames = list(open_footage(tmp_path).frames())
+    assert [frame is None for frame in frames] == [True, False, True] and len(decoded) == 1
+
+
 def test_a_raised_digit_in_a_name_is_no_number(tmp_path: Path) -> None:
     for name in ("1²2.png", "1²10.png", "²3.png", "x٣.png"):
         grey(tmp_path / name, 9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,21 @@ def test_what_failed_is_not_kept() -> None:
     with pytest.raises(ZeroDivisionError):
         place.get("new", lambda: 1 // 0)
     assert place.get("new", lambda: 2) == 2
+
+
+def test_what_is_made_of_a_value_goes_with_it() -> None:
+    """Two avatars need not fit into memory: the old one is free before the new one is made."""
+    made_of_it: Latest[list[object]] = Latest()
+    place: Latest[object] = Latest(made_of_it)
+
+    class Large:
+        pass
+
+    old = place.get("old", Large)
+    gone = weakref.ref(old)
+    made_of_it.get("old", lambda: [old])
+    del old
+    place.get("new", lambda: pytest.fail("still there") if gone() is not None else Large())
 
 
 def test_a_changed_file_is_another(tmp_path: Path) -> None:

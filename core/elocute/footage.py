@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,14 +74,30 @@ def _read_picture(file: Path) -> np.ndarray | None:
     from .files import quiet_stderr
 
     try:
-        data = np.frombuffer(file.read_bytes(), np.uint8)
+        content = file.read_bytes()
+        if not _decodable(content):
+            return None
         with quiet_stderr():
-            picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+            picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, cv2.error):
         return None
-    if picture is None or picture.shape[0] * picture.shape[1] > MOST_PIXELS:
+    if picture is None:
         return None
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def _decodable(content: bytes) -> bool:
+    """Whether a picture's header can be read and promises no more than MOST_PIXELS: some kilobytes can decode to
+    gigabytes."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            width, height = Image.open(io.BytesIO(content)).size
+    except (OSError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return False
+    return width * height <= MOST_PIXELS
 
 
 def probe(path: Path) -> tuple[Fraction, int]:

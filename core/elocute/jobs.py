@@ -127,7 +127,7 @@ def run(job: Job, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     if job.job == "curves":
         return curves(CurvesSettings.from_json(job.shot), report, cancelled)
     if job.job == "models":
-        return models(bool(job.shot.get("fetch")), report)
+        return models(bool(job.shot.get("fetch")), _stopping(report, cancelled))
     from elocute.doctor import examine
 
     return examine()

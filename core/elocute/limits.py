@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import BadInput
 
-SIZES = (64, 2048)  # below 64 px a face has no mouth to speak of; above 2048 the portrait has no detail left to give
+SIZES = (64, 2048)  # below 64 px a face has no mouth to speak of; a head keeps 1024 pixels, twice enlarged at most
 FRAME_RATES = (1, 240)
 EXPRESSION_SCALES = (0.0, 4.0)  # 0 mutes the face, 1 is what was said, above 4 any mesh tears
 MEMORY_MB = (64, 65536)

@@ -133,7 +133,7 @@ def poses_against(
         for what in (*beyond, *far):
             clamped.setdefault(what, []).append(i + 1)
     yaw, pitch, roll = angles.T
-    return PoseTrack(yaw, pitch, roll, tuple(views)), _told(clamped, shown)
+    return PoseTrack(yaw, pitch, roll, tuple(views)), told_frames(clamped, shown)
 
 
 def reachable_poses(angles: np.ndarray, shown: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
@@ -147,10 +147,11 @@ def reachable_poses(angles: np.ndarray, shown: tuple[int, int] | None = None) ->
             reached[i] = viewer_angles(turn)
         for what in beyond:
             clamped.setdefault(what, []).append(i + 1)
-    return reached, _told(clamped, shown)
+    return reached, told_frames(clamped, shown)
 
 
-def _told(clamped: dict[str, list[int]], shown: tuple[int, int] | None) -> list[str]:
+def told_frames(clamped: dict[str, list[int]], shown: tuple[int, int] | None) -> list[str]:
+    """Sentences about what was clamped at which frames; those outside `shown`, first and last, aren't spoken of."""
     first, last = shown or (1, np.inf)
     seen = {what: [frame for frame in frames if first <= frame <= last] for what, frames in clamped.items()}
     return [f"{frame_list(frames)}: {what}, clamped" for what, frames in seen.items() if frames]

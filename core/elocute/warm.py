@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Kept = TypeVar("Kept")
 
@@ -16,16 +16,24 @@ Kept = TypeVar("Kept")
 class Latest(Generic[Kept]):
     """The value that was made last, with the key it was made for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *dependants: Latest[Any]) -> None:
+        """`dependants`: places whose values are made of this one's, and would keep it alive."""
         self._held: tuple[Hashable, Kept] | None = None
+        self._dependants = dependants
 
     def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """The held value when it was made for `key`, else a new one in its place. A value is shared by all who get
         it: nobody may change it."""
         if self._held is None or self._held[0] != key:
-            self._held = None  # first let go of the old one: two avatars need not fit into memory
+            self.forget()  # two avatars need not fit into memory
             self._held = (key, make())
         return self._held[1]
+
+    def forget(self) -> None:
+        """Let go of the value and of all that is made of it."""
+        self._held = None
+        for place in self._dependants:
+            place.forget()
 
 
 def file_state(path: Path) -> Hashable:

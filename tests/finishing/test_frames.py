@@ -120,6 +120,15 @@ def test_the_manifest_is_written_now_and_then(tmp_path: Path, monkeypatch: pytes
     assert FrameWriter(tmp_path).have(1, "h"), "a run killed now would start from nothing"
 
 
+def test_two_runs_in_one_folder_keep_each_others_frames(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as one, FrameWriter(tmp_path) as other:
+        one.write(1, picture(1), "a")
+        other.write(2, picture(2), "b")
+        one.write(3, picture(3), "c")
+    again = FrameWriter(tmp_path)
+    assert again.have(1, "a") and again.have(2, "b") and again.have(3, "c")
+
+
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("")
     for place in (tmp_path / "x", tmp_path / "x" / "frames"):

@@ -8,6 +8,8 @@ import subprocess
 import wave
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,6 +185,30 @@ def test_what_did_not_finish_leaves_no_trace(tmp_path: Path, error: type[BaseExc
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
     assert (tmp_path / "out.mp4").read_bytes() == b"an older video"
     assert out._process.poll() is not None, "the encoder still runs"
+
+
+def test_ctrl_c_while_the_encoder_gets_its_end_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "out.mp4", (64, 64), Fraction(25)) as out:
+        out.write(np.zeros((64, 64, 3), np.uint8))
+        assert out._process.stdin is not None
+        monkeypatch.setattr(out, "_process", Interrupting(out._process, interrupted))
+    assert not list(tmp_path.iterdir())
+    assert out._process.poll() is not None, "the encoder still runs"
+
+
+class Interrupting:
+    """A process whose input can't be closed in peace."""
+
+    def __init__(self, process: Any, close: Any) -> None:
+        self._process, self.stdin = process, SimpleNamespace(close=close)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._process, name)
 
 
 def test_frames_of_another_shape_are_refused(tmp_path: Path) -> None:

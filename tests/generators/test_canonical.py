@@ -36,6 +36,14 @@ from elocute.head.model import HeadModel, load_head_model
 SIDE, LENS = 128, (600.0, 64.0, 64.0)
 
 
+def test_any_number_of_points_is_sampled() -> None:
+    image = np.random.default_rng(0).random((9, 9, 3)).astype(np.float32)
+    uv = np.random.default_rng(1).random((70_001, 2)) * 9
+    many = sample(image, uv)
+    np.testing.assert_array_equal(many[[0, 32_000, 70_000]], sample(image, uv[[0, 32_000, 70_000]]))
+    assert many.shape == (70_001, 3) and sample(image[..., 0], uv[:0]).shape == (0,)
+
+
 @pytest.fixture(scope="module")
 def model() -> HeadModel:
     return load_head_model()

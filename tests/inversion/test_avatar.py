@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from elocute import files
 from elocute.errors import EnvironmentProblem
-from elocute.inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
+from elocute.inversion import avatar
+from elocute.inversion.avatar import Avatar, avatar_folder, avatar_key, find, remove_outdated, store
 from elocute.models.store import cache_folder
 
 ARRAYS = {"numbers": np.arange(5.0), "small": np.zeros((2, 3), np.float16)}
@@ -46,6 +48,31 @@ def test_what_was_stored_is_found(tmp_path: Path) -> None:
         np.testing.assert_array_equal(value, ARRAYS[name])
         assert value.dtype == ARRAYS[name].dtype
     assert find(tmp_path, "abc") is None and find(tmp_path / "new" / "folder", "abd") is None
+
+
+def test_what_an_older_version_made_goes_when_nobody_used_it_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version in (("older", 1), ("older_used", 1), ("ours", avatar.VERSION)):
+        monkeypatch.setattr(avatar, "VERSION", version)
+        store(tmp_path, name, ARRAYS, {})
+        os.utime(tmp_path / f"{name}.json", (0, 0))
+    assert find(tmp_path, "older_used") is not None
+    (tmp_path / "stranger.json").write_text("{}")
+    (tmp_path / "damaged.json").write_text("{}")
+    (tmp_path / "damaged.safetensors").write_text("none")
+    remove_outdated(tmp_path)
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {f"{name}.{end}" for name in ("older_used", "ours", "damaged") for end in ("json", "safetensors")} | {
+        "stranger.json"
+    }
+
+
+def test_content_tells_arrays_apart(tmp_path: Path) -> None:
+    other = ARRAYS | {"small": np.ones((2, 3), np.float16)}
+    reshaped = ARRAYS | {"small": np.zeros((3, 2), np.float16)}
+    contents = [store(tmp_path, "a", arrays, {}).content for arrays in (ARRAYS, other, reshaped, dict(ARRAYS))]
+    assert len(set(contents)) == 3 and contents[0] == contents[3]
 
 
 def test_no_report_without_its_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,7 @@ class FrameWriter:
         self.folder = folder
         self._entries = _read_manifest(folder / MANIFEST)
         self._flushed = time.monotonic()
+        self._mine: dict[str, tuple[str, int]] = {}  # what this run wrote: another may write other frames meanwhile
         self._dirty = False
 
     def __enter__(self) -> FrameWriter:
@@ -70,7 +71,7 @@ class FrameWriter:
         data = encode_png(image)
         path = self.path(index)
         write_whole(path, data)
-        self._entries[str(index)] = (input_hash, zlib.crc32(data))
+        self._entries[str(index)] = self._mine[str(index)] = (input_hash, zlib.crc32(data))
         self._dirty = True
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
@@ -85,6 +86,7 @@ class FrameWriter:
         if not self._dirty:
             return
         started = time.monotonic()
+        self._entries |= _read_manifest(self.folder / MANIFEST) | self._mine
         frames = {key: list(self._entries[key]) for key in sorted(self._entries, key=int)}
         rows = ",\n".join(f'"{key}": {json.dumps(value)}' for key, value in frames.items())
         text = f'{{"version": {_VERSION}, "frames": {{\n{rows}\n}}}}\n'

@@ -126,20 +126,22 @@ class VideoWriter:
 
     def close(self) -> None:
         """Finish the file and give it its name. Raises EnvironmentProblem disk_full or encoder_failed."""
+        try:
+            self._finish()
+        except BaseException:  # Ctrl-C while the encoder finishes, too
+            self.abort()
+            raise
+        self._temporary.keep()
+
+    def _finish(self) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.close()
         except (BrokenPipeError, OSError):
             raise self._failure() from None
-        try:
-            failed = self._process.wait() != 0 or self.frames == 0
-        except BaseException:  # Ctrl-C while the encoder finishes
-            self.abort()
-            raise
-        if failed:
+        if self._process.wait() != 0 or self.frames == 0:
             raise self._failure()
         self._reader.join()
-        self._temporary.keep()
 
     def abort(self) -> None:
         """Stop the encoder and remove what it wrote."""

@@ -40,6 +40,7 @@ JAW_STEP = 0.01  # metres at least from the jaw's outline back to the neck
 FAR = 100.0  # metres: as good as nothing there
 OVERHANG = (0.025, 0.05)  # of the side below the jaw: how far what hangs there covers the neck wholly, and at most
 JAW_EDGE = 0.012  # of the side above it: the photo's jaw never ends exactly where the head's does
+REMAP_ROWS = 32000  # OpenCV's remap counts a picture's rows in 16 bits
 ARCH_ROWS = 0.05  # of the side: how far down the outline is looked at to go on with it above the photo
 ARCH, TALLEST_ARCH = 0.35, 0.095  # height of what is added there over its width; of the side: the relief ends there
 
@@ -118,8 +119,11 @@ def sample(image: np.ndarray, uv: np.ndarray) -> np.ndarray:
     """Bilinear values of image [R, R(, C)] at pixel coordinates uv [N, 2+], clamped at the border."""
     if len(uv) == 0:  # remap refuses
         return np.zeros((0, *image.shape[2:]), np.float32)
-    x, y = (uv[:, None, k].astype(np.float32) - 0.5 for k in (0, 1))
-    out = cv2.remap(image.astype(np.float32), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    image, at = image.astype(np.float32), uv[:, None, :2].astype(np.float32) - 0.5
+    out = np.concatenate([
+        cv2.remap(image, part[..., 0], part[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for part in np.array_split(at, -(-len(at) // REMAP_ROWS))
+    ])  # fmt: skip
     return out.reshape(len(uv), -1) if image.ndim == 3 else out.reshape(len(uv))
 
 

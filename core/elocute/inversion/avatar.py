@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
     from ..generators.headfield import HeadField
 
-VERSION = 34  # raise it whenever a fit would come out differently; old avatars are then made anew
+VERSION = 35  # raise it whenever a fit would come out differently; old avatars are then made anew
+UNUSED_DAYS = 30  # an older Elocute beside this one may still use what it made
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,11 @@ def find(folder: Path, key: str) -> Avatar | None:
         report = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
         with safe_open(arrays, framework="np") as header:  # which also says how long the file is
             content = (header.metadata() or {}).get("content", "")
-        return Avatar(key, arrays, report, content) if isinstance(report, dict) else None
+        if not isinstance(report, dict):
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(folder / f"{key}.json")  # when it was used last
+        return Avatar(key, arrays, report, content)
     except (OSError, ValueError, SafetensorError):
         return None
 
@@ -85,10 +92,32 @@ def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[st
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.safetensors"
-    content = hashlib.sha256(save(arrays)).hexdigest()
-    write_whole(path, save(arrays, {"content": content}))
+    content = _content(arrays)
+    write_whole(path, save(arrays, {"content": content, "version": str(VERSION)}))
     write_whole(folder / f"{key}.json", json.dumps(report, indent=1, sort_keys=True).encode())
     return Avatar(key, path, report, content)
+
+
+def _content(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def remove_outdated(folder: Path) -> None:
+    """Remove avatars that an earlier version of the fit made and nobody used for UNUSED_DAYS."""
+    from safetensors import SafetensorError, safe_open
+
+    for report in folder.glob("*.json"):
+        arrays = report.with_suffix(".safetensors")
+        with contextlib.suppress(OSError, ValueError, SafetensorError):
+            with safe_open(arrays, framework="np") as header:
+                version = int((header.metadata() or {}).get("version", 0))
+            if version < VERSION and time.time() - report.stat().st_mtime > UNUSED_DAYS * 86400:
+                report.unlink()  # first: a report means a whole avatar
+                arrays.unlink()
 
 
 def avatar_folder() -> Path:

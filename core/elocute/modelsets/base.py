@@ -94,9 +94,10 @@ def need(roles: tuple[str, ...]) -> None:
 
 
 def ready_cache(folder: Path) -> None:
-    """Make sure that an avatar can be kept in `folder`, and remove what killed fits left there half-written. Raises
-    EnvironmentProblem cache_not_writable or disk_full."""
+    """Make sure that an avatar can be kept in `folder`, and remove what killed fits left there half-written and what is
+    of no use any more. Raises EnvironmentProblem cache_not_writable or disk_full."""
     from ..files import check_writable, remove_abandoned
+    from ..inversion.avatar import remove_outdated
 
     try:
         check_writable(folder)
@@ -107,3 +108,4 @@ def ready_cache(folder: Path) -> None:
             "cache_not_writable", f"avatars can't be kept in {folder}. Name a folder to write to in ELOCUTE_AVATARS."
         ) from error
     remove_abandoned(folder)
+    remove_outdated(folder)

@@ -30,8 +30,8 @@ SPEECH_ROLES = ("speech_encoder", "viseme_head")
 MOST_ENLARGED = 1.5  # times, unsaid
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
 
-_field: Latest[HeadField] = Latest()
 _shooting: Latest[Shooting] = Latest()
+_field: Latest[HeadField] = Latest(_shooting)
 
 
 class Embedded:
@@ -82,11 +82,15 @@ def _known(portrait: str, settings: FitSettings, key: str) -> Avatar | None:
 
 
 def _judged(avatar: Avatar, size: int) -> Avatar:
-    """The avatar with a note when its photo is too small for pictures of `size` pixels."""
-    scale = avatar.report.get("photo_scale", 1.0) * size / avatar.report.get("plane_side", size)
-    if scale <= MOST_ENLARGED:
+    """The avatar with a note when its photo, or what is kept of it, is too small for pictures of `size` pixels."""
+    kept = size / avatar.report.get("plane_side", size)
+    photo = avatar.report.get("photo_scale", 0) * kept  # a random identity has none
+    if photo > MOST_ENLARGED:
+        note = f"the photo is enlarged {photo:.1f} times; a larger one would be sharper"
+    elif kept > MOST_ENLARGED:
+        note = f"a head keeps {PLANE_SIDES[-1]} pixels, enlarged {kept:.1f} times here; a smaller size is as sharp"
+    else:
         return avatar
-    note = f"the photo is enlarged {scale:.1f} times; a larger one would be sharper"
     return replace(avatar, report={**avatar.report, "notes": [*avatar.report.get("notes", []), note]})
 
 
@@ -153,6 +157,7 @@ def _invert(
     if picture is not None or portrait_seed(portrait) is None:
         need(FIT_ROLES)
     ready_cache(folder)
+    _field.forget()  # a fit needs the memory itself
     device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
     scene, about = _scene(portrait, picture, side, device, report, settings.framing)

@@ -98,6 +98,8 @@ def test_what_the_field_can_not_show_is_clamped_and_named():
     assert sorted(line.split(":")[0] for line in told) == ["frame 4", "frame 4", "frames 2-3"]
     assert math.atan2(cameras[1][1, 2], cameras[1][0, 2]) == pytest.approx(-FARTHEST_YAW, abs=1e-9)
     assert all(np.isfinite(camera).all() for camera in cameras)
+    shown, some = cameras_of(FRONT, poses, views, FOV, limited=True, shown=(1, 2))
+    assert [line.split(":")[0] for line in some] == ["frame 2"] and np.array_equal(shown, cameras)
     free, none = cameras_of(FRONT, poses, views, FOV, limited=False)
     assert none == [] and np.allclose(viewer_angles(VIEWER @ free[1][:3, :3].T @ FRONT[:3, :3] @ VIEWER), poses[1])
 

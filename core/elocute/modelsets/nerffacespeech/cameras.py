@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from ...spaces import frame_list, viewer_rotation
+from ...spaces import told_frames, viewer_rotation
 from ...values import Placements, View
 
 VIEWER = np.diag([1.0, -1.0, -1.0])  # the camera's axes (x right, y up, z back) and the viewer's (y down, z away)
@@ -95,9 +95,10 @@ def placement_of(own: np.ndarray, fov: float) -> Placements:
 
 
 def cameras_of(
-    own: np.ndarray, poses: np.ndarray, views: tuple[View, ...], fov: float, limited: bool
+    own: np.ndarray, poses: np.ndarray, views: tuple[View, ...], fov: float, limited: bool,
+    shown: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
-    """Cameras [T, 4, 4] of poses [T, 3] and views, and what to tell about clamped frames."""
+    """Cameras [T, 4, 4] of poses [T, 3] and views, and what to tell about clamped frames of those `shown`."""
     cameras: list[np.ndarray] = []
     clamped: dict[str, list[int]] = {}
     for number, (pose, view) in enumerate(zip(poses, views, strict=True), 1):
@@ -105,4 +106,4 @@ def cameras_of(
         cameras.append(camera)
         for what in told:
             clamped.setdefault(what, []).append(number)
-    return np.stack(cameras), [f"{frame_list(frames)}: {what}, clamped" for what, frames in clamped.items()]
+    return np.stack(cameras), told_frames(clamped, shown)

@@ -71,7 +71,7 @@ class OfficialPerformance:
         own, fov = arrays["camera"][0].astype(float), math.radians(self.field.config.camera.fov)
         self._coefficients = torch.from_numpy(arrays["coefficients"]).to(self.field.ws)[None]
         drive = build_official_drive(shot, inputs, self.networks, arrays["coefficients"], placement_of(own, fov))
-        cameras, clamped = cameras_of(own, drive.poses, drive.views, fov, limited=not shot.reference)
+        cameras, clamped = cameras_of(own, drive.poses, drive.views, fov, not shot.reference, shot.frames)
         self._cameras = torch.from_numpy(cameras).to(self.field.ws)
         self._camera_bytes = [camera.tobytes() for camera in self._cameras.cpu().numpy()]
         self._paints = self.networks.mouth is not None and self.networks.parser is not None

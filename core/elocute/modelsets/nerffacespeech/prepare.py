@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -194,6 +195,7 @@ def find_pivot(
     if pivot is None:
         for pivot in project(generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan):
             done = len(pivot.distances)
+            _check_loss(pivot.distances[-1], "pivot", done)
             report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
         assert pivot is not None  # there is at least one step
         write_pivot(kept, key, pivot)
@@ -216,10 +218,18 @@ def tune_generator(
     about["tuning"] = {"steps": plan.steps, "by": likeness.name}  # of a fit that was stopped after its last step
     generator.requires_grad_(True)
     for step in tune(generator, pivot, target, camera, likeness, plan, checkpoint):
+        _check_loss(step.total, "tuning", step.number + 1)
         report(Progress("fit", 1, STEPS, None, f"tuning {step.number + 1} of {plan.steps}: {step.total:.4f}"))
         about["tuning"] = {"steps": step.number + 1, "squares": round(step.square, 5),
                            "distance": round(step.perceptual, 5), "by": likeness.name}  # fmt: skip
     generator.requires_grad_(False)
+
+
+def _check_loss(loss: float, stage: str, step: int) -> None:
+    """Raises BadInput fit_diverged: steps after a loss that is no number only waste hours on a broken person."""
+    if not math.isfinite(loss):
+        why = f"the {stage} diverged in step {step} (its loss is {loss})"
+        raise BadInput("fit_diverged", f"{why}. Check the imported weights, or try another photo.")
 
 
 def front_view(person: Person) -> Rendering:
