@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "core" / "elocute"
 ADDON = [*sorted((ROOT / "addon").rglob("*.py")), ROOT / "__init__.py"]
-HEAVY = {"torch", "numpy", "cv2", "librosa", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
+HEAVY = {"torch", "numpy", "cv2", "numba", "scipy", "onnxruntime", "ai_edge_litert", "PIL"}
 # Blender's Python has them.
 SHARED = {"__init__", "errors", "units", "limits", "settings", "protocol", "machine", "installing", "installation"}
 

@@ -109,7 +109,7 @@ def test_a_cached_fit_is_quick_and_needs_no_torch(example: Any) -> None:
     program = (
         "import sys; from elocute import pipeline; from elocute.settings import FitSettings; "
         f"a = pipeline.prepare({str(PORTRAIT)!r}, FitSettings({str(PORTRAIT)!r}), print); "
-        "print(a.report['cached'], sorted({'torch', 'numba', 'librosa', 'scipy', 'onnxruntime'} & set(sys.modules)))"
+        "print(a.report['cached'], sorted({'torch', 'numba', 'scipy', 'onnxruntime'} & set(sys.modules)))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "core"), "ELOCUTE_AVATARS": str(example.folder)}
     started = time.monotonic()

@@ -45,10 +45,8 @@ def test_what_is_made_of_a_value_goes_with_it() -> None:
     class Large:
         pass
 
-    old = place.get("old", Large)
-    gone = weakref.ref(old)
-    made_of_it.get("old", lambda: [old])
-    del old
+    made_of_it.get("old", lambda: [place.get("old", Large)])
+    gone = weakref.ref(place.get("old", Large))
     place.get("new", lambda: pytest.fail("still there") if gone() is not None else Large())
 
 

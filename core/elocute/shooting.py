@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from .finishing.compositing import over, straight
+from .finishing.compositing import over, plain_colour, straight
 from .generators.bust import build_bust, turns_at_edge, within
 from .generators.headfield import HeadField
 from .ramps import smooth_step
@@ -152,5 +152,4 @@ def _backdrop(setting: str, own: np.ndarray, side: int) -> np.ndarray | None:
         way = cv2.INTER_AREA if own.shape[0] > side else cv2.INTER_CUBIC
         resized = own if own.shape[0] == side else cv2.resize(own, (side, side), interpolation=way)
         return resized.astype(np.float32) / 255
-    plain = np.array([int(setting[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
-    return np.broadcast_to(plain, (side, side, 3))
+    return np.broadcast_to(plain_colour(setting), (side, side, 3))

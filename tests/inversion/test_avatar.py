@@ -62,10 +62,8 @@ def test_what_an_older_version_made_goes_when_nobody_used_it_for_long(
     (tmp_path / "damaged.json").write_text("{}")
     (tmp_path / "damaged.safetensors").write_text("none")
     remove_outdated(tmp_path)
-    left = {file.name for file in tmp_path.iterdir()}
-    assert left == {f"{name}.{end}" for name in ("older_used", "ours", "damaged") for end in ("json", "safetensors")} | {
-        "stranger.json"
-    }
+    whole = {f"{name}.{end}" for name in ("older_used", "ours", "damaged") for end in ("json", "safetensors")}
+    assert {file.name for file in tmp_path.iterdir()} == whole | {"stranger.json"}
 
 
 def test_content_tells_arrays_apart(tmp_path: Path) -> None:

@@ -18,6 +18,11 @@ def over(rgba: np.ndarray, backdrop: np.ndarray) -> np.ndarray:
     return out
 
 
+def plain_colour(setting: str) -> np.ndarray:
+    """"#rrggbb" as float32 [3] in 0..1."""
+    return np.array([int(setting[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
+
+
 def straight(rgba: np.ndarray) -> np.ndarray:
     """Premultiplied float32 [H, W, 4] -> uint8 [H, W, 4] with straight alpha, as PNG has it."""
     out = np.empty(rgba.shape, np.uint8)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..ramps import smooth_step
-from ..rendering.shells import RELIEF, Shells, project
+from ..rendering.shells import FAR, RELIEF, Shells, project
 from ..spaces import to_head
 from ..values import SURROUNDINGS_SIDE, Surroundings
 from .canonical import HAIR_THICKNESS
@@ -79,7 +79,7 @@ def build_bust(
         fill=there[:, :3] + past[:, None] * (cloth - there[:, :3]), solid=there[:, 3],
         thickness=np.full(len(rest), HAIR_THICKNESS, np.float32),
         normal=-rest / np.linalg.norm(rest, axis=1, keepdims=True), planes=plane[None],
-        shadow=np.array([[[np.inf, 0]]], np.float32), foreign=np.zeros((2, 2), np.float32), focal=lens[0],
+        shadow=np.array([[[FAR, 0]]], np.float32), foreign=np.zeros((2, 2), np.float32), focal=lens[0],
         cx=lens[1] + side, cy=lens[2] + side, extent=EXTENT, painted=True,
     )  # fmt: skip
     weights = turn_weights(to_head(rest, motion.camera_to_world), motion.chin)

@@ -16,7 +16,7 @@ from scipy.sparse import linalg
 from ..portrait.regions import firm
 from ..ramps import ramp, runs, smooth_step
 from ..rendering.raster import rasterise
-from ..rendering.shells import CAVITY, EYES, SKIN, TEETH, project
+from ..rendering.shells import CAVITY, EYES, FAR, SKIN, TEETH, project
 from .appearance import PARTS
 
 LAYER_OF_PART = {
@@ -37,7 +37,6 @@ DIFFUSION = 3.0  # seen colour spreads over unseen surface for about sqrt(DIFFUS
 FORGETTING = 0.003  # then the pivot's own colour takes over
 SEAM_FORGETTING = 0.05  # the photo's colour goes on for about sqrt(DIFFUSION / SEAM_FORGETTING) = 8 edges
 JAW_STEP = 0.01  # metres at least from the jaw's outline back to the neck
-FAR = 100.0  # metres: as good as nothing there
 OVERHANG = (0.025, 0.05)  # of the side below the jaw: how far what hangs there covers the neck wholly, and at most
 JAW_EDGE = 0.012  # of the side above it: the photo's jaw never ends exactly where the head's does
 REMAP_ROWS = 32000  # OpenCV's remap counts a picture's rows in 16 bits

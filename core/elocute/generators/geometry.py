@@ -11,7 +11,7 @@ from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
 from ..landmarks import CHIN, STOMION
-from ..rendering.shells import CAVITY, RELIEF, SKIN, TEETH, project
+from ..rendering.shells import CAVITY, FAR, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
 from .canonical import (
@@ -128,11 +128,12 @@ def sight_depth(depth: np.ndarray, below_jaw: np.ndarray) -> np.ndarray:
     """[R, R, 2] metres up to which the photo counts as seen, of the head's surface `depth` [R, R]: a pixel more than
     that, and a little of the neck behind a jaw's edge: what shows where the jaw closes is like the edge. That much less
     it is when the head turns and shows the neck itself."""
-    shadow = cv2.dilate(np.ascontiguousarray(depth), np.ones((3, 3), np.uint8))
+    depth = np.minimum(depth, FAR)
+    shadow = cv2.dilate(depth, np.ones((3, 3), np.uint8))
     wide = 2 * max(1, round(JAW_SLIT * len(below_jaw))) + 1
     neck = np.where((below_jaw >= 0) & np.isfinite(below_jaw), depth, 0).astype(np.float32)
     behind = cv2.dilate(neck, np.ones((wide, wide), np.uint8))
-    slit = (below_jaw > -JAW_SLIT) & (below_jaw <= 0) & np.isfinite(shadow)
+    slit = (below_jaw > -JAW_SLIT) & (below_jaw <= 0) & (shadow < FAR)
     more = np.where(slit, np.maximum(behind - shadow, 0, where=slit, out=np.zeros_like(shadow)), 0)
     return np.stack([shadow + more, more], -1)
 

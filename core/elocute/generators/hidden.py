@@ -12,7 +12,7 @@ from ..landmarks import LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS
 from ..portrait.fill import push_pull
 from ..portrait.regions import polygon_mask
 from ..ramps import smooth_step
-from ..rendering.shells import RELIEF, SKIN
+from ..rendering.shells import FAR, RELIEF, SKIN
 from .appearance import PARTS, Appearance, as_vivid, harmonics
 from .canonical import beyond_photo, neck_below, rim_distance, sample, skin_likeness
 from .geometry import Geometry
@@ -186,7 +186,7 @@ def _behind_outline(scene: Scene, geometry: Geometry, outward: np.ndarray) -> np
     deeper = (ears - points) @ forward
     x, y = np.clip(geometry.uv - BESIDE * scene.side * outward, 0, scene.side - 1)[:count].astype(int).T
     front = geometry.shadow[y, x, 0]
-    deeper[:count] = np.where(np.isfinite(front), points[:count, 2] - front, deeper[:count])
+    deeper[:count] = np.where(front < FAR, points[:count, 2] - front, deeper[:count])
     return np.maximum(deeper, 0) * scene.lens[0] / points[:, 2]
 
 

@@ -9,7 +9,7 @@ from ..head.avatar import AvatarHead
 from ..head.eyes import look_units
 from ..head.model import HeadModel, load_head_model
 from ..head.projection import camera_at, pose_angles, pose_rotation, project
-from ..landmarks import CHIN, FOREHEAD, INNER_LIPS, OUTER_LIPS
+from ..landmarks import CHIN, EYE_CORNERS, FOREHEAD, INNER_LIPS, OUTER_LIPS
 from ..portrait.regions import polygon_mask
 from ..ramps import smooth_step
 from ..values import ARKIT_NAMES, REGION_NAMES, Camera, HeadFit
@@ -23,7 +23,6 @@ from .studio import studio_lamps, to_linear, to_srgb
 DISTANCE = 2.0  # metres from the camera to the head's centre
 FACE_SHARE, EYE_LEVEL = 1 / 1.95, 0.48  # height of the face and of the eyes in the picture, as portraits are framed
 FINEST = 1536  # pixels at which a picture of half the size or less is painted; larger ones are painted at twice theirs
-EYES = (33, 133, 362, 263)  # landmarks of both eyes' corners
 RIM = 0.0005  # metres between eyeball and lids
 PAINT, STRANDS, PAPER = 3, 4, 5  # random streams beside those of `person`
 
@@ -86,7 +85,7 @@ def _camera(marks: np.ndarray, turn: tuple[float, float, float], side: int) -> C
         focal *= FACE_SHARE * side / float(np.linalg.norm(at[FOREHEAD, :2] - at[CHIN, :2]))
         at = project(marks, camera_at(rotation, shift, focal, (side, side)))
         middle = (at[:468, 0].min() + at[:468, 0].max()) / 2
-        eyes = at[list(EYES), 1].mean()
+        eyes = at[list(EYE_CORNERS), 1].mean()
         shift[0] -= (middle - side / 2) * DISTANCE / focal
         shift[1] += (eyes - EYE_LEVEL * side) * DISTANCE / focal
     return camera_at(rotation, shift, focal, (side, side))

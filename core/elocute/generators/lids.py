@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
+from ..landmarks import CHIN, OUTER_EYE_CORNERS
 from ..ramps import ramp
 from ..rendering.gradients import stretch
 from ..rendering.shells import SKIN, project
@@ -90,7 +91,7 @@ def _frames(photo: np.ndarray) -> np.ndarray:
 
 def _cheeks(scene: Scene, uv: np.ndarray) -> np.ndarray:
     """Places [N, 2], in 0..1 of the side, of the bare skin under the eye for image points uv [N, 2] on the lid."""
-    eyes, chin = scene.landmarks[[33, 263], :2], scene.landmarks[152, :2]
+    eyes, chin = scene.landmarks[list(OUTER_EYE_CORNERS), :2], scene.landmarks[CHIN, :2]
     across, middle = eyes[1] - eyes[0], eyes.mean(0)
     down = (chin - middle) * np.linalg.norm(across) / np.linalg.norm(chin - middle)
     beside = np.sign((uv - middle) @ across)[:, None] * across

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from ..landmarks import INNER_LIPS, LEFT_LIDS, RIGHT_LIDS
+from ..landmarks import INNER_LIPS, LEFT_LIDS, MOUTH_CORNERS, OUTER_EYE_CORNERS, RIGHT_LIDS, apart
 from ..portrait.fill import push_pull
 from ..portrait.regions import firm, polygon_mask
 from ..ramps import smooth_step
@@ -53,7 +53,7 @@ def split_layers(
     """photo, background float32 [R, R, 3] 0..1 sRGB; matte, skin [R, R]; landmarks [478, 2+] in photo pixels."""
     side = photo.shape[0]
     xy = landmarks[:, :2]
-    span = float(np.linalg.norm(xy[33] - xy[263]))
+    span = apart(xy, OUTER_EYE_CORNERS)
     own = unmix(photo, matte, background)
     eyes = [polygon_mask(xy[list(ring)], side, side) for _, _, ring in IRISES]
     mouth = polygon_mask(xy[list(INNER_LIPS)], side, side)
@@ -64,7 +64,7 @@ def split_layers(
     planes[SKIN, ..., :3] = fill_openings(own, lid, eyes, mouth, LASH * span)
     light = np.quantile(own[firm(skin)], 0.7, axis=0)
     tooth, crowns = find_teeth(own, mouth, xy, light)
-    width = float(np.linalg.norm(xy[78] - xy[308]))
+    width = apart(xy, MOUTH_CORNERS)
     lip_rim = np.zeros_like(mouth)
     if crowns.any():
         lip_rim = cv2.GaussianBlur(_dilate(mouth, LIP_RIM * width), (0, 0), max(0.5, LIP_RIM * width / 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..landmarks import OUTER_LIPS
+from ..landmarks import LIP_MIDDLES, MOUTH_CORNERS, OUTER_LIPS, apart
 from ..portrait.lips import BRIGHT, PALE, PARTED
 from ..portrait.regions import polygon_mask
 from .appearance import as_vivid
@@ -48,7 +48,7 @@ def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[n
     """Pixels [R, R] where the photo shows upper teeth, and where lower ones (paler and lighter than the lips), or None
     when it shows none. Rows that touch without a line between them count as upper."""
     lips = own[lip_mask(mouth, xy)]
-    width, gap = np.linalg.norm(xy[78] - xy[308]), np.linalg.norm(xy[13] - xy[14])
+    width, gap = apart(xy, MOUTH_CORNERS), apart(xy, LIP_MIDDLES)
     if gap <= PARTED * width or not len(lips):
         return None
     level, spread = own.mean(2), own.max(2) - own.min(2)
@@ -118,9 +118,9 @@ def _near(tooth: np.ndarray, way: int) -> np.ndarray:
 def mouth_axes(xy: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Width of the mouth in pixels, its middle [2], and as columns [2, 2] the ways across and down it, whatever a
     head's tilt."""
-    across = xy[308] - xy[78]
-    width = float(np.linalg.norm(across))
-    return width, (xy[78] + xy[308]) / 2, np.stack([across, [-across[1], across[0]]], 1) / width
+    right, left = xy[list(MOUTH_CORNERS)]
+    across, width = left - right, apart(xy, MOUTH_CORNERS)
+    return width, (right + left) / 2, np.stack([across, [-across[1], across[0]]], 1) / width
 
 
 def lip_mask(mouth: np.ndarray, xy: np.ndarray) -> np.ndarray:

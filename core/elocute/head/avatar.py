@@ -9,6 +9,7 @@ from elocute.head.contact import Contact
 from elocute.head.eyes import look_angles, turn_eyeball
 from elocute.head.model import HeadModel
 from elocute.head.seams import Seam
+from elocute.ramps import smooth_step
 from elocute.values import ARKIT_NAMES, HeadFit
 
 _MOUTH = np.array([k for k, name in enumerate(ARKIT_NAMES) if name.startswith(("jaw", "mouth"))])
@@ -133,6 +134,4 @@ class AvatarHead:
 
 
 def _pressed(expression: np.ndarray) -> float:
-    t = (float(np.asarray(expression)[_PRESS].mean()) - PRESSED[0]) / (PRESSED[1] - PRESSED[0])
-    t = min(max(t, 0.0), 1.0)
-    return t * t * (3 - 2 * t)
+    return float(smooth_step(np.asarray(expression)[_PRESS].mean(), *PRESSED))

@@ -12,6 +12,7 @@ import numpy as np
 from ..drive import Drive, Inputs, Reading, build_drive, may_need_voice
 from ..errors import BadInput
 from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
+from ..landmarks import FACE_HEIGHT, apart
 from ..limits import USUAL_FRAMING, portrait_seed
 from ..protocol import Progress
 from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
@@ -198,9 +199,8 @@ def _scene(
         matte=framed.matte, regions=framed.regions, landmarks=framed.face.landmarks, fit=fit,
         around=framed.around,
     )  # fmt: skip
-    top, bottom = source.face.landmarks[10, :2], source.face.landmarks[152, :2]
     about = {
-        "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
+        "portrait": portrait, "face_height_px": round(apart(source.face.landmarks, FACE_HEIGHT), 1),
         "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(fit.pose).round(1).tolist(), strict=True)),
         "landmark_residual_px": {"model": round(fit.residual[0], 2), "corrected": round(fit.residual[1], 2)},
         "notes": list(framed.notes), "plane_side": side, "photo_scale": round(framed.scale, 3),
@@ -217,9 +217,8 @@ def _random(portrait: str, seed: int, side: int) -> tuple[Scene, dict[str, Any]]
 
     clock = time.perf_counter()
     scene = random_scene(seed, side)
-    top, bottom = scene.landmarks[10, :2], scene.landmarks[152, :2]
     about = {
-        "portrait": portrait, "face_height_px": round(float(np.linalg.norm(top - bottom)), 1),
+        "portrait": portrait, "face_height_px": round(apart(scene.landmarks, FACE_HEIGHT), 1),
         "pose_deg": dict(zip(("yaw", "pitch", "roll"), np.degrees(scene.fit.pose).round(1).tolist(), strict=True)),
         "landmark_residual_px": {"model": 0.0, "corrected": 0.0},
         "notes": [], "plane_side": side,

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.landmarks import CHIN, FOREHEAD
+from elocute.landmarks import FACE_HEIGHT, apart
 from elocute.models.store import model_path
 from elocute.portrait.detector import Detection, FaceDetector, crop_square, load_network
 from elocute.values import ARKIT_NAMES, Face
@@ -154,7 +154,7 @@ def faces_beside(rgb: np.ndarray, face: Face) -> list[Face]:
 
 def face_height(face: Face) -> float:
     """Pixels from the top of the forehead to the chin, along the face."""
-    return float(np.linalg.norm(face.landmarks[FOREHEAD, :2] - face.landmarks[CHIN, :2]))
+    return apart(face.landmarks, FACE_HEIGHT)
 
 
 def roll_of(landmarks: np.ndarray) -> float:
@@ -173,8 +173,8 @@ def head_turn(landmarks: np.ndarray) -> tuple[float, float, float]:
 def turn_between(first: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
     """Yaw, pitch, roll as in `head_turn` of the rotation that carries landmarks [N, 3] closest to the same ones
     [N, 3] of another picture (Kabsch; mirror images excluded). Each angle is read as if it were the only large one, as
-    yardsticks of such videos do: turned by 20, 12 and 12 degrees of `spaces.viewer_rotation` at once, a head reads 20.4,
-    11.3 and 12.0."""
+    yardsticks of such videos do: turned by 20, 12 and 12 degrees of `spaces.viewer_rotation` at once, a head reads
+    20.4, 11.3 and 12.0."""
     a, b = first - first.mean(axis=0), other - other.mean(axis=0)
     u, _, vt = np.linalg.svd(a.T @ b)
     turn = vt.T @ np.diag([1, 1, np.sign(np.linalg.det(vt.T @ u.T))]) @ u.T

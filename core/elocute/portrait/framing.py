@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from elocute.landmarks import EYE_CORNERS
 from elocute.limits import FRAMINGS, USUAL_FRAMING
 from elocute.portrait.background import complete_background
 from elocute.portrait.enlarge import MODEST, Window, enlarge, keep_crisp
@@ -127,7 +128,7 @@ def choose_square(portrait: Portrait, framing: float = USUAL_FRAMING) -> tuple[i
     points = portrait.face.landmarks[:, :2]
     unit = face_height(portrait.face)
     centre = float(points[:, 0].min() + points[:, 0].max()) / 2
-    eyes = float(points[[33, 133, 362, 263], 1].mean())
+    eyes = float(points[list(EYE_CORNERS), 1].mean())
     person = portrait.matte > 0.5
     cut_top = person[0].mean() > TOUCHES
     cut_side = max(person[:, 0].mean(), person[:, -1].mean()) > TOUCHES

@@ -17,8 +17,8 @@ from PIL import Image, ImageCms, ImageOps
 from elocute.errors import BadInput
 from elocute.files import read_input
 
-# Larger photos are reduced to this side (by area): at the 1024 pixels that a head keeps, the face has more than enough detail,
-# and every later step stays quick.
+# Larger photos are reduced to this side (by area): at the 1024 pixels that a head keeps, the face has more than enough
+# detail, and every later step stays quick.
 MAX_SIDE = 3072
 MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any network runs
 MAX_BYTES = 1 << 30  # no photo is as large; a file that is would only fill the memory

@@ -7,6 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from elocute.landmarks import LIP_MIDDLES, MOUTH_CORNERS, apart
 from elocute.values import Face
 
 # Landmarks on the rims of the lips and opposite them on their outer borders, corners left out.
@@ -22,7 +23,7 @@ PALE, BRIGHT = 0.75, 0.6  # teeth have less than this of the lips' range of colo
 def settle_lips(rgb: np.ndarray, face: Face) -> Face:
     """The face with its inner lips where the teeth end that the picture [H, W, 3] uint8 shows."""
     points = face.landmarks[:, :2].copy()
-    width, gap = np.linalg.norm(points[78] - points[308]), np.linalg.norm(points[13] - points[14])
+    width, gap = apart(points, MOUTH_CORNERS), apart(points, LIP_MIDDLES)
     if gap < PARTED * width:
         return face
     lines = {ring: _across(points, *ring) for ring in (LOWER, UPPER)}

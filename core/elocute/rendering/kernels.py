@@ -10,7 +10,8 @@ import numpy as np
 
 from .shells import PLANES, RELIEF, SKIN
 
-# What both renderers compute with stands here: the compiled code's cache is renewed when this file changes.
+# What both renderers compute with stands here, layers but for their order: the compiled code's cache is renewed when
+# this file changes, and only then.
 SAMPLES = (4, 2, 1, 1, 1)  # per crossing and layer: hair is thick and soft, teeth and eyeballs are hard
 CLEAREST = 1e-7  # 1 - alpha of an opaque texel: optical depth 16, so that even seen face-on nothing shines through
 SPENT = 1e-3  # transmittance under which a ray ends: a sample that leaves less (a quarter of a grey level) takes it too

@@ -24,8 +24,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)  # layers, each with a feature plane
+# Layers, each with a feature plane. Compiled into `kernels.py`: change that file too, and its cache is made anew.
+RELIEF, SKIN, EYES, TEETH, CAVITY = range(5)
 PLANES = 5
+FAR = 100.0  # metres: as good as nothing there; compiled with fast arithmetic, infinities would be nobody's promise
 DETAIL = 0.008  # of the side: what varies over less is detail that a fill borrows
 DETAIL_LIMIT = 0.16  # sRGB: stronger is an edge and not grain
 
@@ -39,7 +41,7 @@ class Shells:
     skin, how far it lies at the head's sides, where a turn counts more against the photo;
     thickness [V] metres; normal [V, 3] outward unit normals at rest;
     planes [PLANES, R, R, 4] sRGB and alpha (above SKIN: what the photo shows), 0..1, aligned with the portrait camera;
-    shadow [R, R, 2] metres: the depth up to which the photo sees (inf where nothing hides anything), and by how much
+    shadow [R, R, 2] metres: the depth up to which the photo sees (FAR where nothing hides anything), and by how much
     less when the head has turned; foreign [R, R] 0..1: how much of what the photo shows of skin there may be something
     else: jaw and beard before a neck, background, light from behind; focal, cx, cy of that camera in pixels of a plane
     R wide; extent: how many pictures wide the planes are, with the picture in their middle; painted: the planes are

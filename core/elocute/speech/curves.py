@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.ramps import hann_mean, ramp
+from elocute.ramps import hann_mean, ramp, runs
 from elocute.speech import levels
 from elocute.speech.coarticulation import OPENING, SEAL, TARGETS, blend, to_arkit
 from elocute.speech.pauses import hold_in_gaps, speech_gate
@@ -88,8 +88,7 @@ def _sample_closure(closure: np.ndarray, times: np.ndarray) -> np.ndarray:
     value = _sample(closure, times)
     if not len(times):
         return value
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], (closure >= 0.999).astype(np.int8), [0]])))
-    middles = edges.reshape(-1, 2).mean(1) - 0.5
+    middles = runs(closure >= 0.999).mean(1) - 0.5
     step = times[1] - times[0] if len(times) > 1 else 1.0
     nearest = np.rint(middles / step).astype(int)
     value[nearest[nearest < len(times)]] = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...finishing.compositing import over
+from ...finishing.compositing import over, plain_colour
 from ...portrait.face import detect_faces
 from ...portrait.matting import matte
 
@@ -18,6 +18,5 @@ def before(frame: np.ndarray, background: str) -> np.ndarray:
     alpha, colour = matte(frame, next(iter(detect_faces(frame)), None), still=False)
     if background == "transparent":
         return np.dstack([colour, np.round(alpha * 255).astype(np.uint8)])
-    plain = np.array([int(background[i : i + 2], 16) for i in (1, 3, 5)], np.float32) / 255
     light = colour.astype(np.float32) / 255 * alpha[..., None]
-    return over(np.dstack([light, alpha]), np.broadcast_to(plain, frame.shape))
+    return over(np.dstack([light, alpha]), np.broadcast_to(plain_colour(background), frame.shape))
