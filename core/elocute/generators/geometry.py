@@ -63,9 +63,9 @@ class Geometry:
 
 def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry:
     """Head surface, relief and how they move."""
-    pose = scene.fit.camera.camera_to_world
+    to_world = scene.fit.camera.camera_to_world
     surface = head.surface(scene.fit.expression)
-    points = to_camera(surface, pose)
+    points = to_camera(surface, to_world)
     head_layer = model_layers(model)[model.face_part]
     skin_faces = model.faces[head_layer == SKIN]
     normals, neck = vertex_normals(points, model.faces), model.regions["neck"]

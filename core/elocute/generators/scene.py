@@ -46,8 +46,8 @@ class Scene:
     @property
     def ear_plane(self) -> tuple[np.ndarray, np.ndarray]:
         """The plane through both ears, in camera space: a point of it [3] and the way the face looks [3]."""
-        pose = self.fit.camera.camera_to_world
-        return to_camera(np.zeros((1, 3)), pose)[0], pose[:3, :3].T[:, 2] * np.array([1, -1, -1])
+        to_world = self.fit.camera.camera_to_world
+        return to_camera(np.zeros((1, 3)), to_world)[0], to_world[:3, :3].T[:, 2] * np.array([1, -1, -1])
 
     @cached_property
     def bare(self) -> np.ndarray:

@@ -39,7 +39,7 @@ def find_teeth(
     tooth = np.quantile(own[upper | lower], 0.6, axis=0)
     level = own.mean(2)
     above = np.cumsum(upper[::-1], axis=0)[::-1] > 0  # of a tooth: another, or the gum it is set in, not the dark
-    gums = above & (mouth > 0.9) & (level > DARK * np.median(level[lip_mask(mouth, xy)]))
+    gums = above & (mouth > 0.9) & (level > DARK * np.median(level[lip_pixels(mouth, xy)]))
     crowns = cv2.GaussianBlur((upper | gums & upper.any()).astype(np.float32), (0, 0), 1)
     return tooth.astype(np.float32), crowns
 
@@ -47,7 +47,7 @@ def find_teeth(
 def visible_teeth(own: np.ndarray, mouth: np.ndarray, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Pixels [R, R] where the photo shows upper teeth, and where lower ones (paler and lighter than the lips), or None
     when it shows none. Rows that touch without a line between them count as upper."""
-    lips = own[lip_mask(mouth, xy)]
+    lips = own[lip_pixels(mouth, xy)]
     width, gap = apart(xy, MOUTH_CORNERS), apart(xy, LIP_MIDDLES)
     if gap <= PARTED * width or not len(lips):
         return None
@@ -123,6 +123,6 @@ def mouth_axes(xy: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     return width, (right + left) / 2, np.stack([across, [-across[1], across[0]]], 1) / width
 
 
-def lip_mask(mouth: np.ndarray, xy: np.ndarray) -> np.ndarray:
+def lip_pixels(mouth: np.ndarray, xy: np.ndarray) -> np.ndarray:
     """Pixels of the lips themselves."""
     return (polygon_mask(xy[list(OUTER_LIPS)], *mouth.shape) > 0.5) & (mouth < 0.1)

@@ -109,8 +109,8 @@ def _laid_flat(fit: HeadFit, model: HeadModel, ear: _Ear) -> HeadFit:
 
 def _towards_photo(scene: Scene, model: HeadModel, ear: _Ear) -> np.ndarray | None:
     """[V, 3] metres, head space, that bring the ear's free ends nearer to the photo's; None where that shows none."""
-    pose = scene.fit.camera.camera_to_world
-    points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), pose)
+    to_world = scene.fit.camera.camera_to_world
+    points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), to_world)
     uv = project(points, *scene.lens)
     skin = model.faces[model.part_faces("skin")]
     on_ear = np.isin(skin, ear.vertices).all(1)
@@ -119,7 +119,7 @@ def _towards_photo(scene: Scene, model: HeadModel, ear: _Ear) -> np.ndarray | No
     seen = _photo_ear(scene, own, head, ear.axes)
     if seen is None:
         return None
-    linear = pose.copy()
+    linear = to_world.copy()
     linear[:3, 3] = 0
     at = uv[ear.vertices, :2] @ ear.axes.T
     rows, missing = [], []

@@ -29,9 +29,9 @@ def look_from(azimuth: Tensor, polar: Tensor, radius: Tensor) -> Tensor:
     right = torch.linalg.cross(up, back)
     right = right / right.norm(dim=-1, keepdim=True)
     above = torch.linalg.cross(back, right)
-    pose = torch.eye(4, dtype=eye.dtype, device=eye.device).repeat(len(eye), 1, 1)
-    pose[:, :3, :] = torch.stack([right, above, back, eye], -1)
-    return pose
+    camera = torch.eye(4, dtype=eye.dtype, device=eye.device).repeat(len(eye), 1, 1)
+    camera[:, :3, :] = torch.stack([right, above, back, eye], -1)
+    return camera
 
 
 def camera_at(config: CameraConfig, fractions: Sequence[float], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -79,22 +79,22 @@ def frozen_camera(config: CameraConfig, like: Tensor) -> Tensor:
     return look_from(azimuth, polar, like.new_full((len(like),), sum(config.range_radius) / 2))
 
 
-def pixel_rays(config: Config, pose: Tensor) -> tuple[Tensor, Tensor]:
+def pixel_rays(config: Config, camera: Tensor) -> tuple[Tensor, Tensor]:
     """Camera centres [B, 1, 3] and ray directions [B, R, 3], row by row from the top left.
 
     A direction has length 1 along the optical axis, so that depth is measured along the axis.
     """
     side = config.volume_resolution
     if config.camera.ray_align_corner:  # every n-th pixel of the full picture, whose first and last are at -1 and 1
-        line = torch.linspace(-1, 1, config.resolution, dtype=pose.dtype)[:: config.resolution // side]
+        line = torch.linspace(-1, 1, config.resolution, dtype=camera.dtype)[:: config.resolution // side]
     else:
-        line = (torch.arange(side, dtype=pose.dtype) * 2 + 1) / side - 1
-    line = line.to(pose.device)
+        line = (torch.arange(side, dtype=camera.dtype) * 2 + 1) / side - 1
+    line = line.to(camera.device)
     y, x = torch.meshgrid(-line, line, indexing="ij")
     # The files' own focal length is a float32, whatever computes with it.
     focal = float(torch.tensor(1 / math.tan(math.radians(config.camera.fov) / 2), dtype=torch.float32))
     local = torch.stack([x.reshape(-1) / focal, y.reshape(-1) / focal, -torch.ones_like(x).reshape(-1)], -1)  # [R, 3]
-    return pose[:, None, :3, 3], local @ pose[:, :3, :3].transpose(1, 2)
+    return camera[:, None, :3, 3], local @ camera[:, :3, :3].transpose(1, 2)
 
 
 def intrinsics(config: CameraConfig, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -84,22 +84,22 @@ class FoldedGenerator:
         deform: Deform | None = None,
     ) -> Volume:
         """The NeRF's feature map alone, a few percent of a picture's cost: what the mouth's mix needs."""
-        pose = camera.to(self.code)
-        check_shape("camera", pose, (1, 4, 4))
+        camera = camera.to(self.code)
+        check_shape("camera", camera, (1, 4, 4))
         return render_volume(
-            self.config, pose, self.foreground, self.background(pose, freeze_background), positions, deform
+            self.config, camera, self.foreground, self.background(camera, freeze_background), positions, deform
         )
 
-    def background(self, pose: Tensor, frozen: bool) -> Tensor | None:
+    def background(self, camera: Tensor, frozen: bool) -> Tensor | None:
         """[1, R, 3 + F]; kept for the next frame with the same camera, or any if frozen."""
         if self.behind is None:
             return None
         kept = self._backgrounds.get(frozen)
-        if kept is not None and (frozen or torch.equal(kept[0], pose)):
+        if kept is not None and (frozen or torch.equal(kept[0], camera)):
             return kept[1]
-        out = render_background(self.config, pose, self.behind, self.code, frozen)
+        out = render_background(self.config, camera, self.behind, self.code, frozen)
         if not out.requires_grad:
-            self._backgrounds[frozen] = (pose.clone(), out)
+            self._backgrounds[frozen] = (camera.clone(), out)
         return out
 
     def picture(

@@ -155,7 +155,7 @@ def render_plainly(
     config: Config,
     synthesis: Synthesis,
     ws: Tensor,
-    pose: Tensor,
+    camera: Tensor,
     code: Tensor,
     *,
     freeze_background: bool = False,
@@ -164,14 +164,14 @@ def render_plainly(
     mix: FeatureMix | None = None,
     half: bool = False,
 ) -> tuple[Tensor, Volume]:
-    """(image [B, 3, H, W], volume) for ws [B, num_ws, W], pose [B, 4, 4] and background code [B, Z].
+    """(image [B, 3, H, W], volume) for ws [B, num_ws, W], camera [B, 4, 4] and background code [B, Z].
 
     half: blocks of side 128 and above compute in float16, as the official program does.
     """
     background = None
     if synthesis.bg_nerf is not None:
-        background = render_background(config, pose, PlainBackground(synthesis.bg_nerf), code, freeze_background)
-    volume = render_volume(config, pose, PlainForeground(synthesis.fg_nerf, ws), background, positions, deform)
+        background = render_background(config, camera, PlainBackground(synthesis.bg_nerf), code, freeze_background)
+    volume = render_volume(config, camera, PlainForeground(synthesis.fg_nerf, ws), background, positions, deform)
     x, rgb = volume.features, volume.rgb
     if mix is not None:
         x = mix_plainly(x, mix)

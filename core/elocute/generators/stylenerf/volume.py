@@ -52,14 +52,14 @@ class Volume:
 
 def render_volume(
     config: Config,
-    pose: Tensor,
+    camera: Tensor,
     field: Field,
     background: Tensor | None,
     positions: Positions | None = None,
     deform: Deform | None = None,
 ) -> Volume:
-    """The NeRF's picture from `pose` [B, 4, 4]. `background` [B, R, 3 + F] fills what rays leave free."""
-    centre, rays = pixel_rays(config, pose)
+    """The NeRF's picture from `camera` [B, 4, 4]. `background` [B, R, 3 + F] fills what rays leave free."""
+    centre, rays = pixel_rays(config, camera)
     length = rays.norm(dim=-1, keepdim=True)
     near, far = config.camera.depth_range
 
@@ -77,8 +77,8 @@ def render_volume(
         return values.unflatten(1, (config.rays, -1))  # [B, R, N, C]
 
     if positions is None:
-        line = torch.linspace(0, 1, config.samples, dtype=pose.dtype, device=pose.device)
-        coarse = line.expand(len(pose), config.rays, -1)
+        line = torch.linspace(0, 1, config.samples, dtype=camera.dtype, device=camera.device)
+        coarse = line.expand(len(camera), config.rays, -1)
     else:
         coarse = positions.coarse
     points, raw, values = evaluate(coarse, False)
@@ -108,14 +108,14 @@ def render_volume(
     return Volume(picture[:, :3], picture[:, 3:], Positions(coarse, fine), points, fine_points, raw, fine_raw)
 
 
-def render_background(config: Config, pose: Tensor, field: Field, code: Tensor, frozen: bool) -> Tensor:
+def render_background(config: Config, camera: Tensor, field: Field, code: Tensor, frozen: bool) -> Tensor:
     """What rays see behind the head, [B, R, 3 + F]: an inverted sphere (NeRF++). code [B, Z]; `frozen` looks from one
-    fixed camera whatever `pose` is."""
-    centre, rays = pixel_rays(config, frozen_camera(config.camera, pose) if frozen else pose)
+    fixed camera whatever `camera` is."""
+    centre, rays = pixel_rays(config, frozen_camera(config.camera, camera) if frozen else camera)
     count, start = config.background_samples, config.camera.bg_start
-    inverse_depth = -start * torch.linspace(-1, 0, count, dtype=pose.dtype, device=pose.device)
+    inverse_depth = -start * torch.linspace(-1, 0, count, dtype=camera.dtype, device=camera.device)
     points = inverted_sphere(centre, rays, inverse_depth).flatten(1, 2)  # [B, R N, 4]
-    codes = code.to(pose)[:, None].expand(-1, points.shape[1], -1)
+    codes = code.to(camera)[:, None].expand(-1, points.shape[1], -1)
     frequencies = config.background_frequencies
     raw, values = field.density(torch.cat([encode(points, frequencies), codes], -1))
     density = raw.unflatten(1, (config.rays, -1))[..., 0].relu()
