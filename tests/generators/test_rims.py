@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from elocute.generators.rims import foreign_light, other_than_skin, outline_rim, sides_of
+from elocute.generators.rims import bare_neck, foreign_light, other_than_skin, outline_rim, sides_of
 from elocute.generators.scene import Scene
 from elocute.head.model import load_head_model
 
@@ -65,6 +65,21 @@ def test_only_a_narrow_strip_of_skin_is_rim(scene: Scene) -> None:
         np.testing.assert_allclose(outline_rim(scene, depth, below, points), expected, atol=0.02)
     nowhere = outline_rim(scene, np.full_like(below, np.inf), below, points)
     np.testing.assert_array_equal(nowhere, 0)
+
+
+def test_a_bare_neck_is_where_the_head_has_its_own_and_broad(scene: Scene) -> None:
+    """A strip along the cheek, what is narrow beside the column, and what is far from it are none."""
+    regions = {name: np.zeros((SIDE, SIDE), np.float32) for name in scene.regions}
+    for rows, columns in ((slice(120, 200), slice(70, 130)), (slice(80, 110), slice(41, 45)),
+                          (slice(100, 118), slice(122, 125)), (slice(150, 200), slice(0, 40))):  # fmt: skip
+        regions["neck_shoulders"][rows, columns] = 1
+    whole = np.ones((SIDE, SIDE), np.float32)
+    photo = np.broadcast_to(SKIN, (SIDE, SIDE, 3))
+    regions["skin"][60:115, 60:140] = 1
+    person = replace(scene, photo=photo, matte=whole, regions=regions)
+    column = np.array([[80.0, 112], [120, 112], [80, 199], [120, 199]])
+    at = np.array([[127.0, 160], [74, 160], [100, 150], [43, 95], [123.5, 105], [20, 170], [100, 90]])
+    np.testing.assert_allclose(bare_neck(person, column, at), [1, 1, 1, 0, 0, 0, 0], atol=0.05)
 
 
 @pytest.mark.parametrize("broad", [False, True])

@@ -28,7 +28,7 @@ from .canonical import (
 from .members import head_members, named
 from .motion import FieldMotion
 from .relief import BEYOND, CELLS, Relief, build_relief
-from .rims import foreign_light, other_than_skin, outline_rim, sides_of
+from .rims import bare_neck, foreign_light, other_than_skin, outline_rim, sides_of
 from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
@@ -106,6 +106,7 @@ def _join(
     margin = _margin(scene.side)
     depth = sight.depth[margin : margin + scene.side, margin : margin + scene.side]
     rim = outline_rim(scene, depth, sight.below_jaw, relief_uv)
+    rim *= 1 - bare_neck(scene, uv[:count][model.regions["neck"] > 0.5, :2], relief_uv)
     return Geometry(
         motion=motion,
         faces=np.concatenate([model.faces, relief.faces + count]).astype(np.int32),

@@ -31,6 +31,8 @@ EARS, LOBES, CHIN = (0.3, 0.4), (0.6, 0.7), (0.9, 1.0)  # down the face: where e
 STRIP = 0.04  # of the side: what is not broader along the outline may be no part of the skin
 SIDES = (0.045, 0.06)  # metres from the middle, head space: beside the eyes' outer corners
 NECK = 0.05  # of the side below the jaw: farther down are shoulders
+COLUMN = 0.03  # of the side: a neck is at least so broad
+BESIDE_NECK = 0.04  # of the side: how much broader it may be than the head's own
 REGION_BLUR = 0.008  # of the side
 
 
@@ -86,6 +88,20 @@ def outline_rim(scene: Scene, depth: np.ndarray, below_jaw: np.ndarray, uv: np.n
     rim = np.maximum(bare, thin) * np.clip(2 - away / reach, 0, 1)
     rim *= 1 - _broad((scene.matte > 0.5) & (away > 0))
     return sample(rim.astype(np.float32), uv)
+
+
+def bare_neck(scene: Scene, column: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """[N] 0..1 of relief points uv [N, 2] in pixels: how far they show a bare neck, which stays where it is when a jaw
+    turns away from it. column [M, 2]: where the head's own neck lies, hidden or not; what a segmentation calls neck
+    elsewhere, along a cheek mostly, is none."""
+    side = scene.side
+    near = np.zeros((side, side), np.uint8)
+    cv2.fillConvexPoly(near, cv2.convexHull(np.round(column).astype(np.int32)), 1)
+    near = _grown(near, BESIDE_NECK * side)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(COLUMN * side / 2)) + 1,) * 2)
+    bare = (scene.regions["neck_shoulders"] * scene.bare * near > 0.5).astype(np.uint8)
+    broad = scene.outward(cv2.morphologyEx(bare, cv2.MORPH_OPEN, disc)).astype(np.float32)
+    return sample(np.clip(2 * cv2.GaussianBlur(broad, (0, 0), REGION_BLUR * side), 0, 1), uv)
 
 
 def _to_the_outline(skin: np.ndarray, matte: np.ndarray) -> np.ndarray:
