@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from elocute.generators.appearance import PARTS, mean_appearance
 from elocute.generators.canonical import OVERHANG
-from elocute.generators.colouring import latent_shells, room_below
+from elocute.generators.colouring import _without_spans, latent_shells, room_below
 from elocute.generators.geometry import JAW_SLIT, Geometry, model_layers, sight_depth
 from elocute.generators.hidden import (
     BACK_SHADE,
@@ -233,3 +233,14 @@ def test_the_tongue_is_darker_at_its_sides(geometry: Geometry, model: HeadModel)
 def test_without_hair_there_are_no_hair_colours(scene: Scene) -> None:
     none = replace(scene, regions=scene.regions | {"hair": np.zeros((SIDE, SIDE), np.float32)})
     assert hair_colours(none, np.ones((SIDE, SIDE), np.float32), layers_of(none)) is None
+
+
+def test_a_shoulders_long_edges_span_no_background() -> None:
+    """Between the person and what isn't there; short edges, and a scalp's, keep their soft rim."""
+    faces = np.array([[0, 1, 2]])
+    long = np.array([[0, -0.2, 0], [0.1, -0.2, 0], [0, -0.2, 0.01]], np.float32)
+    solid = np.array([1, 0, 0.8], np.float32)
+    np.testing.assert_array_equal(_without_spans(solid, long, faces), np.zeros(3, np.float32))
+    for kept in (0.1 * long - [0, 0.2, 0], long + [0, 0.3, 0]):
+        np.testing.assert_array_equal(_without_spans(solid, kept, faces), solid)
+    np.testing.assert_array_equal(_without_spans(np.ones(3, np.float32), long, faces), np.ones(3, np.float32))

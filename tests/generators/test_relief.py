@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elocute.generators.relief import BEHIND, CELLS, NEIGHBOURS, OVERLAP, ROUNDING, Relief, build_relief
+from elocute.generators.relief import BEHIND, CELLS, DIP, NEIGHBOURS, OVERLAP, ROUNDING, Relief, build_relief
 from elocute.rendering.raster import rasterise
 from elocute.rendering.shells import project
 
@@ -60,7 +60,7 @@ def check_relief(relief: Relief, depth: np.ndarray, lens: tuple[float, float, fl
     assert (inside[at[:, 1], at[:, 0]][within] < (2 * OVERLAP + 0.1) * step).all(), "relief stands in the face"
     over = within & np.isfinite(depth[at[:, 1], at[:, 0]])
     gap = (relief.points[:, 2] - depth[at[:, 1], at[:, 0]])[over]
-    deep = inside[at[:, 1], at[:, 0]][over] > (OVERLAP + 0.1) * step
+    deep = inside[at[:, 1], at[:, 0]][over] > (DIP[1] + 0.1) * step
     np.testing.assert_allclose(gap[deep], BEHIND, atol=1e-4)
     assert np.median(np.abs(gap)) < 0.01, "a seam opens between head and hair"
 

@@ -40,6 +40,7 @@ CUT_BLUR = 0.06  # of the side: what the edge of hair and cloth is blurred by th
 CROWN_FADE = (0, 0.012)  # of the side, above a cut crown: the photo ends here
 CROWN_RIM = 0.012  # of the side: how soft the outline is that closes it
 SEAM = (0.05, 0.3)  # cosine to the photo's ray from which the photo begins to be, and is, what is seen of the skin
+SPAN, SHOULDERS = 0.02, -0.13  # metres, head space: length of a shoulder's edges; y below which they are
 UNDERSIDE = 0.3  # of the light, lost where skin faces straight down (under chin and jaw)
 
 
@@ -107,6 +108,7 @@ def photo_shells(scene: Scene, geometry: Geometry, appearance: Appearance, layer
     # The nape would stick out beside hair and collar that the photo shows in front of it: it stays unseen.
     nape = (model.regions["neck"] > 0.3) & (geometry.facing[:count] < -0.1) & (np.abs(geometry.normal[:count, 1]) < 0.6)
     solid[:count][nape] = 0
+    solid[:count] = _without_spans(solid[:count], model.base, model.faces)
     _close_crown(scene.matte, geometry, seen, solid)
     grain = hidden_grain(scene, geometry)
     grain[lids.at] = lids.grain
@@ -152,6 +154,17 @@ def _shown(geometry: Geometry, inside: np.ndarray) -> np.ndarray:
     facing = ramp(geometry.facing[:count], *SEAM)
     own = sample(inside, geometry.uv[:count]) ** 2 * (1 - sample(geometry.foreign, geometry.uv[:count]))
     return geometry.shown[:count] * facing * own
+
+
+def _without_spans(solid: np.ndarray, points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """solid [V] without what a shoulder's long triangles would span between the person and the background: a point at
+    the end of an edge of SPAN is there when the other end is. points [V, 3] in the model's head space."""
+    out = solid.copy()
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    long = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1) > SPAN
+    edges = edges[long & (points[edges, 1] < SHOULDERS).all(1)]
+    np.minimum.at(out, edges, solid[edges[:, ::-1]])
+    return out
 
 
 def _solidity(scene: Scene, uv: np.ndarray) -> np.ndarray:

@@ -15,10 +15,13 @@ from scipy import ndimage, sparse
 from scipy.sparse import linalg
 from scipy.spatial import cKDTree
 
+from ..ramps import ramp
+
 CELLS = 128  # relief cells along the picture's side: 4 px at 512; the matte carries the finer shape
 BEYOND = 14  # cells beyond the picture: what a turn brings in from there is the edge continued, not a hole
 OVERLAP = 1.6  # cells that the relief reaches under the head's own surface, so that no seam opens between them
 PRIOR_WEIGHT = 0.004  # membrane against ear plane: the surface's own depth reaches about 1/sqrt(weight) = 16 cells
+DIP = (0.3, 2.9)  # cells inside the head's outline: from which, and up to which, the relief dips under its surface
 BEHIND = 0.006  # metres the relief dips under the head's surface where both exist, so that the surface wins
 ROUNDING = 0.022  # metres the relief's rim bends back
 ROUNDING_REACH = 0.03  # metres from the rim over which it does
@@ -65,7 +68,8 @@ def build_relief(
     cell = step / lens[0] * float(np.median(prior))  # metres
     rim = ndimage.distance_transform_edt(np.pad(person, 1, mode="edge"))[1:-1, 1:-1] * cell
     rim = np.full_like(rim, np.inf) if person.all() else rim  # a person who fills the picture has no rim in it
-    depth = depth + np.where(known, BEHIND, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
+    depth = depth + np.where(known, 0, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
+    depth += np.where(below, 0, BEHIND * ramp(inside, *DIP))
     keep = (person > 0) & ((inside < 2 * OVERLAP) | below)
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)
