@@ -37,6 +37,46 @@ def test_a_misspelt_command_is_one_sentence_and_json(arguments: tuple[str, ...])
     assert done.stderr == f"error: {error['message']}\n" and "--help" in error["message"]
 
 
+@posix
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["worker", "curves missing.wav -o c.json"])
+def test_missing_streams_are_none_of_its_business(closed: str, command: str, tmp_path: Path) -> None:
+    """As under a daemon."""
+    done = subprocess.run(
+        ["bash", "-c", f"exec {sys.executable} -m elocute {command} {closed}"], input="", capture_output=True, text=True,
+        timeout=60, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
+    )  # fmt: skip
+    assert done.returncode == (0 if command == "worker" else 2)
+    assert "Traceback" not in done.stderr and "internal" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_results_for_a_full_disk_are_one_sentence() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "elocute", "models", "--json"], stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
+        )  # fmt: skip
+    assert done.returncode == 3 and done.stderr.startswith("error: the disk is full.") and done.stderr.count("\n") == 1
+
+
+@posix
+def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
+    script = f"mkdir gone; cd gone; rmdir ../gone; exec {sys.executable} -m elocute doctor --json"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, cwd=tmp_path,
+                          env=os.environ | {"PYTHONPATH": str(ROOT / "core")})  # fmt: skip
+    assert done.returncode == 3 and json.loads(done.stdout)["error"]["code"] == "folder_gone"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("speak", "a.jpg", ""), ("speak", "a.jpg", "v.wav", "--frames-dir", " "), ("models", "import", "")]
+)
+def test_an_empty_path_is_not_the_current_folder(arguments: tuple[str, ...]) -> None:
+    done = start(*arguments, "--json")
+    assert done.returncode == 2 and "empty path" in json.loads(done.stdout)["error"]["message"]
+
+
 @needs_models
 def test_finding_a_face_says_nothing_and_tells_nobody(tmp_path: Path) -> None:
     Image.fromarray(np.full((300, 300, 3), 128, np.uint8)).save(tmp_path / "grey.png")

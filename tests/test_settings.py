@@ -73,6 +73,8 @@ def test_defaults_are_left_to_the_shot() -> None:
         ({"portrait": "seed:9999999999"}, "shot_range"),
         ({"voice": 3}, "shot_type"),
         ({"voice": "a\0b"}, "shot_range"),
+        ({"portrait": "\ud800.jpg"}, "shot_range"),
+        ({"output": "\ud800.mp4"}, "shot_range"),
         ({"fps": 0}, "shot_range"),
         ({"fps": 240.5}, "shot_range"),
         ({"fps": "1/0"}, "shot_range"),

@@ -142,6 +142,15 @@ def test_turns_out_of_reach_stop_at_the_limit(angles: tuple, limit: tuple, says:
         assert [line.partition(":")[0] for line in told] == named, "frames that nobody asked for"
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_head_right_in_the_camera_is_clamped() -> None:
+    """As a camera that nobody moved has it."""
+    track, told = poses_against(placement_of(CAMERA), Placements(np.eye(4)[None]))
+    view = track.views[0]
+    assert np.isfinite([*view.move, view.zoom, *view.shift, track.yaw[0], track.pitch[0], track.roll[0]]).all()
+    assert any("nearer to the camera" in line for line in told)
+
+
 def test_a_head_that_turns_all_the_way_round_never_jumps() -> None:
     angles = np.radians(np.arange(-150, 151))
     placed = np.stack([turned(a, 0.15, 0.1) for a in angles])

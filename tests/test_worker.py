@@ -182,6 +182,17 @@ def test_the_end_of_stdin_ends_a_running_job_within_a_second(worker) -> None:
     assert seconds < PATIENCE
 
 
+def test_a_job_that_never_began_is_told_at_the_end_of_stdin(worker) -> None:
+    one = worker()
+    one.read()
+    one.send(job="speak", shot=shot(background="transparent"))
+    one.send(job="doctor")
+    one.until("frame")
+    rest = [json.loads(line) for line in one.end()[1].splitlines()]
+    assert [(m["type"], m.get("job")) for m in rest[-2:]] == [("failed", None), ("done", "doctor")]
+    assert rest[-2]["code"] == "cancelled" and one.process.returncode == 130
+
+
 def test_the_end_of_stdin_ends_a_deaf_job_too_and_its_files(worker, tmp_path: Path) -> None:
     one = worker()
     one.read()

@@ -19,13 +19,31 @@ def main() -> None:
     sys.exit(code)
 
 
+def _open_streams() -> None:
+    """Under a daemon, or after `2>&-`, streams are missing: what is said there goes nowhere, and no file that is opened
+    later may get their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)
+            if handle != number:
+                os.dup2(handle, number)
+                os.close(handle)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
+
+
 def _run() -> int:
     from elocute.console import Console, as_known_error, terminated_like_interrupted
-    from elocute.errors import Cancelled
+    from elocute.errors import Cancelled, EnvironmentProblem
 
     arguments = sys.argv[1:]
+    _open_streams()
     with terminated_like_interrupted():
         try:
+            try:
+                os.getcwd()
+            except OSError:  # libraries would die of it in sentences of their own
+                why = "the current folder is gone. Change to another and run the command again."
+                raise EnvironmentProblem("folder_gone", why) from None
             for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not break a sentence about it
                 if hasattr(stream, "reconfigure"):
                     stream.reconfigure(errors="backslashreplace")

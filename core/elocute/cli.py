@@ -22,9 +22,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # `reporting` turns every exception into a sentence
 )
 
+
+def _path(text: str) -> Path:
+    """A path as typed. An empty one, such as a shell's unset variable, would be the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("an empty path")
+    return Path(text)
+
+
 # Typer would refuse an unreadable file in a box of its own; whoever reads the file says it in a sentence with a code.
-PathArgument = partial(typer.Argument, readable=False)
-PathOption = partial(typer.Option, readable=False)
+PathArgument = partial(typer.Argument, parser=_path)
+PathOption = partial(typer.Option, parser=_path, metavar="PATH")
 PortraitArgument = Annotated[str, typer.Argument(metavar="PORTRAIT", help="A photo, or seed:7 for a random identity.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="cuda:1 is a second card.")]

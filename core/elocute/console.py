@@ -74,9 +74,13 @@ class Console:
         """One sentence on stderr; with `as_json` also one object on stdout."""
         self.close()
         Console.told_error = True
-        print(f"error: {error.message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(f"error: {error.message}", file=sys.stderr, flush=True)
         if self.as_json:
-            self._line({"error": {"code": error.code, "message": error.message}})
+            try:
+                self._line({"error": {"code": error.code, "message": error.message}})
+            except OSError:  # a full disk behind stdout: stderr has said it
+                _silence_stdout()
 
     def close(self) -> None:
         """Leave the terminal as it was found."""
@@ -125,7 +129,7 @@ def reporting(as_json: bool = False) -> Iterator[Console]:
         with terminated_like_interrupted():
             yield console
     except BrokenPipeError:  # the reader of stdout went away, as in `elocute models | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        _silence_stdout()
         raise SystemExit(1) from None
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost border: nothing may pass it
         known = as_known_error(error)
@@ -133,6 +137,11 @@ def reporting(as_json: bool = False) -> Iterator[Console]:
         raise SystemExit(known.exit_code) from None
     finally:
         console.close()
+
+
+def _silence_stdout() -> None:
+    """Python would complain when it flushes, at exit, what can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ class Temporary:
 
     def __init__(self, target: Path) -> None:
         """Creates missing folders and an empty file. Raises EnvironmentProblem output_not_writable or disk_full."""
-        self.target = target
+        self.target = target = target.resolve() if target.is_symlink() else target  # a link stays one
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # The target's own suffix stays last: encoders choose the container by it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -90,6 +92,8 @@ def portrait_seed(portrait: str) -> int | None:
 
 def wrong_type(name: str, wanted: str, value: Any) -> BadInput:
     given = _KINDS.get(type(value), type(value).__name__)
+    if isinstance(value, float) or (isinstance(value, list) and len(value) < 4):
+        given = json.dumps(value)[:60]  # its kind alone might be the right one
     return BadInput("shot_type", f"{name} has to be {wanted}, not {given}. {_remedy(name)}")
 
 
@@ -145,10 +149,19 @@ def _pattern(pattern: re.Pattern[str], wanted: str) -> Callable[[str, Any], str]
     return check
 
 
+def _encodable(text: str) -> bool:
+    """Whether a file can be called so: a job file can spell halves of characters."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _path(name: str, value: Any) -> Path:
     if not isinstance(value, (str, Path)):
         raise wrong_type(name, "a path", value)
-    if not str(value).strip() or "\0" in str(value):
+    if not str(value).strip() or "\0" in str(value) or not _encodable(str(value)):
         raise out_of_range(name, "a path", value)
     if address := _ADDRESS.match(str(value)):
         text = f"{address[1]}://{str(value)[address.end():]}"

@@ -210,11 +210,12 @@ def _reachable_place(z: float, zoom: float, depth: float, sizes: tuple[float, fl
         beyond.append(f"the head is nearer to the camera than {NEAREST * 100:.0f} cm")
         z = NEAREST - depth
     size, (least, most) = zoom * depth / (depth + z), sizes
+    shown = min(max(size, least), most)
     if size < least:
         beyond.append(f"the head is smaller than 1/{1 / least:.0f} of the portrait's")
     if size > most:
         beyond.append(f"the head is larger than {most:.0f} times the portrait's")
-    return z, zoom * min(max(size, least), most) / size, beyond
+    return z, zoom if shown == size else shown * (depth + z) / depth, beyond
 
 
 def _snap(values: tuple[float, ...] | np.ndarray | float) -> np.ndarray:

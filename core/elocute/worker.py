@@ -48,6 +48,7 @@ class Requests:
         self._jobs: queue.Queue[Job | BadInput | None] = queue.Queue()
         self._cancel = threading.Event()
         self._ended = threading.Event()
+        self._left: list[Job | BadInput] = []  # taken from the queue and not handed out, as stdin had ended
         self._busy = False  # with a job that was handed out
         self._waiting = 0  # jobs that have come and are not done: a cancel while there is none means nothing
         self._lock = threading.Condition()  # of these, told when a job is done
@@ -62,6 +63,7 @@ class Requests:
             request = self._jobs.get()
             with self._lock:  # so that the end of stdin comes before a job, which then doesn't begin, or ends it
                 if request is None or self._ended.is_set():
+                    self._left += [] if request is None else [request]
                     return
                 self._busy = True
             yield request
@@ -70,6 +72,13 @@ class Requests:
                 self._lock.notify_all()
                 self._waiting -= 1
                 self._cancel.clear()  # a late cancel was for the job that just ended
+
+    def left(self) -> list[Job | BadInput]:
+        """What came and was never handed out, after stdin has ended."""
+        while not self._jobs.empty():
+            request = self._jobs.get()
+            self._left += [] if request is None else [request]
+        return self._left
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
@@ -106,9 +115,13 @@ def serve() -> int:
         with terminated_like_interrupted():
             for request in requests:
                 _serve_one(request, stream, requests)
+            for request in requests.left():
+                stopped = Cancelled("stdin ended before this job began; keep it open until its `done`")
+                stream.send(Failed(stopped.code, stopped.message))
+                stream.send(Done(request.job if isinstance(request, Job) else "", False))
     except (Cancelled, KeyboardInterrupt):  # the reader went away between two messages, or a signal came
         return Cancelled.exit_code
-    return 0
+    return Cancelled.exit_code if requests.left() else 0
 
 
 def _serve_one(request: Job | BadInput, stream: Stream, requests: Requests) -> None:

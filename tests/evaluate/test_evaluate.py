@@ -109,6 +109,16 @@ def test_labels_that_are_none(tmp_path: Path, text: str) -> None:
     assert caught.value.code == "labels_unreadable"
 
 
+def test_labels_that_are_not_there_and_one_file_for_two_results(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no file"):
+        read_labels(tmp_path / "labels.json")
+    (tmp_path / "v.mp4").write_bytes(b"")
+    with pytest.raises(BadInput) as caught:
+        both = Evaluation(tmp_path / "v.mp4", json_file=tmp_path / "e", html=tmp_path / "." / "e")
+        evaluate(both, lambda message: None)
+    assert caught.value.code == "output_twice"
+
+
 @pytest.mark.parametrize(("content", "code"), [(None, "video_missing"), (b"no video", "video_unreadable")])
 def test_what_is_no_video(tmp_path: Path, content: bytes | None, code: str) -> None:
     if content is not None:

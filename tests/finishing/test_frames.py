@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.files import Temporary
+from elocute.files import Temporary, write_whole
 from elocute.finishing import frames as frames_module
 from elocute.finishing.frames import FrameWriter, check_frames_folder, encode_png, read_png
+
+
+posix_links = pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
 
 
 def picture(seed: int = 0, channels: int = 3, side: int = 32) -> np.ndarray:
@@ -135,6 +138,36 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
         with pytest.raises(BadInput) as caught:
             check_frames_folder(place)
         assert caught.value.code == "output_not_a_folder"
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("manifest.json", b'{"name": "my web extension"}'), ("manifest.json", b'["a", "b"]'), ("000002.png", b"\xff\xd8 JPEG"),
+])  # fmt: skip
+def test_another_programs_file_is_not_replaced(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        FrameWriter(tmp_path)
+    assert caught.value.code == "frames_folder_taken" and name in caught.value.message
+    assert (tmp_path / name).read_bytes() == content
+
+
+def test_frames_of_a_run_that_was_killed_before_it_could_tell_are_ours(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as out:
+        out.write(2, picture(), "h")
+    (tmp_path / "manifest.json").unlink()
+    assert not FrameWriter(tmp_path).have(2, "h")
+    with FrameWriter(tmp_path) as out:
+        out.write(1, picture(), "h")
+        (tmp_path / "000001.png").write_bytes(b"edited by hand")
+    FrameWriter(tmp_path)
+
+
+@posix_links
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "near").symlink_to(tmp_path / "far" / "out.json")
+    write_whole(tmp_path / "near", b"{}")
+    assert (tmp_path / "near").is_symlink() and (tmp_path / "far" / "out.json").read_bytes() == b"{}"
 
 
 def test_what_is_no_frame(tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
                 raise BadInput("output_is_directory", f"{place} is a directory. Name a file for the results.")
             check_writable(place.parent)
             check_not_input(place, job.video, job.portrait, job.voice, job.poses, job.labels)
+    places = [place.resolve() for place in (job.json_file, job.html, job.sheet) if place is not None]
+    if len({*places}) < len(places):
+        raise BadInput("output_twice", "two of --json-file, --html and --sheet name one file. Give each its own.")
     if job.sheet is not None:
         check_sheet(job.sheet)
     voice = load_audio(job.voice) if job.voice else None
@@ -86,6 +89,8 @@ def read_labels(path: Path) -> np.ndarray:
     try:
         visemes = json.loads(read_input(path, MOST_BYTES).decode("utf-8"))["viseme"]
         labels = np.array(visemes)
+    except FileNotFoundError:
+        raise BadInput("labels_unreadable", f"there is no file {path}. Check the path of the labels.") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise BadInput("labels_unreadable", f'{path} has no "viseme" list. Use one index a 10 ms.') from None
     if labels.ndim != 1 or labels.dtype.kind != "i" or not len(labels) or labels.min() < 0 or labels.max() > 14:

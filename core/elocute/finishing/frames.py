@@ -6,11 +6,13 @@ file that was edited, cut short or replaced by a run that was killed before it c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import struct
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -25,6 +27,7 @@ _VERSION = 1
 _FLUSH_SECONDS = 1.0  # what a killed run may have to render again; rewriting per frame would be quadratic
 _PNG_LEVEL = 1  # 5 times faster than the default for 10 % more bytes
 _SRGB_CHUNK = b"\x00\x00\x00\x01sRGB\x00" + struct.pack(">I", zlib.crc32(b"sRGB\x00"))  # perceptual intent
+_PNG = b"\x89PNG\r\n\x1a\n"
 _AFTER_HEADER = 8 + 25  # PNG signature and IHDR chunk
 
 
@@ -109,8 +112,9 @@ def frame_file(folder: Path, index: int) -> Path:
 
 
 def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
-    """Whether frames can be written there without one of them replacing one of the `inputs`. Raises BadInput
-    output_not_a_folder or output_is_input, EnvironmentProblem."""
+    """Whether frames can be written there without one of them, or the manifest, replacing one of the `inputs` or
+    another program's file. Raises BadInput output_not_a_folder, output_is_input or frames_folder_taken,
+    EnvironmentProblem."""
     if folder.exists() and not folder.is_dir():
         raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose another frames folder.")
     check_writable(folder)
@@ -118,6 +122,27 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
         for name in {Path(source).name, Path(source).resolve().name} if source is not None else ():
             if _FRAME.fullmatch(name) or name == MANIFEST:
                 check_not_input(folder / name, source)
+    stranger = next(_strangers(folder), None)
+    if stranger is not None:
+        why = f"{folder} holds a {stranger.name} that isn't Elocute's and would be replaced"
+        raise BadInput("frames_folder_taken", f"{why}. Choose another frames folder.")
+
+
+def _strangers(folder: Path) -> Iterator[Path]:
+    """What another program left in `folder` under a name that frames or their manifest take."""
+    manifest = folder / MANIFEST
+    known = _read_manifest(manifest)
+    if not known:
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            data = json.loads(manifest.read_text(encoding="utf-8"))
+            if data and not (isinstance(data, dict) and "frames" in data):
+                yield manifest
+    for file in folder.glob("*.png"):
+        if _FRAME.fullmatch(file.name) and str(int(file.stem)) not in known:  # a killed run's are in no manifest
+            with contextlib.suppress(OSError), file.open("rb") as stream:
+                begin = stream.read(_AFTER_HEADER + len(_SRGB_CHUNK))
+                if begin and not (begin.startswith(_PNG) and begin.endswith(_SRGB_CHUNK)):
+                    yield file
 
 
 def check_no_frame(path: Path, folder: Path | None) -> None:
