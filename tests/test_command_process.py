@@ -43,8 +43,8 @@ def test_a_misspelt_command_is_one_sentence_and_json(arguments: tuple[str, ...])
 def test_missing_streams_are_none_of_its_business(closed: str, command: str, tmp_path: Path) -> None:
     """As under a daemon."""
     done = subprocess.run(
-        ["bash", "-c", f"exec {sys.executable} -m elocute {command} {closed}"], input="", capture_output=True, text=True,
-        timeout=60, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
+        ["bash", "-c", f"exec {sys.executable} -m elocute {command} {closed}"], input="", capture_output=True,
+        text=True, timeout=60, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "core")},
     )  # fmt: skip
     assert done.returncode == (0 if command == "worker" else 2)
     assert "Traceback" not in done.stderr and "internal" not in done.stderr

@@ -15,7 +15,7 @@ import pytest
 
 from elocute import pipeline
 from elocute.errors import BadInput, Cancelled
-from elocute.finishing.frames import read_png
+from elocute.finishing.frames import encode_png, read_png
 from elocute.media import load_audio
 from elocute.models.store import verify
 from elocute.protocol import Frame, Progress
@@ -135,7 +135,7 @@ def test_a_range_past_the_end_stops_there_and_one_beyond_is_refused(clip: Path, 
 
 def test_frames_of_a_longer_shot_are_named_and_stay(clip: Path, tmp_path: Path) -> None:
     for number in (FRAMES, FRAMES + 1, FRAMES + 2):
-        (tmp_path / f"{number:06d}.png").write_bytes(b"an earlier voice's")
+        (tmp_path / f"{number:06d}.png").write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
     result, _ = speak(make(clip, frames_dir=tmp_path, frames=(1, 1)))
     told = [line for line in result.warnings if "longer shot" in line]
     assert len(told) == 1 and f"frames {FRAMES + 1}-{FRAMES + 2}" in told[0]

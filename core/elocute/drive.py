@@ -210,14 +210,14 @@ def unheard(shot: Shot, inputs: Inputs) -> list[str]:
     """What to tell about a driving video that has no sound and gets none from a voice."""
     if shot.drive is None or inputs.sound is not None:
         return []
-    told = []
+    told, film = [], shot.drive.resolve().name
     # Not of the eyes: those live by themselves where nothing else moves them.
     parts = {"drive_mouth": shot.drive_mouth_share, "drive_brows": shot.drive_brows}
     weaker = [f"{name} {share:g}" for name, share in parts.items() if share < 1]
     if weaker and inputs.curves is None:
-        told.append(f"no voice adds to {shot.drive.resolve().name}: its movement is only weakened by {' and '.join(weaker)}")
+        told.append(f"no voice adds to {film}: its movement is only weakened by {' and '.join(weaker)}")
     if shot.output:
-        told.append(f"{shot.output.name} has no sound, as {shot.drive.resolve().name} has none and no voice is given")
+        told.append(f"{shot.output.name} has no sound, as {film} has none and no voice is given")
     return told
 
 

@@ -141,7 +141,8 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "content"), [
-    ("manifest.json", b'{"name": "my web extension"}'), ("manifest.json", b'["a", "b"]'), ("000002.png", b"\xff\xd8 JPEG"),
+    ("manifest.json", b'{"name": "my web extension"}'), ("manifest.json", b'["a", "b"]'),
+    ("000002.png", b"\xff\xd8 JPEG"),
 ])  # fmt: skip
 def test_another_programs_file_is_not_replaced(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
