@@ -170,3 +170,10 @@ def test_faces_that_can_not_be_used_each_have_their_own_code(portrait):
     assert code(spun(portrait.face, pitch=-55)) == "face_turned_away"
     beyond = replace(portrait.face, landmarks=portrait.face.landmarks - [260, 0, 0])
     assert code(beyond, size=(600, 512)) == "face_cut_off"
+
+
+def test_a_face_seen_from_the_side_or_tilted_is_told(portrait):
+    assert choose_face([portrait.face])[1] == ()
+    for yaw in (-38, 38):
+        assert any("aside: half of it is guessed" in note for note in choose_face([spun(portrait.face, yaw=yaw)])[1])
+    assert not any("aside" in note for note in choose_face([spun(portrait.face, yaw=15)])[1])

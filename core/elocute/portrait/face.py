@@ -24,6 +24,7 @@ BESIDE = 0.5  # of the face's height: a smaller one is a passer-by
 BESIDE_TILE = 3.0  # face heights: the detector finds faces from 0.15 of a tile's side
 MIN_FACE_HEIGHT = 96  # pixels from hairline (10) to chin (152); below, lids and lips are a few pixels
 MAX_TURN_DEGREES = 45.0
+ASIDE_DEGREES = 30.0  # from here on, half of the face is hardly seen
 RIGHT_EYE, LEFT_EYE = (33, 133), (362, 263)  # corners, of the subject's right and left eye
 FEATURES = np.array([33, 263, 4, 61, 291, 17])  # outer eye corners, nose tip, mouth corners, lower lip: have to be seen
 
@@ -221,6 +222,8 @@ def choose_face(
             "face_turned_away",
             f"the face in {name} is turned {way}. Use a photo turned less than {MAX_TURN_DEGREES:.0f} degrees.",
         )
+    if abs(yaw) > ASIDE_DEGREES:
+        notes.append(f"the face looks {abs(yaw):.0f} degrees aside: half of it is guessed; keep turns under 10 degrees")
     if abs(roll) > 12:
         notes.append(f"the head is tilted by {abs(roll):.0f} degrees; it stays tilted")
     return face, tuple(notes)
