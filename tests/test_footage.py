@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 from fractions import Fraction
@@ -41,11 +42,14 @@ def test_a_picture_that_would_fill_the_memory_is_never_decoded(
     Image.new("1", (12000, 12000)).save(tmp_path / "1.png")
     Image.new("RGB", (80, 80)).save(tmp_path / "2.png")
     (tmp_path / "3.png").write_bytes(b"")
+    damaged = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(damaged, "AVIF")
+    (tmp_path / "4.jpg").write_bytes(damaged.getvalue()[:-30])
     decoded: list[int] = []
     decode = cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda data, how: (decoded.append(len(data)), decode(data, how))[1])
     frames = list(open_footage(tmp_path).frames())
-    assert [frame is None for frame in frames] == [True, False, True] and len(decoded) == 1
+    assert [frame is None for frame in frames] == [True, False, True, True] and len(decoded) == 1
 
 
 def test_a_raised_digit_in_a_name_is_no_number(tmp_path: Path) -> None:

@@ -193,6 +193,26 @@ def test_a_job_that_never_began_is_told_at_the_end_of_stdin(worker) -> None:
     assert rest[-2]["code"] == "cancelled" and one.process.returncode == 130
 
 
+def test_a_reader_that_stopped_reading_holds_nobody_up(worker) -> None:
+    one = worker()
+    one.read()
+    for _ in range(3000):
+        one.send(job="doctor")
+    one.process.stdin.close()
+    one.process.wait(timeout=20)  # stdout stays open and full
+    assert one.process.returncode == 130
+
+
+def test_a_bad_line_keeps_its_own_words_at_the_end_of_stdin(worker) -> None:
+    one = worker()
+    one.read()
+    one.send(job="speak", shot=shot(background="transparent"))
+    one.send(job="nonsense")
+    one.until("frame")
+    rest = [json.loads(line) for line in one.end()[1].splitlines()]
+    assert rest[-2]["type"] == "failed" and rest[-2]["code"] != "cancelled" and one.process.returncode == 0
+
+
 def test_the_end_of_stdin_ends_a_deaf_job_too_and_its_files(worker, tmp_path: Path) -> None:
     one = worker()
     one.read()

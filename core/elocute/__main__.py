@@ -28,6 +28,7 @@ def _open_streams() -> None:
             if handle != number:
                 os.dup2(handle, number)
                 os.close(handle)
+            os.set_inheritable(number, True)  # nor may a child's
             setattr(sys, name, open(number, "w" if number else "r", closefd=False))
 
 
@@ -41,7 +42,7 @@ def _run() -> int:
         try:
             try:
                 os.getcwd()
-            except OSError:  # libraries would die of it in sentences of their own
+            except FileNotFoundError:  # libraries would die of it in sentences of their own
                 why = "the current folder is gone. Change to another and run the command again."
                 raise EnvironmentProblem("folder_gone", why) from None
             for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not break a sentence about it

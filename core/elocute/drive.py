@@ -210,7 +210,7 @@ def unheard(shot: Shot, inputs: Inputs) -> list[str]:
     """What to tell about a driving video that has no sound and gets none from a voice."""
     if shot.drive is None or inputs.sound is not None:
         return []
-    told, film = [], shot.drive.resolve().name
+    told, film = [], shot.drive.name or Path(shot.drive).absolute().name
     # Not of the eyes: those live by themselves where nothing else moves them.
     parts = {"drive_mouth": shot.drive_mouth_share, "drive_brows": shot.drive_brows}
     weaker = [f"{name} {share:g}" for name, share in parts.items() if share < 1]

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import stat
+import struct
 import subprocess
 import tempfile
 import threading
@@ -20,6 +21,10 @@ from elocute.errors import BadInput, EnvironmentProblem
 _PART = r"[a-z0-9_]{8}\.part"  # in the names of `Temporary`, between the target's name and its suffix
 _TEMPORARY = re.compile(rf"\..+-{_PART}(\.\w+)?")
 _ABANDONED = 3600.0  # seconds
+# What Pillow's decoders raise on damaged files (SyntaxError and struct.error are no slip: it really does that).
+BROKEN_PICTURE = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, OverflowError, struct.error,
+)  # fmt: skip
 _lock = threading.Lock()
 _open: dict[Path, subprocess.Popen[bytes] | None] = {}
 
@@ -29,7 +34,7 @@ class Temporary:
 
     def __init__(self, target: Path) -> None:
         """Creates missing folders and an empty file. Raises EnvironmentProblem output_not_writable or disk_full."""
-        self.target = target = target.resolve() if target.is_symlink() else target  # a link stays one
+        self.target = target
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # The target's own suffix stays last: encoders choose the container by it.

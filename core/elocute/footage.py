@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import cv2
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP")  # what Pillow calls them
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
@@ -91,11 +92,13 @@ def _decodable(content: bytes) -> bool:
     gigabytes."""
     from PIL import Image
 
+    from .files import BROKEN_PICTURE, quiet_stderr
+
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            width, height = Image.open(io.BytesIO(content)).size
-    except (OSError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError):
+        with warnings.catch_warnings(), quiet_stderr():
+            warnings.simplefilter("ignore")
+            width, height = Image.open(io.BytesIO(content), formats=_FORMATS).size
+    except (*BROKEN_PICTURE, Image.DecompressionBombError):
         return False
     return width * height <= MOST_PIXELS
 

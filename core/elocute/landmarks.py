@@ -23,5 +23,5 @@ LEFT_LIDS = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 38
 
 
 def apart(points: np.ndarray, pair: tuple[int, int]) -> float:
-    """Pixels between two landmarks of points [478, 2 or 3]."""
+    """How far two landmarks of points [478, 2 or 3] lie apart in the picture's plane, in the points' own unit."""
     return float(np.linalg.norm(points[pair[0], :2] - points[pair[1], :2]))

@@ -93,7 +93,7 @@ def portrait_seed(portrait: str) -> int | None:
 def wrong_type(name: str, wanted: str, value: Any) -> BadInput:
     given = _KINDS.get(type(value), type(value).__name__)
     if isinstance(value, float) or (isinstance(value, list) and len(value) < 4):
-        given = json.dumps(value)[:60]  # its kind alone might be the right one
+        given = json.dumps(value, default=str)[:60]  # its kind alone might be the right one
     return BadInput("shot_type", f"{name} has to be {wanted}, not {given}. {_remedy(name)}")
 
 

@@ -1,4 +1,4 @@
-"""The one place that converts between spaces.
+"""Between head space, the head as a Blender object, cameras of other programs and the viewer's axes.
 
 * head space: `values`: metres, origin between the ears, +x to the subject's left, +y up, +z out of the face;
 * head object: the head as a Blender object: x to the subject's left, -y out of the face, z up, origin in the JOINT, so

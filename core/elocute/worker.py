@@ -64,6 +64,7 @@ class Requests:
             with self._lock:  # so that the end of stdin comes before a job, which then doesn't begin, or ends it
                 if request is None or self._ended.is_set():
                     self._left += [] if request is None else [request]
+                    self._busy = True  # with telling what is left, until it ends
                     return
                 self._busy = True
             yield request
@@ -79,6 +80,12 @@ class Requests:
             request = self._jobs.get()
             self._left += [] if request is None else [request]
         return self._left
+
+    def told(self) -> None:
+        """Everything is said: the process ends by itself."""
+        with self._lock:
+            self._busy = False
+            self._lock.notify_all()
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
@@ -101,7 +108,8 @@ class Requests:
             idle = self._lock.wait_for(lambda: not self._busy, GRACE_SECONDS)
         if not idle:
             discard_all()  # half-written videos and their encoders
-            os._exit(0)  # the job sits in native code and can't be asked
+            # The job sits in native code and can't be asked, or nobody reads what is told.
+            os._exit(Cancelled.exit_code if any(isinstance(request, Job) for request in self.left()) else 0)
 
 
 def serve() -> int:
@@ -116,12 +124,14 @@ def serve() -> int:
             for request in requests:
                 _serve_one(request, stream, requests)
             for request in requests.left():
-                stopped = Cancelled("stdin ended before this job began; keep it open until its `done`")
-                stream.send(Failed(stopped.code, stopped.message))
+                late = Cancelled("stdin ended before this job began; keep it open until its `done`")
+                problem = request if isinstance(request, BadInput) else late
+                stream.send(Failed(problem.code, problem.message))
                 stream.send(Done(request.job if isinstance(request, Job) else "", False))
+            requests.told()
     except (Cancelled, KeyboardInterrupt):  # the reader went away between two messages, or a signal came
         return Cancelled.exit_code
-    return Cancelled.exit_code if requests.left() else 0
+    return Cancelled.exit_code if any(isinstance(request, Job) for request in requests.left()) else 0
 
 
 def _serve_one(request: Job | BadInput, stream: Stream, requests: Requests) -> None:

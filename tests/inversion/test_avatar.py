@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from elocute import files
 from elocute.errors import EnvironmentProblem
-from elocute.inversion import avatar
-from elocute.inversion.avatar import Avatar, avatar_folder, avatar_key, find, remove_outdated, store
+from elocute.inversion.avatar import MADE_HERE, Avatar, avatar_folder, avatar_key, find, remove_outdated, store
 from elocute.models.store import cache_folder
 
 ARRAYS = {"numbers": np.arange(5.0), "small": np.zeros((2, 3), np.float16)}
@@ -50,20 +49,23 @@ def test_what_was_stored_is_found(tmp_path: Path) -> None:
     assert find(tmp_path, "abc") is None and find(tmp_path / "new" / "folder", "abd") is None
 
 
-def test_what_an_older_version_made_goes_when_nobody_used_it_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, version in (("older", 1), ("older_used", 1), ("ours", avatar.VERSION)):
-        monkeypatch.setattr(avatar, "VERSION", version)
-        store(tmp_path, name, ARRAYS, {})
-        os.utime(tmp_path / f"{name}.json", (0, 0))
-    assert find(tmp_path, "older_used") is not None
-    (tmp_path / "stranger.json").write_text("{}")
-    (tmp_path / "damaged.json").write_text("{}")
-    (tmp_path / "damaged.safetensors").write_text("none")
+def test_what_an_older_version_made_goes_when_nobody_used_it_for_long(tmp_path: Path) -> None:
+    names = {name: f"{number:032x}" for number, name in enumerate(("old", "used", "ours", "official"))}
+    for name, made_by in (("old", "embedded 1"), ("used", "embedded 1"), ("ours", MADE_HERE),
+                          ("official", "nerffacespeech 0")):  # fmt: skip
+        store(tmp_path, names[name], ARRAYS, {}, made_by)
+    store(tmp_path, "another_programs", ARRAYS, {}, "embedded 1")
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, 0))
+    assert find(tmp_path, names["used"]) is not None
+    damaged = tmp_path / f"{99:032x}.safetensors"
+    damaged.write_text("none")
+    os.utime(damaged, (0, 0))
     remove_outdated(tmp_path)
-    whole = {f"{name}.{end}" for name in ("older_used", "ours", "damaged") for end in ("json", "safetensors")}
-    assert {file.name for file in tmp_path.iterdir()} == whole | {"stranger.json"}
+    kept = {*names.values(), "another_programs"} - {names["old"]}
+    assert {file.name for file in tmp_path.iterdir()} == {damaged.name} | {
+        f"{name}.{end}" for name in kept for end in ("json", "safetensors")
+    }
 
 
 def test_content_tells_arrays_apart(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import re
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -27,8 +28,9 @@ _VERSION = 1
 _FLUSH_SECONDS = 1.0  # what a killed run may have to render again; rewriting per frame would be quadratic
 _PNG_LEVEL = 1  # 5 times faster than the default for 10 % more bytes
 _SRGB_CHUNK = b"\x00\x00\x00\x01sRGB\x00" + struct.pack(">I", zlib.crc32(b"sRGB\x00"))  # perceptual intent
-_PNG = b"\x89PNG\r\n\x1a\n"
 _AFTER_HEADER = 8 + 25  # PNG signature and IHDR chunk
+_OURS = re.compile(rb"\x89PNG\r\n\x1a\n.{25}" + re.escape(_SRGB_CHUNK) + rb".{4}IDAT", re.DOTALL)
+_OURS_BYTES = _AFTER_HEADER + len(_SRGB_CHUNK) + 8
 
 
 class FrameWriter:
@@ -129,20 +131,28 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
 
 
 def _strangers(folder: Path) -> Iterator[Path]:
-    """What another program left in `folder` under a name that frames or their manifest take."""
+    """What another program left in `folder` under a name that a frame or the manifest may take."""
     manifest = folder / MANIFEST
     known = _read_manifest(manifest)
-    if not known:
-        with contextlib.suppress(OSError, ValueError, RecursionError):
-            data = json.loads(manifest.read_text(encoding="utf-8"))
-            if data and not (isinstance(data, dict) and "frames" in data):
-                yield manifest
-    for file in folder.glob("*.png"):
-        if _FRAME.fullmatch(file.name) and str(int(file.stem)) not in known:  # a killed run's are in no manifest
-            with contextlib.suppress(OSError), file.open("rb") as stream:
-                begin = stream.read(_AFTER_HEADER + len(_SRGB_CHUNK))
-                if begin and not (begin.startswith(_PNG) and begin.endswith(_SRGB_CHUNK)):
+    for file in folder.iterdir() if folder.is_dir() else ():
+        name = file.name if sys.platform == "linux" else file.name.lower()  # other systems see one file in both
+        with contextlib.suppress(OSError):
+            if name == MANIFEST and not _is_manifest(file.read_bytes()):
+                yield file
+            if _FRAME.fullmatch(name) and str(int(file.stem)) not in known:  # a killed run's are in no manifest
+                with file.open("rb") as stream:
+                    begin = stream.read(_OURS_BYTES)
+                if begin and not _OURS.fullmatch(begin):
                     yield file
+
+
+def _is_manifest(content: bytes) -> bool:
+    """Whether a manifest.json is one of ours, of any version, or nothing."""
+    try:
+        data = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return False
+    return data == {} or (isinstance(data, dict) and set(data) == {"version", "frames"})
 
 
 def check_no_frame(path: Path, folder: Path | None) -> None:

@@ -31,8 +31,8 @@ EARS, LOBES, CHIN = (0.3, 0.4), (0.6, 0.7), (0.9, 1.0)  # down the face: where e
 STRIP = 0.04  # of the side: what is not broader along the outline may be no part of the skin
 SIDES = (0.045, 0.06)  # metres from the middle, head space: beside the eyes' outer corners
 NECK = 0.05  # of the side below the jaw: farther down are shoulders
-COLUMN = 0.03  # of the side: a neck is at least so broad
-BESIDE_NECK = 0.04  # of the side: how much broader it may be than the head's own
+COLUMN = 0.03  # of the side: a bare neck is at least so broad
+BESIDE_NECK = 0.04  # of the side: how much farther it may reach than the head's own
 REGION_BLUR = 0.008  # of the side
 
 

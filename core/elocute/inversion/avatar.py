@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
     from ..generators.headfield import HeadField
 
-VERSION = 35  # raise it whenever a fit would come out differently; old avatars are then made anew
+VERSION = 36  # raise it whenever a fit would come out differently; old avatars are then made anew
+MADE_HERE = f"embedded {VERSION}"
 UNUSED_DAYS = 30  # an older Elocute beside this one may still use what it made
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,14 @@ class Avatar:
         )
 
 
-def avatar_key(portrait: bytes | str, model_hashes: dict[str, str], side: int, framing: float = USUAL_FRAMING) -> str:
+def avatar_key(
+    portrait: bytes | str, model_hashes: dict[str, str], side: int, framing: float = USUAL_FRAMING,
+    made_by: str = MADE_HERE,
+) -> str:  # fmt: skip
     """portrait: the photo's bytes, or "seed:7"; model_hashes: role -> sha256 of every model the fit uses; side of the
-    planes; framing of the photo."""
+    planes; framing of the photo; made_by: the model set, and the version of its fit."""
     data = portrait if isinstance(portrait, bytes) else portrait.encode()
-    rest = json.dumps({"version": VERSION, "side": side, "models": model_hashes, "framing": framing}, sort_keys=True)
+    rest = json.dumps({"by": made_by, "side": side, "models": model_hashes, "framing": framing}, sort_keys=True)
     return hashlib.sha256(hashlib.sha256(data).digest() + rest.encode()).hexdigest()[:32]
 
 
@@ -84,7 +90,9 @@ def find(folder: Path, key: str) -> Avatar | None:
         return None
 
 
-def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[str, Any]) -> Avatar:
+def store(
+    folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[str, Any], made_by: str = MADE_HERE
+) -> Avatar:
     """Write atomically: arrays first, the report last, so that a report means a whole avatar."""
     from safetensors.numpy import save
 
@@ -93,7 +101,7 @@ def store(folder: Path, key: str, arrays: dict[str, np.ndarray], report: dict[st
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.safetensors"
     content = _content(arrays)
-    write_whole(path, save(arrays, {"content": content, "version": str(VERSION)}))
+    write_whole(path, save(arrays, {"content": content, "made_by": made_by}))
     write_whole(folder / f"{key}.json", json.dumps(report, indent=1, sort_keys=True).encode())
     return Avatar(key, path, report, content)
 
@@ -107,17 +115,22 @@ def _content(arrays: dict[str, np.ndarray]) -> str:
 
 
 def remove_outdated(folder: Path) -> None:
-    """Remove avatars that an earlier version of the fit made and nobody used for UNUSED_DAYS."""
+    """Remove avatars that an earlier version of the embedded set's fit made and nobody used for UNUSED_DAYS. The other
+    set's stay: they can be the work of hours."""
     from safetensors import SafetensorError, safe_open
 
-    for report in folder.glob("*.json"):
-        arrays = report.with_suffix(".safetensors")
-        with contextlib.suppress(OSError, ValueError, SafetensorError):
+    for arrays in folder.glob("*.safetensors"):
+        report = arrays.with_suffix(".json")
+        if not _KEY.fullmatch(arrays.stem):
+            continue
+        with contextlib.suppress(OSError, SafetensorError):
             with safe_open(arrays, framework="np") as header:
-                version = int((header.metadata() or {}).get("version", 0))
-            if version < VERSION and time.time() - report.stat().st_mtime > UNUSED_DAYS * 86400:
-                report.unlink()  # first: a report means a whole avatar
+                about = header.metadata() or {}
+            used = max(arrays.stat().st_mtime, report.stat().st_mtime)  # atime is when this looked last
+            ours = "content" in about and about.get("made_by", "embedded").startswith("embedded")
+            if ours and about.get("made_by") != MADE_HERE and time.time() - used > UNUSED_DAYS * 86400:
                 arrays.unlink()
+                report.unlink()
 
 
 def avatar_folder() -> Path:

@@ -11,7 +11,7 @@ from ..generators.scene import Scene
 from ..generators.visible_teeth import mouth_axes, visible_teeth
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
-from ..landmarks import INNER_LIPS, MOUTH_CORNERS, STOMION, apart
+from ..landmarks import INNER_LIPS, MOUTH_CORNERS, STOMION
 from ..portrait.regions import polygon_mask
 from ..rendering.shells import project
 from ..spaces import to_camera
@@ -32,7 +32,7 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
     head = AvatarHead(model, scene.fit)
     relaxed = head.vertices(np.zeros(len(scene.fit.expression), np.float32))
     lips = model.landmarks(relaxed)
-    stomion, half_width = lips[STOMION], FRONT * apart(lips, MOUTH_CORNERS)
+    stomion, half_width = lips[STOMION], FRONT * np.linalg.norm(np.subtract(*lips[list(MOUTH_CORNERS)]))
     offsets = scene.fit.offsets.copy()
     for name, below, edge in (("teeth_upper", UPPER_BELOW_LIP, np.min), ("teeth_lower", LOWER_BELOW_LIP, np.max)):
         row = model.part(name)

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from elocute.errors import BadInput
-from elocute.files import read_input
+from elocute.files import BROKEN_PICTURE, read_input
 
 # Larger photos are reduced to this side (by area): at the 1024 pixels that a head keeps, the face has more than enough
 # detail, and every later step stays quick.
@@ -24,8 +23,6 @@ MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any
 MAX_BYTES = 1 << 30  # no photo is as large; a file that is would only fill the memory
 # What cameras, phones, browsers and paint programs write. Pillow reads more, among them formats that start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
-# What Pillow's decoders raise on damaged files (SyntaxError and struct.error are no slip: it really does that).
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, OverflowError, struct.error)
 MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
 
 
@@ -98,7 +95,7 @@ def _open(content: bytes, path: Path) -> Image.Image:
         image = Image.open(io.BytesIO(content), formats=[name for name in FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise _too_large(path, f"far more than {MAX_MEGAPIXELS} megapixels") from error
-    except BROKEN as error:
+    except BROKEN_PICTURE as error:
         raise BadInput("image_unreadable", f"{path} is no photo Elocute can read. Save it as JPEG or PNG.") from error
     width, height = image.size
     if width * height > MAX_MEGAPIXELS * 1e6:
@@ -116,7 +113,7 @@ def _decode(content: bytes, path: Path) -> Image.Image:
     try:
         image.load()
         return ImageOps.exif_transpose(image)
-    except BROKEN as error:
+    except BROKEN_PICTURE as error:
         raise BadInput(
             "image_truncated", f"{path} is damaged or incomplete. Copy or download the photo again."
         ) from error

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ...inversion.stylenerf.projection import Pivot
     from .weights import Networks
 
-VERSION = 1  # raise it whenever a fit would come out differently
+MADE_BY = "nerffacespeech 1"  # raise its number whenever a fit would come out differently
 TRUNCATION = 0.7  # of a random person towards the mean face: StyleNeRF's own pictures are made with it
 FIT_ROLES = ("generator", "face_model", "face_regressor", "segmentation", "lpips_vgg", "lpips_alex")
 STEPS = 5  # of a fit, as progress counts them
@@ -35,13 +35,13 @@ TUNED = "generator."  # prefix of a person's own generator in the avatar's file
 
 def key_of(portrait: str, settings: FitSettings) -> str:
     """The avatar's key: the portrait, every model that has a part in the fit, and how it is done."""
-    hashes = {"set": f"nerffacespeech {VERSION}", "how": f"{settings.reference} {settings.fit_steps}"}
+    hashes = {"how": f"{settings.reference} {settings.fit_steps}"}
     for role in FIT_ROLES:
         found = imported_if_any(role)
         hashes[role] = found.sha256 if found else ""
     if portrait_seed(portrait) is None:
         hashes |= {"face": find_model("face").sha256, "landmarks": _landmarks()}
-    return avatar_key(identity(portrait), hashes, 0)
+    return avatar_key(identity(portrait), hashes, 0, made_by=MADE_BY)
 
 
 def _landmarks() -> str:
@@ -103,7 +103,7 @@ def invert_portrait(portrait: str, settings: FitSettings, key: str, folder: Path
     about["cached"] = False
     report(Progress("fit", STEPS, STEPS, None, None))
     plain = {name: np.ascontiguousarray(value.detach().cpu().numpy()) for name, value in arrays.items()}
-    avatar = store(folder, key, plain, about)
+    avatar = store(folder, key, plain, about, MADE_BY)
     for path in unfinished_files(folder / key):  # not before: a fit that is stopped here goes on from them
         path.unlink(missing_ok=True)
     return avatar
