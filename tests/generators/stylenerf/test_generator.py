@@ -136,9 +136,12 @@ def test_the_closed_form_of_the_mix(size: int) -> None:
 def test_stops_at_a_smaller_size(tiny: Any) -> None:
     generator = tiny.double()
     with torch.no_grad():
-        assert generator.render(*inputs(generator), size=16).image.shape == (1, 3, 16, 16)
-    with pytest.raises(BadInput, match="not 24"):
-        generator.render(*inputs(generator), size=24)
+        fast, plain = (generator.render(*inputs(generator), size=16, plain=p).image for p in (False, True))
+    assert fast.shape == plain.shape == (1, 3, 16, 16)
+    torch.testing.assert_close(fast, plain, rtol=0, atol=1e-10)
+    for how in (False, True):
+        with pytest.raises(BadInput, match="not 24"):
+            generator.render(*inputs(generator), size=24, plain=how)
 
 
 def test_the_background_is_kept_while_it_can_be(tiny: Any) -> None:

@@ -62,6 +62,7 @@ def test_a_folded_generator_names_them_too() -> None:
     ({"rgb_out_dim": 5}, "generator_config_mismatch"),
     ({"use_noise": True}, "generator_option_unknown"),
     ({"renderer_kwargs": {"n_ray_samples": 1}}, "generator_option_wrong"),
+    ({"renderer_kwargs": {"n_ray_samples": 2}}, "generator_option_wrong"),  # nothing to draw between
     ({"camera_kwargs": {**CAMERA, "fov": float("nan")}}, "generator_option_wrong"),
     ({"background_kwargs": {"n_freq_posenc": 30}}, "generator_option_wrong"),  # more than the layer's inputs
     ({"background_kwargs": {"n_freq_posenc": 0}}, "generator_option_wrong"),

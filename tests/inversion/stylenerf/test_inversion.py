@@ -110,6 +110,27 @@ def test_less_memory_makes_the_same_steps() -> None:
     assert 0 < step_memory_mb(generator.config) < 1
 
 
+def test_a_gpu_without_memory_computes_blocks_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    results, asked = [], []
+    for short in (False, True):
+        generator = load_generator(tiny_config("nn_cat"), tiny_state("nn_cat"))
+        pivot, _ = picture_of(generator, 1)
+        target = picture_of(generator, 2)[1]
+        render = generator.render
+
+        def limited(*inputs: Any, whole: Any = render, fails: bool = short, recompute: bool = False, **more: Any) -> Any:
+            asked.append(recompute)
+            if fails and not recompute:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+            return whole(*inputs, recompute=recompute, **more)
+
+        monkeypatch.setattr(generator, "render", limited)
+        results.append([s.total for s in tune(generator, pivot, target, CAMERA, PERCEPTUAL, QUICK)])
+    np.testing.assert_allclose(*results, rtol=1e-4)
+    assert asked == [False] * 6 + [False] + [True] * 6
+    assert len(results[0]) == 6
+
+
 def test_an_interrupted_tuning_goes_on(generator: Any, tmp_path: Path) -> None:
     settings = replace(TuningSettings(), steps=6, save_every=2, locality_every=1)
     pivot, _ = picture_of(generator, 1)

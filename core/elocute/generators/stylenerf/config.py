@@ -148,6 +148,7 @@ def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -
         bg_code = bg_in - 8 * bg_frequencies
         if bg_code < 0:
             raise _wrong("n_freq_posenc", bg_frequencies)
+    hierarchical = bool(renderer.get("hierarchical", True))  # which draws between the inner samples' middles
     config = Config(
         z_dim=sizes("mapping.fc0.weight")[1], w_dim=sizes("mapping.w_avg")[0],
         resolution=volume << len(channels), volume_resolution=volume,
@@ -155,9 +156,9 @@ def parse_config(kwargs: Mapping[str, Any], state: Mapping[str, torch.Tensor]) -
         hidden=hidden, blocks=1 + sizes.count("synthesis.fg_nerf.blocks.{}.weight"), frequencies=frequencies,
         features=features, background_hidden=bg_hidden, background_blocks=bg_blocks, background_code=bg_code,
         background_frequencies=bg_frequencies,
-        samples=_count(renderer, "n_ray_samples", 14, (2, MOST_SAMPLES)),
+        samples=_count(renderer, "n_ray_samples", 14, (3 if hierarchical else 2, MOST_SAMPLES)),
         background_samples=_count(renderer, "n_bg_samples", 4, (1, MOST_SAMPLES)),
-        hierarchical=bool(renderer.get("hierarchical", True)), background=has_background,
+        hierarchical=hierarchical, background=has_background,
         upsampling=sizes.upsampling(upsampler.get("upsample_mode")),
         kernel=sizes(f"synthesis.b{2 * volume}.conv0.weight")[2], clamp=_clamp(synthesis, upsampler),
         channels=channels, camera=_camera(camera_group),

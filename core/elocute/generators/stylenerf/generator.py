@@ -131,13 +131,8 @@ class FoldedGenerator:
                 torch.cuda.empty_cache()
 
     def _blocks(self, precision: str, size: int | None) -> tuple[FoldedBlock, ...]:
-        if precision not in PRECISIONS:
-            raise BadInput("precision_unknown", f"precision {precision!r} is none of {', '.join(PRECISIONS)}.")
-        count = len(self.blocks)
-        if size is not None:
-            if size not in self.config.levels:
-                raise BadInput("size_unknown", f"the generator makes {self.config.levels} pixels, not {size}.")
-            count = self.config.levels.index(size) + 1
+        _check_choice(self.config, precision, size)
+        count = len(self.blocks) if size is None else self.config.levels.index(size) + 1
         if precision == "full":
             return self.blocks[:count]
         if self._half is None:
@@ -182,6 +177,13 @@ def with_fallback(
         return sure(*arguments)
 
     return call
+
+
+def _check_choice(config: Config, precision: str, size: int | None) -> None:
+    if precision not in PRECISIONS:
+        raise BadInput("precision_unknown", f"precision {precision!r} is none of {', '.join(PRECISIONS)}.")
+    if size is not None and size not in config.levels:
+        raise BadInput("size_unknown", f"the generator makes {config.levels} pixels, not {size}.")
 
 
 class StyleNerf(nn.Module):
@@ -243,10 +245,11 @@ class StyleNerf(nn.Module):
             )
             bend = deform[b] if isinstance(deform, Sequence) else deform
             if plain:
+                _check_choice(self.config, precision, size)
                 half = precision == "mixed"
                 picture, volume = render_plainly(
                     self.config, self.synthesis, *one, freeze_background=freeze_background, positions=placed,
-                    deform=bend, mix=other, half=half,
+                    deform=bend, mix=other, half=half, size=size,
                 )  # fmt: skip
                 out.append(Rendering(picture, volume))
             else:

@@ -163,10 +163,12 @@ def render_plainly(
     deform: Deform | None = None,
     mix: FeatureMix | None = None,
     half: bool = False,
+    size: int | None = None,
 ) -> tuple[Tensor, Volume]:
     """(image [B, 3, H, W], volume) for ws [B, num_ws, W], camera [B, 4, 4] and background code [B, Z].
 
-    half: blocks of side 128 and above compute in float16, as the official program does.
+    half: blocks of side 128 and above compute in float16, as the official program does. size: one of the levels, to
+    stop there.
     """
     background = None
     if synthesis.bg_nerf is not None:
@@ -179,4 +181,6 @@ def render_plainly(
         first = config.first_2d + 2 * k
         x = x.to(torch.float16 if half and side >= HALF_FROM else ws.dtype)
         x, rgb = upsample(config, block, x, rgb, ws[:, first : first + 3])
+        if side == size:
+            break
     return rgb, volume

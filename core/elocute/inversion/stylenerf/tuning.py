@@ -72,34 +72,67 @@ def tune(
     target [1, 3, H, W] in -1..1; camera [1, 4, 4]. Raises EnvironmentProblem for a checkpoint that can't be written.
     """
     settings = settings or TuningSettings()
-    ws, code = pivot.ws(generator).detach(), pivot.background.detach()
-    recompute = settings.memory_mb is not None and step_memory_mb(generator.config) > settings.memory_mb
-    locality = _Locality(generator, pivot, perceptual, settings) if settings.locality_weight else None
+    likeness = _Likeness(generator, pivot, target, camera, perceptual, settings)
     optimiser = torch.optim.Adam(generator.parameters(), lr=settings.rate)
     losses: list[float] = []
     key = _key(generator, pivot, target, camera, perceptual, settings) if checkpoint else ""
     if checkpoint is not None:
         losses = read_checkpoint(checkpoint, key, generator, optimiser)
-    with torch.no_grad():
-        wanted = perceptual.features(target)
     for number in range(len(losses), settings.steps):
-        optimiser.zero_grad(set_to_none=True)
-        picture = generator.render(ws, camera, code, freeze_background=True, recompute=recompute).image
-        found = recomputed(perceptual.features, picture) if recompute else perceptual.features(picture)
-        square, apart = ((picture - target) ** 2).mean(), distance(found, wanted)
-        total = settings.square_weight * square + settings.perceptual_weight * apart
-        step = TuningStep(number, float(total.detach()), float(square.detach()), float(apart.detach()))
+        step, goes_on = likeness.backward(number, losses)
         losses.append(step.total)
-        if _close_enough(settings, perceptual, step) or _stalled(settings, losses):
+        if not goes_on:
             yield step
             return
-        total.backward()
-        if locality is not None and number % settings.locality_every == 0:
-            locality.backward(generator, number)
         optimiser.step()
         if checkpoint is not None and (number + 1) % settings.save_every == 0:
             write_checkpoint(checkpoint, key, generator, optimiser, losses)
         yield step
+
+
+class _Likeness:
+    """How far the pivot's picture is from the photo, and what moves it there."""
+
+    def __init__(
+        self, generator: StyleNerf, pivot: Pivot, target: Tensor, camera: Tensor, perceptual: Perceptual,
+        settings: TuningSettings,
+    ) -> None:  # fmt: skip
+        self.generator, self.target, self.camera = generator, target, camera
+        self.perceptual, self.settings = perceptual, settings
+        self.ws, self.code = pivot.ws(generator).detach(), pivot.background.detach()
+        self.locality = _Locality(generator, pivot, perceptual, settings) if settings.locality_weight else None
+        self.recompute = settings.memory_mb is not None and step_memory_mb(generator.config) > settings.memory_mb
+        with torch.no_grad():
+            self.wanted = perceptual.features(target)
+
+    def backward(self, number: int, before: list[float]) -> tuple[TuningStep, bool]:
+        """A step's losses, and whether its gradients were left in the generator: not when they, after those `before`,
+        end the tuning. A GPU that runs out of memory is asked again for blocks computed twice."""
+        while True:
+            self.generator.zero_grad(set_to_none=True)
+            try:
+                return self._backward(number, before)
+            except torch.cuda.OutOfMemoryError:
+                if self.recompute:
+                    raise
+                self.recompute = True
+                torch.cuda.empty_cache()
+
+    def _backward(self, number: int, before: list[float]) -> tuple[TuningStep, bool]:
+        settings, features = self.settings, self.perceptual.features
+        picture = self.generator.render(
+            self.ws, self.camera, self.code, freeze_background=True, recompute=self.recompute
+        ).image
+        found = recomputed(features, picture) if self.recompute else features(picture)
+        square, apart = ((picture - self.target) ** 2).mean(), distance(found, self.wanted)
+        total = settings.square_weight * square + settings.perceptual_weight * apart
+        step = TuningStep(number, float(total.detach()), float(square.detach()), float(apart.detach()))
+        if _close_enough(settings, self.perceptual, step) or _stalled(settings, [*before, step.total]):
+            return step, False
+        total.backward()
+        if self.locality is not None and number % settings.locality_every == 0:
+            self.locality.backward(self.generator, number)
+        return step, True
 
 
 def step_memory_mb(config: Config) -> float:

@@ -252,6 +252,7 @@ def picture_of(image: Tensor) -> np.ndarray:
 def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[str, Any]) -> np.ndarray:
     """The Basel face's coefficients float64 [257] for the generator's front picture [1, 3, H, W]."""
     import numpy as np
+    import torch.nn.functional as F
 
     from ...head.basel import SIDE
     from ...head.basel_fit import fit_basel
@@ -260,6 +261,9 @@ def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[st
 
     picture = picture_of(image)
     crop = crop_whole(picture)
+    if reference:  # reduced as it is rendered, without smoothing
+        small = F.interpolate(image, size=(SIDE, SIDE), mode="bicubic", align_corners=False)
+        crop = replace(crop, image=picture_of(small))
     start = read_coefficients(networks.regressor, crop) if imported_if_any("face_regressor") else None
     seen = crop.image if reference else picture
     try:
