@@ -38,6 +38,14 @@ def test_the_reference_is_met(network: deep3d.Deep3DNet, recorded: Any) -> None:
     assert off(network(images), wanted["coeff"]) < FLOAT32
 
 
+def test_the_reference_is_met_in_double(weights: dict[str, torch.Tensor], recorded: Any) -> None:
+    wanted = recorded("deep3d/net_recon_io.npz")
+    small = torch.from_numpy(wanted["img14"]).double()
+    images = torch.nn.functional.interpolate(small, size=(224, 224), mode="bilinear", align_corners=False)
+    with torch.no_grad():
+        assert off(deep3d.load_deep3d(weights, dtype=torch.float64)(images), wanted["coeff_f64"]) < 1e-9
+
+
 def test_names_and_shapes_are_the_published_ones(weights: dict[str, torch.Tensor], recorded: Any) -> None:
     import json
     from pathlib import Path

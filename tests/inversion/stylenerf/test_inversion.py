@@ -118,11 +118,11 @@ def test_a_gpu_without_memory_computes_blocks_twice(monkeypatch: pytest.MonkeyPa
         target = picture_of(generator, 2)[1]
         render = generator.render
 
-        def limited(*inputs: Any, whole: Any = render, fails: bool = short, recompute: bool = False, **more: Any) -> Any:
+        def limited(*inputs: Any, made: Any = render, fails: bool = short, recompute: bool = False, **more: Any) -> Any:
             asked.append(recompute)
             if fails and not recompute:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-            return whole(*inputs, recompute=recompute, **more)
+            return made(*inputs, recompute=recompute, **more)
 
         monkeypatch.setattr(generator, "render", limited)
         results.append([s.total for s in tune(generator, pivot, target, CAMERA, PERCEPTUAL, QUICK)])
