@@ -25,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "core"))  # the sources beside this file, installed or not
 WAYS = ("naive", "fast")
+CLEAR = Path("/proc/self/clear_refs")  # Linux's, by which a process's peak is forgotten
 
 
 class Clock:
@@ -38,6 +39,7 @@ class Clock:
         from torch.utils.flop_counter import FlopCounterMode
 
         best: tuple[float, float] = (float("inf"), float("inf"))
+        forget_peak(self.device)
         with FlopCounterMode(display=False) as counter:
             for run in range(times + 1):
                 wall, cpu = time.perf_counter(), time.process_time()
@@ -46,13 +48,32 @@ class Clock:
                     torch.cuda.synchronize()
                 if run or not times:  # the first compiles and fills caches
                     best = min(best[0], time.perf_counter() - wall), min(best[1], time.process_time() - cpu)
-        if self.device == "cpu":
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
-        else:
-            peak = torch.cuda.max_memory_allocated() / 2**20
-        row = {"wall": best[0], "cpu": best[1], "gflop": counter.get_total_flops() / 1e9 / (times + 1), "peak_mb": peak}
+        row = {"wall": best[0], "cpu": best[1], "gflop": counter.get_total_flops() / 1e9 / (times + 1),
+               "peak_mb": peak_mb(self.device)}  # fmt: skip
         self.rows[name] = {key: round(value, 4) for key, value in row.items()}
         return out
+
+
+def forget_peak(device: str) -> None:
+    """Let `peak_mb` begin anew, where the system can: on other systems than Linux a peak is the process's."""
+    import torch
+
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+    elif CLEAR.exists():
+        CLEAR.write_text("5")
+
+
+def peak_mb(device: str) -> float:
+    """The most memory since `forget_peak`: the process's own, or of a GPU."""
+    import torch
+
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    if CLEAR.exists():
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2 ** (20 if sys.platform == "darwin" else 10)
 
 
 def prepare(layout: str, size: int, device: str) -> tuple[Any, dict[str, Any]]:
@@ -162,6 +183,19 @@ def step(way: str, generator: Any, given: dict[str, Any], clock: Clock) -> Any:
             return float(loss.detach())
 
         return clock("step", once, 0)
+    with torch.no_grad():
+        wanted = lpips.features(target)
+
+    def picture() -> Any:
+        return generator.render(ws, camera, code, freeze_background=True).image
+
+    def loss(image: Any) -> Any:
+        return ((image - target) ** 2).mean() + distance(lpips.features(image), wanted)
+
+    clock("picture", picture, 1)
+    clock("picture, LPIPS", lambda: loss(picture()), 1)
+    clock("picture, LPIPS, gradients", lambda: loss(picture()).backward(), 1)
+    generator.zero_grad(set_to_none=True)
     settings = replace(REFERENCE_TUNING, stop_at=None)
     steps = tune(generator, Pivot(ws[:, :1], code, ()), target, camera, lpips, settings)
     return clock("step", lambda: next(steps).total, 2)
@@ -223,12 +257,12 @@ def compare(layout: str, part: str, wanted: argparse.Namespace) -> dict[str, Any
     out["spread"] = float(pictures[0].std())
     if not wanted.json:
         print(f"\n{layout}, {part}, {wanted.size} pixels")
-        print(f"{'':24}{'wall s':>10}{'cpu s':>10}{'GFLOP':>10}{'peak MB':>10}")
+        print(f"{'':32}{'wall s':>10}{'cpu s':>10}{'GFLOP':>10}{'peak MB':>10}")
         for way in WAYS:
             for name, row in out[way]["stages"].items():
                 numbers = f"{row['wall']:10.3f}{row['cpu']:10.3f}{row['gflop']:10.2f}{row['peak_mb']:10.0f}"
-                print(f"{way + ' ' + name:24}{numbers}")
-        print(f"{'times less':24}" + "".join(f"{value:10.2f}" for value in out["times less"].values()))
+                print(f"{way + ' ' + name:32}{numbers}")
+        print(f"{'times less':32}" + "".join(f"{value:10.2f}" for value in out["times less"].values()))
         if part == "frame":
             print(f"largest difference {out['largest difference']:.1e}, spread {out['spread']:.2f}")
     return out

@@ -76,7 +76,9 @@ def test_the_memory_of_a_fit_reaches_the_tuning(tmp_path: Path, monkeypatch: pyt
         return tune(*given)
 
     monkeypatch.setattr(tuning, "tune", watched)
+    monkeypatch.setattr(tuning, "least_step_mb", lambda config: 150.0)
     job = shot(tmp_path / "f", portrait=str(PORTRAIT), poses=tmp_path / "p.json", fit_steps=(1, 1), fit_memory_mb=100)
     first = pipeline.prepare(job.portrait, job.fit, lambda message: None)
     again = pipeline.prepare(job.portrait, replace(job.fit, fit_memory_mb=None), lambda message: None)
+    assert any("takes about 150 MB" in note for note in first.report["notes"]), "a limit that can't be kept is told"
     assert limits == [100] and again.key == first.key, "memory is no part of who somebody is"

@@ -208,12 +208,15 @@ def tune_generator(
     report: Report, about: dict[str, Any], checkpoint: Path,
 ) -> None:  # fmt: skip
     """The generator itself, in place, towards `target` [1, 3, H, W], -1..1. Goes on where an interrupted fit was."""
-    from ...inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, tune
+    from ...inversion.stylenerf.tuning import REFERENCE_TUNING, TuningSettings, least_step_mb, tune
     from .weights import perceptual
 
     plan = replace(REFERENCE_TUNING if settings.reference else TuningSettings(), memory_mb=settings.fit_memory_mb)
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[1])
+    least = least_step_mb(generator.config)
+    if settings.fit_memory_mb is not None and settings.fit_memory_mb < least:
+        about["notes"].append(f"a tuning step takes about {least:.0f} MB, however little --fit-memory allows")
     likeness = perceptual("lpips_alex", networks.device, about["notes"])
     about["tuning"] = {"steps": plan.steps, "by": likeness.name}  # of a fit that was stopped after its last step
     generator.requires_grad_(True)
