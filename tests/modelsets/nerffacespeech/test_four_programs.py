@@ -50,6 +50,12 @@ def cropped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of avatars of its own: other tests' fits have to be theirs."""
+    return tmp_path_factory.mktemp("kept")
+
+
 PROGRAMS: dict[str, dict[str, str]] = {
     "latent": {"portrait": "seed:3", "voice": "second"},
     "photo": {"portrait": "photo", "voice": "second"},
@@ -59,12 +65,16 @@ PROGRAMS: dict[str, dict[str, str]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["embedded", "nerffacespeech", "reference"])
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    ("program", "how"),
+    [*((program, how) for how in ("embedded", "nerffacespeech") for program in PROGRAMS), ("drive", "reference")],
+)
 def test_each_speaks_for_a_second(
-    program: str, how: str, second: Path, film: Path, cropped: Path, tmp_path: Path
-) -> None:
+    program: str, how: str, second: Path, film: Path, cropped: Path, kept: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """By `elocute speak`; and `elocute render` makes the same bytes of the same job."""
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(kept))
     files = {"second": second, "film": film, "photo": cropped if how == "reference" else PORTRAIT}
     job: dict[str, Any] = {name: str(files.get(value, value)) for name, value in PROGRAMS[program].items()}
     job |= {"size": 128, "fps": str(FPS), "device": "cpu"}

@@ -214,8 +214,8 @@ def tune_generator(
     plan = replace(REFERENCE_TUNING if settings.reference else TuningSettings(), memory_mb=settings.fit_memory_mb)
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[1])
-    least = least_step_mb(generator.config)
-    if settings.fit_memory_mb is not None and settings.fit_memory_mb < least:
+    limit = settings.fit_memory_mb
+    if limit is not None and limit < (least := least_step_mb(generator.config)):
         about["notes"].append(f"a tuning step takes about {least:.0f} MB, however little --fit-memory allows")
     likeness = perceptual("lpips_alex", networks.device, about["notes"])
     about["tuning"] = {"steps": plan.steps, "by": likeness.name}  # of a fit that was stopped after its last step
