@@ -49,9 +49,9 @@ class Requests:
         self._cancel = threading.Event()
         self._ended = threading.Event()
         self._left: list[Job | BadInput] = []  # taken from the queue and not handed out, as stdin had ended
-        self._busy = False  # with a job that was handed out
+        self._told = threading.Event()  # nothing is left to do or to say
         self._waiting = 0  # jobs that have come and are not done: a cancel while there is none means nothing
-        self._lock = threading.Condition()  # of these, told when a job is done
+        self._lock = threading.Lock()  # of these
         threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
 
     def cancelled(self) -> bool:
@@ -64,13 +64,9 @@ class Requests:
             with self._lock:  # so that the end of stdin comes before a job, which then doesn't begin, or ends it
                 if request is None or self._ended.is_set():
                     self._left += [] if request is None else [request]
-                    self._busy = True  # with telling what is left, until it ends
                     return
-                self._busy = True
             yield request
             with self._lock:
-                self._busy = False
-                self._lock.notify_all()
                 self._waiting -= 1
                 self._cancel.clear()  # a late cancel was for the job that just ended
 
@@ -83,9 +79,7 @@ class Requests:
 
     def told(self) -> None:
         """Everything is said: the process ends by itself."""
-        with self._lock:
-            self._busy = False
-            self._lock.notify_all()
+        self._told.set()
 
     def _read(self, lines: IO[str]) -> None:
         for line in lines:
@@ -105,8 +99,7 @@ class Requests:
         with self._lock:
             self._ended.set()
             self._jobs.put(None)
-            idle = self._lock.wait_for(lambda: not self._busy, GRACE_SECONDS)
-        if not idle:
+        if not self._told.wait(GRACE_SECONDS):
             discard_all()  # half-written videos and their encoders
             # The job sits in native code and can't be asked, or nobody reads what is told.
             os._exit(Cancelled.exit_code if any(isinstance(request, Job) for request in self.left()) else 0)
