@@ -182,15 +182,17 @@ def test_the_end_of_stdin_ends_a_running_job_within_a_second(worker) -> None:
     assert seconds < PATIENCE
 
 
-def test_a_job_that_never_began_is_told_at_the_end_of_stdin(worker) -> None:
+@pytest.mark.parametrize(("late", "told", "exit_code"), [("doctor", "doctor", 130), ("nonsense", "", 0)])
+def test_what_never_began_is_told_at_the_end_of_stdin(worker, late: str, told: str, exit_code: int) -> None:
+    """A job as cancelled; a bad line in its own words."""
     one = worker()
     one.read()
     one.send(job="speak", shot=shot(background="transparent"))
-    one.send(job="doctor")
+    one.send(job=late)
     one.until("frame")
     rest = [json.loads(line) for line in one.end()[1].splitlines()]
-    assert [(m["type"], m.get("job")) for m in rest[-2:]] == [("failed", None), ("done", "doctor")]
-    assert rest[-2]["code"] == "cancelled" and one.process.returncode == 130
+    assert [(m["type"], m.get("job")) for m in rest[-2:]] == [("failed", None), ("done", told)]
+    assert (rest[-2]["code"] == "cancelled") == (late == "doctor") and one.process.returncode == exit_code
 
 
 def test_a_reader_that_stopped_reading_holds_nobody_up(worker) -> None:
@@ -201,16 +203,6 @@ def test_a_reader_that_stopped_reading_holds_nobody_up(worker) -> None:
     one.process.stdin.close()
     one.process.wait(timeout=20)  # stdout stays open and full
     assert one.process.returncode == 130
-
-
-def test_a_bad_line_keeps_its_own_words_at_the_end_of_stdin(worker) -> None:
-    one = worker()
-    one.read()
-    one.send(job="speak", shot=shot(background="transparent"))
-    one.send(job="nonsense")
-    one.until("frame")
-    rest = [json.loads(line) for line in one.end()[1].splitlines()]
-    assert rest[-2]["type"] == "failed" and rest[-2]["code"] != "cancelled" and one.process.returncode == 0
 
 
 def test_the_end_of_stdin_ends_a_deaf_job_too_and_its_files(worker, tmp_path: Path) -> None:
