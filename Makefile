@@ -6,7 +6,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Where the Blenders to test in are kept. ELOCUTE_DEMAND_BLENDERS=1 lets the tests fail when one can't be had.
 BLENDERS ?= build/blenders
-# So many test files run at a time; those that take longest come first.
+# So many test files run at a time; those that take longest come first. Each computes with one thread: two that shared
+# two cores between four threads took twice as long.
 TESTERS ?= 2
 PYTESTFLAGS ?=
 
@@ -20,7 +21,7 @@ demo: models
 	$(BIN)/elocute speak examples/portrait.jpg examples/voice.wav -o build/demo.mp4 --sheet build/demo.png
 
 test: lint models blenders
-	ELOCUTE_BLENDERS=$(BLENDERS) $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(PYTESTFLAGS)
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 ELOCUTE_BLENDERS=$(BLENDERS) $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder $(PYTESTFLAGS)
 
 lint: $(VENV)/.development
 	$(BIN)/ruff check .
