@@ -15,7 +15,10 @@ import torch
 
 from elocute.generators.stylenerf.camera import camera_at, camera_from_uv, intrinsics
 from elocute.generators.stylenerf.deformation import VertexDeformation, nearest_vertices
+from elocute.generators.stylenerf.folded import fold_foreground
 from elocute.generators.stylenerf.mixing import FeatureMix
+from elocute.generators.stylenerf.plain import PlainForeground
+from elocute.generators.stylenerf.sampling import encode
 from elocute.generators.stylenerf.volume import Positions
 from elocute.head.spaces import front_camera
 
@@ -132,6 +135,25 @@ def test_renders_on_its_own(recording: Any, plain: bool, name: str, camera: str,
             assert np.median(error) <= 2e-4 and np.quantile(error, 0.99) <= 1e-2 and error.max() <= 0.15, part
             compared += 1
     assert compared >= 3
+
+
+@pytest.mark.parametrize("plain", [True, False], ids=["plain", "fast"])
+def test_densities_and_features_of_samples(recording: Any, plain: bool) -> None:
+    """At the recorded points. Features are recorded for one of the variants; the fast version has none for a sample."""
+    case = Case(recording, torch.float32, plain)
+    config, nerf = case.generator.config, case.generator.synthesis.fg_nerf
+    for points, part in (("p_i", "coarse"), ("p_f", "fine")):
+        encoded = encode(case[f"front.{points}"], config.frequencies)
+        with torch.no_grad():
+            if plain:
+                raw, values = PlainForeground(nerf, case["wsp"]).density(encoded)
+                wanted = recording.io.get(f"front.feat_{part}")
+                if wanted is not None:
+                    close(values, wanted, 1e-3 * float(np.abs(wanted).max()), f"feat_{part}")
+            else:
+                raw, _ = fold_foreground(config, nerf, case["wsp"][0]).density(encoded)
+        wanted = recording.io[f"front.sigma_raw_{part}"]
+        close(raw, wanted, 1e-3 * float(np.abs(wanted).max()), f"sigma_raw_{part}")
 
 
 def test_sample_places(recording: Any) -> None:

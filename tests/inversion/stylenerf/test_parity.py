@@ -7,6 +7,7 @@ Tolerances: LPIPS 1e-5 relative; the run's distances and losses 1e-3 relative, t
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,14 @@ def test_statistics_and_codes(io: Any) -> None:
     mean, spread = latent_statistics(generator)
     np.testing.assert_allclose(mean, io["wstat.w_avg"], atol=1e-5)
     np.testing.assert_allclose(spread, io["wstat.w_std"], rtol=1e-5)
-    np.testing.assert_array_equal(draw_background(generator, torch.Generator().manual_seed(0)),
-                                  io["rng.seed0_z_shape_bg8"])  # fmt: skip
+    wide = SimpleNamespace(config=SimpleNamespace(background_code=32))  # of the full-size generators
+    for owner, *codes in (
+        (generator, "rng.seed0_z_shape_bg8", "run.z_app_bg"),
+        (wide, "rng.seed0_z_shape_bg32", "rng.seed0_z_app_bg32"),
+    ):
+        random = torch.Generator().manual_seed(0)
+        for name in codes:  # the second is the appearance code, which nothing moves or uses
+            np.testing.assert_array_equal(draw_background(owner, random), io[name])
 
 
 @pytest.mark.slow

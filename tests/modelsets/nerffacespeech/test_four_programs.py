@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from published_shots import PORTRAIT
-from typer.testing import CliRunner
+from typed_commands import run
 
-from elocute.cli import app
 from elocute.finishing.frames import read_png
 from elocute.footage import probe
 from elocute.models.store import verify
@@ -101,9 +100,3 @@ def options(job: dict[str, Any]) -> list[str]:
         given = [] if value is True else [",".join(map(str, value)) if isinstance(value, list) else str(value)]
         typed += ["--" + name.replace("_", "-"), *given]
     return typed
-
-
-def run(arguments: list[Any]) -> dict[str, Any]:
-    done = CliRunner().invoke(app, [*map(str, arguments), "--json"])
-    assert done.exit_code == 0, done.output
-    return dict(json.loads(done.stdout.splitlines()[-1]))
