@@ -11,7 +11,7 @@ import typer
 from elocute import __version__, jobs
 from elocute.console import Console, reporting, table
 from elocute.errors import BadInput
-from elocute.limits import POSES_FITS, USUAL_FRAMING, parse_fps, parse_frames
+from elocute.limits import POSES_FITS, PRECISIONS, USUAL_FRAMING, parse_fps, parse_frames
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 app = typer.Typer(
@@ -53,6 +53,9 @@ StepsOption = Annotated[
 ]
 FitMemoryOption = Annotated[
     int | None, typer.Option("--fit-memory", help="nerffacespeech: MB that a tuning step may keep for its gradients.")
+]
+PrecisionOption = Annotated[
+    str, typer.Option(metavar="|".join(PRECISIONS), help="nerffacespeech: of its larger blocks; auto: mixed on CUDA.")
 ]
 CompileOption = Annotated[
     bool, typer.Option("--compile", help="nerffacespeech: have torch.compile write a shot's kernels, where it can.")
@@ -102,6 +105,7 @@ def speak(
     reference: ReferenceOption = False,
     fit_steps: StepsOption = None,
     fit_memory: FitMemoryOption = None,
+    precision: PrecisionOption = "auto",
     compiled: CompileOption = False,
     sheet: Annotated[Path | None, PathOption(help="Also write a contact sheet of the video: .png or .jpg.")] = None,
     as_json: JsonOption = False,
@@ -115,7 +119,7 @@ def speak(
             background=background, expression_scale=expression_scale, blink=blink, still=still,
             frames=parse_frames(frames) if frames is not None else None, seed=seed, device=device, model_set=model_set,
             output=output, frames_dir=frames_dir, memory_mb=memory, reference=reference, fit_steps=_steps(fit_steps),
-            fit_memory_mb=fit_memory, framing=framing, compile=compiled,
+            fit_memory_mb=fit_memory, framing=framing, precision=precision, compile=compiled,
         )  # fmt: skip
         _speak(shot, console, sheet)
 

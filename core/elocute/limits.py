@@ -27,6 +27,7 @@ ORDER = "first to last, in this order"  # what frame numbers have to be
 LAST_FRAME = 9_999_999  # three days at 30 fps; a larger number is a typing error
 MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
+PRECISIONS = ("auto", "full", "mixed")
 ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
 OUTPUTS = ("output", "frames_dir")
 OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings that the command line calls otherwise
@@ -228,6 +229,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "reference": _flag,
     "fit_steps": _fit_steps,
     "fit_memory_mb": _integer(*MEMORY_MB),
+    "precision": _pattern(re.compile("|".join(PRECISIONS)), " or ".join(PRECISIONS)),
     "compile": _flag,
     "frames": _frames,
     "seed": _integer(*SEEDS),

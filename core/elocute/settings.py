@@ -116,7 +116,7 @@ class FitSettings(_Record):
     refit: bool = False
     reference: bool = False  # do what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # of pivot and tuning; the model set's own number when not set
-    fit_memory_mb: int | None = None  # of a tuning step: above it, steps take a third longer and keep less
+    fit_memory_mb: int | None = None  # of a tuning step: above it, steps take a fifth longer and keep less
     size: int = 512  # of the pictures to come: larger ones need an avatar of finer planes, where the model set has any
     framing: float = USUAL_FRAMING  # as in Shot
 
@@ -184,6 +184,7 @@ class Shot(_Record):
     reference: bool = False  # model set nerffacespeech: what the published programs do, their errors included
     fit_steps: tuple[int, int] | None = None  # model set nerffacespeech: steps of pivot and tuning
     fit_memory_mb: int | None = None  # model set nerffacespeech: what a tuning step may keep for its gradients
+    precision: str = "auto"  # model set nerffacespeech: "auto" is "mixed" where that is faster, on CUDA
     compile: bool = False  # model set nerffacespeech: torch.compile takes its time first, and many machines can't
 
     def __post_init__(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from shell_samples import FOCAL, SIDE, render_by_tensors, sheet, turned
 
+from elocute.rendering import renderer
 from elocute.rendering.finer import finer
 from elocute.rendering.march import ShellTensors, lookup, render_tensors
 from elocute.rendering.raster import rasterise, rasterise_tensors
@@ -87,6 +89,26 @@ def test_no_triangle_speaks_for_a_pixel_that_it_hardly_touches(shells: Shells) -
     assert clear[..., 3].max() > 0.9
     assert (compiled[..., :3] > -1e-3).all() and (compiled[..., :3] <= compiled[..., 3:] + 1e-3).all()
     assert np.abs(compiled - clear).max() < 0.2
+
+
+def test_a_device_without_memory_marches_fewer_rays_at_once(shells: Shells, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here the device is a CPU under another name, which has room for 5000."""
+    asked: list[int] = []
+
+    def limited(*arguments: Any, **more: Any) -> Any:
+        asked.append(arguments[6])
+        if arguments[6] > 5000:
+            raise torch.cuda.OutOfMemoryError
+        return render_tensors(*arguments, **more)
+
+    moved = turned(shells.rest, 0.2)
+    device = torch.device("cpu")  # type: Any
+    wanted = Renderer(shells, SIDE, device).render(moved)[0]
+    monkeypatch.setattr(renderer, "render_tensors", limited)
+    short = Renderer(shells, SIDE, device, memory_mb=64)
+    for _ in range(2):
+        assert np.array_equal(short.render(moved)[0], wanted)
+    assert asked == [29090, 14545, 7272, 4096, 4096]
 
 
 def test_tensor_picture_is_stable_in_float32(shells: Shells) -> None:

@@ -109,6 +109,7 @@ def _refuse_others(settings: Shot | FitSettings) -> None:
         ("--reference", settings.reference),
         ("--fit-steps", settings.fit_steps is not None),
         ("--fit-memory", settings.fit_memory_mb is not None),
+        ("--precision", isinstance(settings, Shot) and settings.precision != "auto"),
         ("--compile", isinstance(settings, Shot) and settings.compile),
     ):
         if given:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from . import gradients, kernels
+from .device import Pieces
 from .finer import finer
 from .march import ShellTensors, render_tensors
 from .raster import rasterise_into
@@ -17,6 +18,7 @@ from .shells import RELIEF, Shells, project, smoothed, spheres
 # Measured peak of march.render_tensors in float32, with four rays in every pixel, which few pixels need. It turns the
 # memory setting into a chunk.
 BYTES_PER_RAY = 2200
+FEWEST_RAYS = 4096  # fewer take hardly less memory than what a picture keeps whole
 SIZES_AN_OCTAVE = 6  # steps of smoothness while a head gets half as large: no step is seen
 
 
@@ -39,7 +41,7 @@ class Renderer:
         self._level = 0  # of the planes' smoothness
         order = [np.flatnonzero(shells.layer == RELIEF), np.flatnonzero(shells.layer != RELIEF)]
         self.groups = [np.ascontiguousarray(i, np.int32) for i in order]
-        self._rays = max(4096, memory_mb * 1_000_000 // BYTES_PER_RAY)
+        self._rays = Pieces(max(FEWEST_RAYS, memory_mb * 1_000_000 // BYTES_PER_RAY), FEWEST_RAYS)
         if device == "cpu":
             self._table = shells.vertex_table
             self._faces = np.ascontiguousarray(shells.faces, np.int32)
@@ -99,10 +101,11 @@ class Renderer:
         moved, lit = self._finer.points(np.ascontiguousarray(moved, np.float32)), self._finer.values(lit)
         if self.device != "cpu":
             points = torch.as_tensor(moved, device=self.device)
-            rgba, depth = render_tensors(
-                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, self._rays, presence,
-                turned, torch.as_tensor(lit, device=self.device),
-            )  # fmt: skip
+            light = torch.as_tensor(lit, device=self.device)
+            rgba, depth = self._rays.run(lambda rays: render_tensors(
+                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, rays, presence, turned,
+                light,
+            ))  # fmt: skip
             return rgba.cpu().numpy(), depth.cpu().numpy()
         x0, y0, x1, y1 = box or (0, 0, self.side, self.side)
         points = project(moved, *self.cam)

@@ -16,9 +16,10 @@ import torch
 from stylenerf_samples import inputs, mixed_options, tiny_config, tiny_state
 
 from elocute.errors import BadInput
+from elocute.generators.stylenerf import folded
 from elocute.generators.stylenerf.camera import camera_at, pixel_rays, random_camera
 from elocute.generators.stylenerf.enlarge import enlarge, enlarge_rgb
-from elocute.generators.stylenerf.folded import fold_blocks, upsample
+from elocute.generators.stylenerf.folded import FoldedNerf, fold_blocks, upsample
 from elocute.generators.stylenerf.generator import FoldedGenerator, with_fallback
 from elocute.generators.stylenerf.mixing import FeatureMix, mix, mix_plainly
 from elocute.generators.stylenerf.plain import enlarge_rgb as enlarge_rgb_plainly
@@ -78,9 +79,10 @@ def test_larger_kernels(mode: str) -> None:
     torch.testing.assert_close(strips, plain, rtol=0, atol=1e-10)
 
 
-def test_gradients_are_the_same(tiny: Any) -> None:
+def test_gradients_are_the_same(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = tiny.double()
     grads = []
+    monkeypatch.setattr(folded, "TWICE_KB", 1)  # strips of a row
     for options in ({"plain": True}, {}, {"recompute": True}):
         generator.zero_grad()
         ws, camera, code = inputs(generator)
@@ -207,19 +209,40 @@ def test_compiled_pictures_are_the_same() -> None:
 
 def test_out_of_memory_is_answered_by_smaller_strips(tiny: Any) -> None:
     generator = tiny.double()
-    asked: list[float | None] = []
+    asked: list[int | None] = []
 
-    def small(blocks: Any, features: Any, rgb: Any, strip: float | None, save: bool) -> Any:
+    def small(blocks: Any, features: Any, rgb: Any, strip: int | None, save: bool) -> Any:
         asked.append(strip)
-        if strip is None or strip > 4:
+        if strip is None or strip > 4096:
             raise torch.cuda.OutOfMemoryError
         return upsample(blocks, features, rgb, strip, save)
 
     with torch.no_grad():
         person = FoldedGenerator(generator, *inputs(generator)[::2])
+        wanted = person.render(inputs(generator)[1]).image
         person.upsample = small
-        person.render(inputs(generator)[1])
-    assert asked == [16, 8, 4]
+        for memory in (None, None, 16):
+            found = person.render(inputs(generator)[1], memory_mb=memory).image
+            torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    assert asked == [16384, 8192, 4096, 4096, 2048]
+
+
+def test_out_of_memory_in_the_volume_is_answered_by_fewer_points(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = tiny.double()
+    evaluate = FoldedNerf._density
+
+    def small(nerf: FoldedNerf, encoded: Any) -> Any:
+        if encoded.shape[1] > 100:
+            raise torch.cuda.OutOfMemoryError
+        return evaluate(nerf, encoded)
+
+    with torch.no_grad():
+        wanted = generator.render(*inputs(generator)).image
+        monkeypatch.setattr(FoldedNerf, "_density", small)
+        person = FoldedGenerator(generator, *inputs(generator)[::2])
+        found = person.render(inputs(generator)[1]).image
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    assert person.foreground.chunk.size == 64
 
 
 @pytest.mark.gpu

@@ -84,6 +84,20 @@ def test_other_devices_find_what_the_tree_finds(
     np.testing.assert_allclose(distance, wanted[0], rtol=0, atol=digits)
 
 
+def test_without_memory_fewer_distances_at_once_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, moved, points = scattered(torch.float32)
+    wanted, measure = nearest(points[0], moved), torch.cdist
+
+    def limited(part: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        if len(part) > 300:
+            raise torch.cuda.OutOfMemoryError
+        return measure(part, there)
+
+    monkeypatch.setattr(torch, "cdist", limited)
+    for found, value in zip(nearest(points[0], moved), wanted, strict=True):
+        torch.testing.assert_close(found, value, rtol=0, atol=1e-8)
+
+
 def test_other_devices_bend_as_the_cpu_does(monkeypatch: pytest.MonkeyPatch) -> None:
     reference, moved, points = scattered(torch.float32)
     wanted = SpatialDeformation(reference, moved)(points, True)

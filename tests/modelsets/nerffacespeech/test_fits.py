@@ -46,7 +46,6 @@ def test_other_landmarks_make_another_avatar(monkeypatch: pytest.MonkeyPatch) ->
 def test_an_interrupted_fit_goes_on_from_its_pivot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    from elocute.inversion.stylenerf import projection
     from elocute.protocol import Message, Progress
 
     monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path))
@@ -59,8 +58,9 @@ def test_an_interrupted_fit_goes_on_from_its_pivot(
     with pytest.raises(Cancelled):
         pipeline.prepare(settings.portrait, settings, stop)
     assert len(list(tmp_path.glob("*.pivot.safetensors"))) == 1
-    monkeypatch.setattr(projection, "project", lambda *a, **k: pytest.fail("searched again"))
-    made = pipeline.prepare(settings.portrait, settings, lambda message: None)
+    told: list[str] = []
+    made = pipeline.prepare(settings.portrait, settings, lambda m: told.append(getattr(m, "message", None) or ""))
+    assert [line.split(":")[0] for line in told if line.startswith("pivot")] == ["pivot 2 of 2"]
     assert made.report["pivot"]["steps"] == 2 and not made.report["cached"]
     assert {path.name for path in tmp_path.iterdir()} == {made.path.name, f"{made.key}.json"}
 

@@ -24,7 +24,6 @@ from elocute.head import basel
 from elocute.head.basel import BaselFace
 from elocute.head.basel_fit import FitSchedule, fit_basel
 from elocute.head.spaces import front_camera
-from elocute.inversion.stylenerf.checkpoints import read_pivot, write_pivot
 from elocute.inversion.stylenerf.perceptual import ALEX, VGG, Lpips, PyramidDistance
 from elocute.inversion.stylenerf.projection import Pivot, ProjectionSettings, project
 from elocute.inversion.stylenerf.tuning import TuningSettings, tune
@@ -117,17 +116,16 @@ def pivot_and_target(generator: StyleNerf) -> tuple[Pivot, torch.Tensor, torch.T
 def test_projection(device: str, tmp_path: Path) -> None:
     here, there = tiny(), tiny(where=device)
     _, target, camera = pivot_and_target(here)
-    settings = ProjectionSettings(steps=4, samples=20, compared=16)
-    features = PyramidDistance().features
-    runs = [list(project(each, (target + 1) * 127.5, camera, features, settings)) for each in (here, there)]
-    pivot = runs[1][-1]
-    close(pivot.w, runs[0][-1].w, 1e-4)
-    close(pivot.background, runs[0][-1].background, 1e-4)
-    write_pivot(tmp_path / "pivot", "key", pivot)
-    kept = read_pivot(tmp_path / "pivot", "key", device)
-    assert kept is not None
-    close(kept.w, pivot.w.cpu(), 0)
-    np.testing.assert_allclose(runs[1][-1].distances, runs[0][-1].distances, rtol=1e-3)
+    settings = ProjectionSettings(steps=4, samples=20, compared=16, save_every=2)
+    pixels, features = (target + 1) * 127.5, PyramidDistance().features
+    wanted = list(project(here, pixels, camera, features, settings))[-1]
+    for stop in (3, 9):  # it goes on after its second step
+        search = project(there, pixels, camera, features, settings, checkpoint=tmp_path / "pivot")
+        found = [pivot for pivot, _ in zip(search, range(stop), strict=False)]
+    assert [len(pivot.distances) for pivot in found] == [2, 3, 4]
+    close(found[-1].w, wanted.w, 1e-4)
+    close(found[-1].background, wanted.background, 1e-4)
+    np.testing.assert_allclose(found[-1].distances, wanted.distances, rtol=1e-3)
 
 
 def test_tuning_goes_on_from_its_checkpoint(device: str, tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ def test_what_is_there_is_kept(whole: Path, second: Path) -> None:
     assert louder.rendered == 1
 
 
+def test_half_precision_is_another_picture_hardly_to_be_told(whole: Path, second: Path, tmp_path: Path) -> None:
+    """On a CPU frames are in single precision unless they are wanted otherwise."""
+    (tmp_path / "f").mkdir()
+    for name in ("000004.png", "manifest.json"):
+        (tmp_path / "f" / name).write_bytes((whole / "frames" / name).read_bytes())
+    for precision, rendered in (("full", 0), ("mixed", 1), ("mixed", 0)):
+        result = speak(shot(tmp_path / "f", voice=second, frames=(4, 4), precision=precision))
+        assert result.rendered == rendered
+    (half,), one = frames(tmp_path / "f"), frames(whole / "frames")[3]
+    assert 0 < np.abs(half.astype(int) - one).max() <= 3
+
+
 def test_a_second_job_loads_and_hears_nothing_again(
     whole: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +210,7 @@ def test_what_the_set_can_not_do_is_refused_at_once(second: Path, tmp_path: Path
         ({"model_set": "embedded", "fit_steps": (1, 1)}, "option_of_other_set"),
         ({"model_set": "embedded", "fit_memory_mb": 800}, "option_of_other_set"),
         ({"model_set": "embedded", "compile": True}, "option_of_other_set"),
+        ({"model_set": "embedded", "precision": "full"}, "option_of_other_set"),
     ):
         with pytest.raises(BadInput) as problem:
             speak(shot(tmp_path, voice=second, **more))

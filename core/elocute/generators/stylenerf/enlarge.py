@@ -55,10 +55,8 @@ class _Enlarge(torch.autograd.Function):
         arrays = (t.detach().contiguous().numpy() for t in (quarters, near, bias))
         kernels.filter_rows(*arrays, out.numpy(), rows.start, SLOPE, clamp)  # type: ignore[call-arg]
         if any(ctx.needs_input_grad):
-            if len(out) != 2 * len(near):
-                raise ValueError("gradients need all rows at once")
             ctx.save_for_backward(out)
-            ctx.clamp, ctx.near_channels = clamp, near.shape[2]
+            ctx.clamp, ctx.near_shape, ctx.first = clamp, near.shape, rows.start
         return out
 
     @staticmethod
@@ -66,9 +64,11 @@ class _Enlarge(torch.autograd.Function):
         from . import kernels
 
         (out,) = ctx.saved_tensors
-        height, width, channels = out.shape[0] // 2, out.shape[1] // 2, out.shape[2]
+        (height, width), channels = ctx.near_shape[:2], out.shape[2]
+        outside = (0, 0, 0, 0, 2 * ctx.first, 2 * (height - ctx.first) - len(out))  # rows that nobody asked for
+        out, grad = (F.pad(each, outside) if any(outside) else each for each in (out, grad))
         quarters = out.new_empty(height, width, 2, 2 * channels)
-        near, bias = out.new_empty(height, width, ctx.near_channels), out.new_empty(height, channels)
+        near, bias = out.new_empty(ctx.near_shape), out.new_empty(height, channels)
         arrays = (t.detach().numpy() for t in (grad.contiguous(), out, quarters, near, bias))
         kernels.filter_adjoint(*arrays, SLOPE, ctx.clamp)  # type: ignore[call-arg]
         return quarters, near, bias.sum(0), None, None

@@ -15,17 +15,21 @@ Gradients pass through folding, so inversion uses it too; then a block runs whol
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ...rendering.device import Pieces
 from .config import Config
 from .enlarge import activate, enlarge, enlarge_rgb
 from .network import GAIN, SLOPE, Block, Nerf, Synthesis
 from .plain import modulated, style_of
+
+TWICE_KB = 64 << 10  # of a strip that gradients compute again: smaller ones save nothing more
 
 
 @dataclass(frozen=True)
@@ -36,11 +40,11 @@ class FoldedNerf:
     density_head: tuple[Tensor, Tensor]
     colour_head: tuple[Tensor, Tensor]
     slope: float
-    chunk: int = 1 << 14  # points at once
+    chunk: Pieces = field(default_factory=lambda: Pieces(1 << 14))  # points at once
 
     def density(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Encoded points [B, P, E] -> raw density [B, P, 1] and hidden values [B, P, hidden]."""
-        parts = [self._density(part) for part in encoded.split(self.chunk, 1)]
+        parts = self.chunk.run(lambda points: [self._density(part) for part in encoded.split(points, 1)])
         return torch.cat([raw for raw, _ in parts], 1), torch.cat([hidden for _, hidden in parts], 1)
 
     def _density(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,26 +112,43 @@ class FoldedBlock:
         pairs = {n: tuple(t.to(dtype) for t in getattr(self, n)) for n in ("source", "outer", "conv", "rgb")}
         return replace(self, bias=self.bias.to(dtype), **pairs)
 
-    def run(self, x: Tensor, strip_mb: float | None = None, last: bool = False) -> tuple[Tensor, Tensor]:
+    def run(self, x: Tensor, strip_kb: int | None = None, last: bool = False) -> tuple[Tensor, Tensor]:
         """x [H, W, I] -> features [2H, 2W, O] and the block's rgb [2H, 2W, 3].
 
-        strip_mb: about what a strip's arrays take, None is everything at once; last: the features aren't needed.
+        strip_kb: about what a strip's arrays take, None is everything at once; last: the features aren't needed.
         """
-        height, width, channels = *x.shape[:2], len(self.bias)
-        rows = height
-        if strip_mb is not None and self.source[0].ndim == 2:
-            row = 16 * channels * width * x.element_size()  # quarters, fine features before and after conv
-            rows = max(1, int(strip_mb * 2**20 / row))
-        if rows >= height:
-            return self._rows(x, slice(0, height))
-        features = x.new_empty(2 * (rows if last else height), 2 * width, channels)
+        parts = self._strips(x, strip_kb)
+        if len(parts) == 1:
+            return self._rows(x, parts[0])
+        (height, width), channels = x.shape[:2], len(self.bias)
+        features = x.new_empty(2 * (parts[0].stop if last else height), 2 * width, channels)
         rgb = x.new_empty(2 * height, 2 * width, 3)
-        for first in range(0, height, rows):
-            part = slice(first, min(first + rows, height))
+        for part in parts:
             fine = slice(2 * part.start, 2 * part.stop)
             target = features[: fine.stop - fine.start] if last else features[fine]
             rgb[fine] = self._rows(x, part, target)[1]
         return features, rgb
+
+    def run_twice(self, x: Tensor, strip_kb: int, last: bool = False) -> tuple[Tensor, Tensor]:
+        """As `run`; gradients compute each strip again instead of keeping what they need. Of the `last` block, no
+        features at all."""
+
+        def strip(x: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+            features, rgb = self._rows(x, part)
+            return features[:0] if last else features, rgb
+
+        done = [checkpoint(strip, x, part, use_reentrant=False) for part in self._strips(x, strip_kb)]
+        features, rgb = (torch.cat(rows) for rows in zip(*done, strict=True))
+        return features, rgb
+
+    def _strips(self, x: Tensor, strip_kb: int | None) -> list[slice]:
+        """Rows of x [H, W, I] to take at once."""
+        height, width = x.shape[:2]
+        rows = height
+        if strip_kb is not None and self.source[0].ndim == 2:
+            row = 16 * len(self.bias) * width * x.element_size()  # quarters, fine features before and after conv
+            rows = max(1, strip_kb * 1024 // row)
+        return [slice(first, min(first + rows, height)) for first in range(0, height, rows)]
 
     def _rows(self, x: Tensor, rows: slice, target: Tensor | None = None) -> tuple[Tensor, Tensor]:
         height, reach = len(x), self.parts  # one row for the filter, one more for neighbours
@@ -199,19 +220,17 @@ def fold_blocks(config: Config, synthesis: Synthesis, ws: Tensor) -> tuple[Folde
 
 
 def upsample(
-    blocks: tuple[FoldedBlock, ...], features: Tensor, rgb: Tensor, strip_mb: float | None = None, save: bool = False
+    blocks: tuple[FoldedBlock, ...], features: Tensor, rgb: Tensor, strip_kb: int | None = None, save: bool = False
 ) -> Tensor:
     """Features [1, F, S, S] and rgb [1, 3, S, S] -> picture [1, 3, H, W] after all `blocks`.
 
-    strip_mb: as in FoldedBlock.run; save: gradients compute blocks again instead of keeping what they need.
+    strip_kb: as in FoldedBlock.run; save: gradients compute blocks again, strip by strip, instead of keeping what they
+    need.
     """
     x = features[0].permute(1, 2, 0).contiguous()
     for block in blocks:
-        x = x.to(block.dtype)
-        if save:
-            x, own = checkpoint(block.run, x, use_reentrant=False)
-        else:
-            x, own = block.run(x, strip_mb, last=block is blocks[-1])
+        run = partial(block.run_twice, strip_kb=TWICE_KB) if save else partial(block.run, strip_kb=strip_kb)
+        x, own = run(x.to(block.dtype), last=block is blocks[-1])
         rgb = enlarge_rgb(rgb) + own.to(rgb.dtype).permute(2, 0, 1)
     return rgb
 

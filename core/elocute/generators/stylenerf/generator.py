@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import BadInput
+from ...rendering.device import Pieces
 from .checks import check_batch, check_count, check_mix, check_shape, check_type
 from .config import Config, parse_config
 from .folded import FoldedBlock, fold_background, fold_blocks, fold_foreground, upsample
@@ -24,7 +25,9 @@ from .network import build
 from .plain import HALF_FROM, render_plainly
 from .volume import Deform, Positions, Volume, render_background, render_volume
 
-STRIP_MB = 16.0  # of a 2-D block's strip: larger leaves the processor's cache, smaller repeats more rows
+# Kilobytes of a 2-D block's strip. On a CPU, larger leaves the cache and smaller repeats more rows; a GPU takes a block
+# whole.
+STRIP_KB, WHOLE_KB = 16 << 10, 16 << 20
 PRECISIONS = ("full", "mixed")
 
 
@@ -55,6 +58,7 @@ class FoldedGenerator:
         self.behind = fold_background(synthesis.bg_nerf) if synthesis.bg_nerf is not None else None
         self.blocks = fold_blocks(config, synthesis, ws[0])
         self._half: tuple[FoldedBlock, ...] | None = None
+        self._strips = Pieces(WHOLE_KB)
         self._backgrounds: dict[bool, tuple[Tensor, Tensor]] = {}
         self.upsample: Callable[..., Tensor] = upsample
 
@@ -111,24 +115,17 @@ class FoldedGenerator:
         memory_mb: float | None = None,
         recompute: bool = False,
     ) -> Tensor:
-        """[1, 3, size, size] from a feature map. A GPU that runs out of memory is asked again for smaller strips."""
+        """[1, 3, size, size] from a feature map, in strips that fit into memory unless gradients are wanted."""
         if other is not None:
             check_mix(other, volume.features.shape[1:])
         features = volume.features if other is None else mix(volume.features, other)
         blocks = self._blocks(precision, size)
-        strip = None if features.device.type == "cuda" and memory_mb is None else STRIP_MB
-        if memory_mb is not None:
-            strip = min(memory_mb / 8, STRIP_MB) if features.device.type == "cpu" else memory_mb / 2
         if torch.is_grad_enabled() and (features.requires_grad or blocks[0].bias.requires_grad):
-            strip = None
-        while True:
-            try:
-                return self.upsample(blocks, features, volume.rgb, strip, recompute)
-            except torch.cuda.OutOfMemoryError:
-                strip = 256.0 if strip is None else strip / 2
-                if strip < 0.5 or torch.is_grad_enabled():
-                    raise
-                torch.cuda.empty_cache()
+            return self.upsample(blocks, features, volume.rgb, None, recompute)
+        most = STRIP_KB if features.device.type == "cpu" else WHOLE_KB
+        if memory_mb is not None:
+            most = min(most, int(memory_mb * 1024) // (8 if features.device.type == "cpu" else 2))
+        return self._strips.run(lambda strip: self.upsample(blocks, features, volume.rgb, strip, recompute), most)
 
     def _blocks(self, precision: str, size: int | None) -> tuple[FoldedBlock, ...]:
         _check_choice(self.config, precision, size)

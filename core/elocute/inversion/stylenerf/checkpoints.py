@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from ...files import write_whole
-from ...generators.stylenerf.generator import StyleNerf
-from .projection import Pivot
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # Adam's own names
+RANDOM = "random"  # the random numbers' state
 
 
 def work_key(plan: Mapping[str, Any], arrays: Iterable[Tensor]) -> str:
@@ -26,51 +25,29 @@ def work_key(plan: Mapping[str, Any], arrays: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def write_pivot(path: Path, key: str, pivot: Pivot) -> None:
-    """A finished pivot, whole or not at all. A GPU doesn't find the same one twice, and tuning goes on from one only.
-
-    Raises EnvironmentProblem output_not_writable or disk_full.
-    """
-    from safetensors.torch import save
-
-    arrays = {"w": pivot.w.cpu().contiguous(), "background": pivot.background.cpu().contiguous()}
-    write_whole(path, save(arrays, {"key": key, "distances": json.dumps(pivot.distances)}))
-
-
-def read_pivot(path: Path, key: str, device: str) -> Pivot | None:
-    """What `write_pivot` kept; None when it isn't there, is damaged or belongs to other work."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as stored:
-            meta = stored.metadata() or {}
-            if meta.get("key") != key:
-                return None
-            w, background = (stored.get_tensor(name).to(device) for name in ("w", "background"))
-            return Pivot(w, background, tuple(float(value) for value in json.loads(meta["distances"])))
-    except (OSError, SafetensorError, ValueError, KeyError):
-        return None
-
-
 def write_checkpoint(
-    path: Path, key: str, generator: StyleNerf, optimiser: torch.optim.Adam, losses: list[float]
-) -> None:
-    """The generator's arrays, the optimiser's moments and the losses so far, whole or not at all.
+    path: Path, key: str, parameters: Mapping[str, Tensor], optimiser: torch.optim.Adam, losses: list[float],
+    random: torch.Generator | None = None,
+) -> None:  # fmt: skip
+    """The parameters, the optimiser's moments, the losses so far and where `random` is, whole or not at all.
 
     Raises EnvironmentProblem output_not_writable or disk_full.
     """
     from safetensors.torch import save
 
-    arrays: dict[str, Tensor] = {}
-    for name, parameter in generator.named_parameters():
+    arrays = {} if random is None else {RANDOM: random.get_state()}
+    for name, parameter in parameters.items():
         arrays[f"parameter.{name}"] = parameter.detach().cpu().contiguous()
         for moment, value in optimiser.state.get(parameter, {}).items():
             arrays[f"{moment}.{name}"] = value.detach().cpu().contiguous()
     write_whole(path, save(arrays, {"key": key, "losses": json.dumps(losses)}))
 
 
-def read_checkpoint(path: Path, key: str, generator: StyleNerf, optimiser: torch.optim.Adam) -> list[float]:
-    """Put generator and optimiser where the checkpoint left them and return its losses, one for each step made.
+def read_checkpoint(
+    path: Path, key: str, parameters: Mapping[str, Tensor], optimiser: torch.optim.Adam,
+    random: torch.Generator | None = None,
+) -> list[float]:  # fmt: skip
+    """Put everything where the checkpoint left it and return its losses, one for each step made.
 
     A checkpoint that isn't there, is damaged or belongs to other work changes nothing and returns [].
     """
@@ -85,8 +62,9 @@ def read_checkpoint(path: Path, key: str, generator: StyleNerf, optimiser: torch
             losses = [float(value) for value in json.loads(meta["losses"])]
     except (OSError, SafetensorError, ValueError, KeyError):
         return []
-    parameters = dict(generator.named_parameters())
     if any(arrays.get(f"parameter.{name}", torch.empty(0)).shape != p.shape for name, p in parameters.items()):
+        return []
+    if random is not None and RANDOM not in arrays:
         return []
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -96,4 +74,6 @@ def read_checkpoint(path: Path, key: str, generator: StyleNerf, optimiser: torch
                 optimiser.state[parameter] = {
                     moment: value if moment == "step" else value.to(parameter) for moment, value in moments.items()
                 }
+    if random is not None:
+        random.set_state(arrays[RANDOM])
     return losses

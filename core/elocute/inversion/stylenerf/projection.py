@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...generators.stylenerf.generator import StyleNerf
+from .checkpoints import read_checkpoint, work_key, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ProjectionSettings:
     samples_seed: int = 123
     size: int | None = 256  # the 2-D part stops here: the comparison is made at 256 anyway. None: the whole picture
     compared: int = 256  # pictures are averaged down to this before they are compared
+    save_every: int = 100  # steps between checkpoints
 
 
 REFERENCE_PROJECTION = ProjectionSettings(size=None)
@@ -84,11 +87,15 @@ def project(
     features: Callable[[Tensor], list[Tensor]],
     settings: ProjectionSettings | None = None,
     random: torch.Generator | None = None,
+    checkpoint: Path | None = None,
+    compared_by: str = "",
 ) -> Iterator[Pivot]:
-    """Yields the pivot after each step; the last is the result.
+    """Yields the pivot after each step; the last is the result. An interrupted search goes on from `checkpoint`, which
+    also keeps the result: a GPU doesn't find the same pivot twice, and tuning goes on from one only.
 
     target [1, 3, H, W] in 0..255; camera [1, 4, 4]; features: of pictures in 0..255 of side `compared`; squared
-    differences summed are the distance. random: a CPU generator (seed 0 if None), drawn from in the published order.
+    differences summed are the distance, `compared_by` is its name in the checkpoint. random: a CPU generator (seed 0 if
+    None), drawn from in the published order. Raises EnvironmentProblem for a checkpoint that can't be written.
     """
     settings = settings or ProjectionSettings()
     random = random or torch.Generator().manual_seed(0)
@@ -100,12 +107,18 @@ def project(
     optimiser = torch.optim.Adam([w, background], lr=settings.rate, betas=(0.9, 0.999))
     with torch.no_grad():
         wanted = features(_small(target.to(device), settings.compared))
-    distances: list[float] = []
+    unknown, distances, key = {"w": w, "background": background}, [], ""
+    if checkpoint is not None:
+        arrays = (target, camera, *generator.state_dict().values())
+        key = work_key({**asdict(settings), "perceptual": compared_by}, arrays)
+        distances = read_checkpoint(checkpoint, key, unknown, optimiser, random)
+    if distances:
+        yield Pivot(w.detach().clone(), background.detach().clone(), tuple(distances))
     frozen = [p for p in generator.parameters() if p.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
-        for step in range(settings.steps):
+        for step in range(len(distances), settings.steps):
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(settings, step)
             noise = torch.randn(w.shape, generator=random) * (spread * noise_at(settings, step))
@@ -119,6 +132,9 @@ def project(
             optimiser.step()
             distances.append(float(loss.detach()))
             yield Pivot(w.detach().clone(), background.detach().clone(), tuple(distances))
+            # Afterwards: what its reader refuses, a search that diverged, isn't kept.
+            if checkpoint is not None and ((step + 1) % settings.save_every == 0 or step + 1 == settings.steps):
+                write_checkpoint(checkpoint, key, unknown, optimiser, distances, random)
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)

@@ -16,6 +16,8 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from ...rendering.device import Pieces
+
 NEIGHBOURS = 4  # vertices that share a sample's motion: one alone would leave the edges of its cell as cracks
 METRIC = (0.5, 1.0, 1.0)  # depth counts half: the fitted face and the field's own surface differ mostly in it
 REACH = 0.02  # world units (the face is 0.12 wide) over which motion fades away from the face
@@ -61,12 +63,16 @@ def nearest(points: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
     the tree finds, by looking at all of them, on any device."""
     metric = vertices.new_tensor(METRIC)
     there = vertices * metric
-    found = []
-    for part in (points.to(there) * metric).split(max(1, DISTANCES // len(there))):
-        likely = torch.cdist(part, there).topk(CANDIDATES, largest=False).indices
-        distance, order = (part[:, None] - there[likely]).norm(dim=-1).topk(NEIGHBOURS, largest=False)
-        found.append((distance, likely.gather(1, order)))
-    distances, index = zip(*found, strict=True)
+
+    def find(count: int) -> list[tuple[Tensor, Tensor]]:
+        found = []
+        for part in (points.to(there) * metric).split(count):
+            likely = torch.cdist(part, there).topk(CANDIDATES, largest=False).indices
+            distance, order = (part[:, None] - there[likely]).norm(dim=-1).topk(NEIGHBOURS, largest=False)
+            found.append((distance, likely.gather(1, order)))
+        return found
+
+    distances, index = zip(*Pieces(max(1, DISTANCES // len(there))).run(find), strict=True)
     return torch.cat(distances), torch.cat(index)
 
 

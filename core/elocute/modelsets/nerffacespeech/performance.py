@@ -65,8 +65,9 @@ class OfficialPerformance:
     def __init__(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> None:
         self.networks, self.field, arrays = loaded(avatar, device)
         self.reference, self.size, self._background = shot.reference, shot.size, shot.background
-        # The published program's blocks of 128 pixels and more compute in half precision; a CPU would take forever.
-        self._precision = "mixed" if shot.reference and device.startswith("cuda") else "full"
+        self._precision = shot.precision
+        if shot.precision == "auto":  # half precision where it is fast, as the published program does
+            self._precision = "mixed" if device.startswith("cuda") else "full"
         self._memory_mb = shot.memory_mb
         own, fov = arrays["camera"][0].astype(float), math.radians(self.field.config.camera.fov)
         self._coefficients = torch.from_numpy(arrays["coefficients"]).to(self.field.ws)[None]
@@ -84,6 +85,7 @@ class OfficialPerformance:
         if shot.background != "keep":
             models += [find_model(role).sha256 for role in ("face", "matting")]
         what = f"{shot.size}|{shot.reference}|{shot.background}|{device}|{models}"
+        what += "|mixed" if self._precision == "mixed" else ""
         what += "|compiled" if shot.compile else ""  # sums in another order
         self._told: list[str] = []  # nothing more of this object stays with the field, which is kept for the next one
         self.field.compile(shot.compile, self._told.append)

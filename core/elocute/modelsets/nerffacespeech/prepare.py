@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +144,9 @@ def invert_photo(
     generator = networks.generator()
     rgb, camera = photo_and_camera(networks, portrait, generator.config.resolution, settings.reference, about)
     target = torch.from_numpy(rgb.copy()).to(networks.device).permute(2, 0, 1)[None].float()
-    kept, checkpoint = unfinished_files(unfinished)
-    pivot = find_pivot(networks, generator, target, camera, settings, report, about, kept)
-    tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, checkpoint)
+    searched, tuned = unfinished_files(unfinished)
+    pivot = find_pivot(networks, generator, target, camera, settings, report, about, searched)
+    tune_generator(networks, generator, pivot, target / 127.5 - 1, camera, settings, report, about, tuned)
     return Person(generator, pivot.ws(generator), pivot.background, camera, tuned=True)
 
 
@@ -178,10 +178,9 @@ def photo_and_camera(
 
 def find_pivot(
     networks: Networks, generator: StyleNerf, target: Tensor, camera: Tensor, settings: FitSettings, report: Report,
-    about: dict[str, Any], kept: Path,
+    about: dict[str, Any], checkpoint: Path,
 ) -> Pivot:  # fmt: skip
-    """The style and background closest to `target` [1, 3, H, W], 0..255; `kept` has it for a fit that is resumed."""
-    from ...inversion.stylenerf.checkpoints import read_pivot, work_key, write_pivot
+    """The style and background closest to `target` [1, 3, H, W], 0..255. Goes on where an interrupted fit was."""
     from ...inversion.stylenerf.projection import REFERENCE_PROJECTION, ProjectionSettings, project
     from .weights import perceptual
 
@@ -189,16 +188,14 @@ def find_pivot(
     if settings.fit_steps:
         plan = replace(plan, steps=settings.fit_steps[0])
     likeness = perceptual("lpips_vgg", networks.device, about["notes"])
-    arrays = (target, camera, *generator.state_dict().values())
-    key = work_key({**asdict(plan), "perceptual": likeness.name}, arrays)
-    pivot = read_pivot(kept, key, networks.device)
-    if pivot is None:
-        for pivot in project(generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan):
-            done = len(pivot.distances)
-            _check_loss(pivot.distances[-1], "pivot", done)
-            report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
-        assert pivot is not None  # there is at least one step
-        write_pivot(kept, key, pivot)
+    search = project(
+        generator, target, camera, lambda x: likeness.features(x / 127.5 - 1), plan, checkpoint=checkpoint,
+        compared_by=likeness.name,
+    )  # fmt: skip
+    for pivot in search:
+        done = len(pivot.distances)
+        _check_loss(pivot.distances[-1], "pivot", done)
+        report(Progress("fit", 1, STEPS, None, f"pivot {done} of {plan.steps}: {pivot.distances[-1]:.3f}"))
     about["pivot"] = {"steps": plan.steps, "distance": round(pivot.distances[-1], 5), "by": likeness.name}
     return pivot
 
