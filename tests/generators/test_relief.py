@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elocute.generators.relief import BEHIND, CELLS, DIP, NEIGHBOURS, OVERLAP, ROUNDING, Relief, build_relief
+from elocute.generators.relief import BEHIND, CELLS, DIP, NEIGHBOURS, OVERLAP, ROUNDING, UNDER, Relief, build_relief
 from elocute.ramps import ramp
 from elocute.rendering.raster import rasterise
 from elocute.rendering.shells import project
@@ -58,7 +58,7 @@ def check_relief(relief: Relief, depth: np.ndarray, lens: tuple[float, float, fl
     inside = ndimage.distance_transform_edt(ndimage.binary_fill_holes(np.isfinite(depth)))
     at = np.clip(np.round(uv[:, :2]).astype(int), 0, side - 1)
     within = ((uv[:, :2] >= 0) & (uv[:, :2] < side - 0.5)).all(1)
-    assert (inside[at[:, 1], at[:, 0]][within] < (2 * OVERLAP + 0.1) * step).all(), "relief stands in the face"
+    assert (inside[at[:, 1], at[:, 0]][within] < (UNDER + 0.1) * step).all(), "relief stands in the face"
     over = within & np.isfinite(depth[at[:, 1], at[:, 0]])
     gap = (relief.points[:, 2] - depth[at[:, 1], at[:, 0]])[over]
     cells = inside[at[:, 1], at[:, 0]][over] / step
@@ -145,4 +145,4 @@ def test_it_stays_out_of_the_head_beyond_the_upper_edge_too() -> None:
     above = (project(relief.points, *lens)[:, 1] < 0) & (relief.points[:, 2] > 0)
     radius = LENS[0] * RADIUS / DISTANCE
     assert above.any()
-    assert np.hypot(*(at[above] - SIDE / 2).T).min() > radius - (2 * OVERLAP + 1.5) * side / CELLS
+    assert np.hypot(*(at[above] - SIDE / 2).T).min() > radius - (UNDER + 1.5) * side / CELLS

@@ -10,7 +10,7 @@ import pytest
 
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
-from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, UPPER_BELOW_LIP, seat_teeth
+from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, OVERBITE, UPPER_BELOW_LIP, seat_teeth
 from elocute.landmarks import INNER_LIPS, STOMION
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project
@@ -63,6 +63,26 @@ def test_the_fit_that_came_in_is_left_alone(example: Any, model: HeadModel) -> N
     before = example.raw.fit.offsets.copy()
     seat_teeth(example.raw, model)
     np.testing.assert_array_equal(example.raw.fit.offsets, before)
+
+
+def test_clenched_teeth_between_parted_lips_do_not_hide_the_upper_row(example: Any, model: HeadModel) -> None:
+    """Lips that a laugh parts pass for an open jaw; teeth clenched between them would stand out of a shut mouth."""
+    expression = example.raw.fit.expression.copy()
+    expression[ARKIT_NAMES.index("jawOpen")] = 0.5
+    scene, fit = example.raw, replace(example.raw.fit, expression=expression)
+    points = AvatarHead(model, fit).vertices(expression)
+    landmarks = scene.landmarks.copy()
+    landmarks[:, :2] = project(to_camera(model.landmarks(points), fit.camera.camera_to_world), *scene.lens)[:, :2]
+    mouth = polygon_mask(landmarks[list(INNER_LIPS), :2], scene.side, scene.side) > 0.5
+    top, height = np.argwhere(mouth)[:, 0].min(), np.ptp(np.argwhere(mouth)[:, 0])
+    rows = np.arange(scene.side)[:, None] - top
+    photo = scene.photo.copy()
+    photo[mouth] = (0.9, 0.88, 0.84)
+    photo[mouth & (np.abs(rows - 0.45 * height) < 1.5)] = (0.3, 0.2, 0.2)  # the line along which the rows meet
+    shown = replace(scene, photo=photo, matte=np.ones_like(scene.matte), landmarks=landmarks, fit=fit)
+    relaxed = AvatarHead(model, seat_teeth(shown, model)).vertices(np.zeros(52, np.float32))
+    upper, lower = (incisors(model, relaxed, row)[:, 1] for row in ROWS)
+    assert lower.max() - upper.min() == pytest.approx(OVERBITE, abs=1e-4)
 
 
 def tilted(fit: HeadFit, degrees: float) -> HeadFit:

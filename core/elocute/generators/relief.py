@@ -21,6 +21,7 @@ CELLS = 128  # relief cells along the picture's side: 4 px at 512; the matte car
 BEYOND = 14  # cells beyond the picture: what a turn brings in from there is the edge continued, not a hole
 OVERLAP = 1.6  # cells that the relief reaches under the head's own surface, so that no seam opens between them
 PRIOR_WEIGHT = 0.004  # membrane against ear plane: the surface's own depth reaches about 1/sqrt(weight) = 16 cells
+UNDER = 8.0  # cells that it goes on there: a chin that turns away by 15 degrees uncovers no hole beside a neck
 DIP = (0.3, 2.9)  # cells inside the head's outline: from which, and up to which, the relief dips under its surface
 BEHIND = 0.006  # metres the relief dips under the head's surface where both exist, so that the surface wins
 ROUNDING = 0.022  # metres the relief's rim bends back
@@ -70,7 +71,7 @@ def build_relief(
     rim = np.full_like(rim, np.inf) if person.all() else rim  # a person who fills the picture has no rim in it
     depth = depth + np.where(known, 0, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
     depth += np.where(below, 0, BEHIND * ramp(inside, *DIP))
-    keep = (person > 0) & ((inside < 2 * OVERLAP) | below)
+    keep = (person > 0) & ((inside < UNDER) | below)
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)
     index[keep] = np.arange(keep.sum())

@@ -24,6 +24,9 @@ HIGHER = 0.0015  # metres above that a laugh may have them: more is the lip's fi
 SEEN, LOWERED = 0.0015, 0.0016  # metres of them that the camera is to see, and the most they are lowered for it
 TALKING = 0.4  # of jawOpen: a mouth that shows the upper row if any does
 LOWER_BELOW_LIP = 0.0025  # the lower row's edge hides behind the lower lip
+# Metres by which the rows overlap at most while the jaw is shut. Teeth that a photo shows clenched between parted lips
+# would be seated higher, as its jaw passes for open, and hide the upper row of a mouth that talks.
+OVERBITE = 0.003
 
 
 def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
@@ -33,23 +36,27 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
     relaxed = head.vertices(np.zeros(len(scene.fit.expression), np.float32))
     lips = model.landmarks(relaxed)
     stomion, half_width = lips[STOMION], FRONT * np.linalg.norm(np.subtract(*lips[list(MOUTH_CORNERS)]))
-    offsets = scene.fit.offsets.copy()
+    offsets, edges = scene.fit.offsets.copy(), []
     for name, below, edge in (("teeth_upper", UPPER_BELOW_LIP, np.min), ("teeth_lower", LOWER_BELOW_LIP, np.max)):
         row = model.part(name)
         front = row[np.abs(relaxed[row, 0] - stomion[0]) < half_width]
         front = front[relaxed[front, 2] > np.quantile(relaxed[front, 2], 0.5)]
-        offsets[row, 1] += np.clip(stomion[1] - below - edge(relaxed[front, 1]), -LIMIT, LIMIT)
+        move = np.clip(stomion[1] - below - edge(relaxed[front, 1]), -LIMIT, LIMIT)
+        offsets[row, 1] += move
+        edges.append(edge(relaxed[front, 1]) + move)
     xy = scene.landmarks[:, :2]
     own = unmix(scene.photo, scene.matte, scene.background)
     shown = visible_teeth(own, polygon_mask(xy[list(INNER_LIPS)], scene.side, scene.side), xy)
-    seated = replace(scene, fit=replace(scene.fit, offsets=offsets.copy()))
-    if shown is None or not shown[0].any():
-        offsets[model.part("teeth_upper"), 1] -= _hidden(seated, model, half_width)
     if shown is not None:
+        seated = replace(scene, fit=replace(scene.fit, offsets=offsets.copy()))
         down = [_missing(seated, model, *row) for row in zip(("teeth_upper", "teeth_lower"), shown, strict=True)]
-        offsets[model.part("teeth_upper"), 1] -= max(down[0], -HIGHER)
+        down[0] = max(down[0], -HIGHER)
+        down[1] = max(down[1], edges[1] - (edges[0] - down[0]) - OVERBITE)
+        offsets[model.part("teeth_upper"), 1] -= down[0]
         offsets[model.part("teeth_lower"), 1] -= down[1]
-    return replace(scene.fit, offsets=offsets)
+    fit = replace(scene.fit, offsets=offsets)
+    offsets[model.part("teeth_upper"), 1] -= _hidden(replace(scene, fit=fit), model, half_width)
+    return fit
 
 
 def _hidden(scene: Scene, model: HeadModel, half_width: float) -> float:
@@ -58,12 +65,13 @@ def _hidden(scene: Scene, model: HeadModel, half_width: float) -> float:
     talking = np.zeros(len(scene.fit.expression), np.float32)
     talking[ARKIT_NAMES.index("jawOpen")] = TALKING
     shape = AvatarHead(model, scene.fit).vertices(talking)
-    lip, row = model.landmarks(shape)[STOMION], shape[model.part("teeth_upper")]
-    points = to_camera(np.stack([lip, *row[np.abs(row[:, 0] - lip[0]) < half_width]]), scene.fit.camera.camera_to_world)
-    uv = project(points, *scene.lens)
     _, middle, axes = mouth_axes(scene.landmarks[:, :2])
-    border, *edges = ((uv[:, :2] - middle) @ axes)[:, 1]
-    seen = (max(edges) - border) * float(np.median(uv[1:, 2])) / scene.lens[0]
+    lowest = []
+    for part in (model.seams["lips"].upper, model.part("teeth_upper")):
+        front = part[np.abs(shape[part, 0] - model.landmarks(shape)[STOMION, 0]) < half_width]
+        uv = project(to_camera(shape[front], scene.fit.camera.camera_to_world), *scene.lens)
+        lowest.append(((uv[:, :2] - middle) @ axes)[:, 1].max())
+    seen = (lowest[1] - lowest[0]) * float(np.median(uv[:, 2])) / scene.lens[0]
     return float(np.clip(SEEN - seen, 0, LOWERED))
 
 
