@@ -14,6 +14,7 @@ from elocute.rendering.shells import project
 
 SIDE, DISTANCE, RADIUS = 256, 2.0, 0.09
 LENS = (1000.0, SIDE / 2, SIDE / 2)
+CLOSED = np.zeros((SIDE, SIDE), np.uint8)  # neither eyes nor a mouth
 PLANE = np.array([0, 0, DISTANCE]), np.array([0, 0, 1.0])
 
 
@@ -41,7 +42,7 @@ def person(right: bool = False) -> np.ndarray:
 @pytest.fixture(scope="module")
 def synthetic() -> Relief:
     depth, points = ball()
-    return build_relief(person(), depth, LENS, PLANE, points)
+    return build_relief(person(), depth, LENS, PLANE, points, CLOSED)
 
 
 def check_relief(relief: Relief, depth: np.ndarray, lens: tuple[float, float, float], side: int) -> None:
@@ -58,7 +59,7 @@ def check_relief(relief: Relief, depth: np.ndarray, lens: tuple[float, float, fl
     inside = ndimage.distance_transform_edt(ndimage.binary_fill_holes(np.isfinite(depth)))
     at = np.clip(np.round(uv[:, :2]).astype(int), 0, side - 1)
     within = ((uv[:, :2] >= 0) & (uv[:, :2] < side - 0.5)).all(1)
-    assert (inside[at[:, 1], at[:, 0]][within] < (UNDER + 0.1) * step).all(), "relief stands in the face"
+    assert (inside[at[:, 1], at[:, 0]][within] < (UNDER[1] + 0.1) * step).all(), "relief stands in the face"
     over = within & np.isfinite(depth[at[:, 1], at[:, 0]])
     gap = (relief.points[:, 2] - depth[at[:, 1], at[:, 0]])[over]
     cells = inside[at[:, 1], at[:, 0]][over] / step
@@ -89,7 +90,7 @@ def test_the_example_covers_the_person(example: Any) -> None:
 def test_it_continues_where_the_border_cuts_the_person_and_only_there() -> None:
     depth, points = ball()
     for right in (False, True):
-        uv = project(build_relief(person(right), depth, LENS, PLANE, points).points, *LENS)
+        uv = project(build_relief(person(right), depth, LENS, PLANE, points, CLOSED).points, *LENS)
         assert uv[:, 1].max() > SIDE + 20  # shoulders go on below
         assert uv[:, 1].min() > 0
         assert (uv[:, 0].max() > SIDE + 20) == right
@@ -116,7 +117,7 @@ def test_weights_fall_off_from_the_face(synthetic: Relief) -> None:
 
 def test_a_person_without_hair_or_border_has_a_thin_rim_only() -> None:
     depth, points = ball()
-    relief = build_relief(np.isfinite(depth).astype(np.float32), depth, LENS, PLANE, points)
+    relief = build_relief(np.isfinite(depth).astype(np.float32), depth, LENS, PLANE, points, CLOSED)
     check_relief(relief, depth, LENS, SIDE)
     uv = project(relief.points, *LENS)
     assert (np.hypot(uv[:, 0] - SIDE / 2, uv[:, 1] - SIDE / 2) < 45 + 4 * SIDE / CELLS).all()
@@ -125,7 +126,7 @@ def test_a_person_without_hair_or_border_has_a_thin_rim_only() -> None:
 def test_a_person_who_fills_the_picture_bends_back_nowhere() -> None:
     """There is no outline in the picture: its left edge is no nearer to one than its right edge."""
     depth, points = ball()
-    relief = build_relief(np.ones((SIDE, SIDE), np.float32), depth, LENS, PLANE, points)
+    relief = build_relief(np.ones((SIDE, SIDE), np.float32), depth, LENS, PLANE, points, CLOSED)
     x, z = relief.points[:, 0] / relief.points[:, 2], relief.points[:, 2]
     left, right = (z[x < x.min() + 1e-3], z[x > x.max() - 1e-3])
     assert abs(left.mean() - right.mean()) < ROUNDING / 100
@@ -140,9 +141,9 @@ def test_it_stays_out_of_the_head_beyond_the_upper_edge_too() -> None:
     lens = (LENS[0], SIDE / 2 - margin, SIDE / 2 - cut)
     wide = depth[cut - margin : cut + side + margin, : side + 2 * margin]
     wide = np.pad(wide, ((0, side + 2 * margin - len(wide)), (0, 0)), constant_values=np.inf)
-    relief = build_relief(np.ones((side, side), np.float32), np.ascontiguousarray(wide), lens, PLANE, points)
+    relief = build_relief(np.ones((side, side), np.float32), np.ascontiguousarray(wide), lens, PLANE, points, CLOSED)
     at = project(relief.points, *LENS)[:, :2]
     above = (project(relief.points, *lens)[:, 1] < 0) & (relief.points[:, 2] > 0)
     radius = LENS[0] * RADIUS / DISTANCE
     assert above.any()
-    assert np.hypot(*(at[above] - SIDE / 2).T).min() > radius - (UNDER + 1.5) * side / CELLS
+    assert np.hypot(*(at[above] - SIDE / 2).T).min() > radius - (UNDER[1] + 1.5) * side / CELLS

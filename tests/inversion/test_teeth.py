@@ -10,14 +10,13 @@ import pytest
 
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
-from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, OVERBITE, UPPER_BELOW_LIP, seat_teeth
+from elocute.inversion import teeth
+from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, OVERBITE, ROWS, UPPER_BELOW_LIP, seat_teeth
 from elocute.landmarks import INNER_LIPS, STOMION
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project
 from elocute.spaces import to_camera
 from elocute.values import ARKIT_NAMES, HeadFit
-
-ROWS = ("teeth_upper", "teeth_lower")
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +26,9 @@ def model() -> HeadModel:
 
 def incisors(model: HeadModel, points: np.ndarray, row: str) -> np.ndarray:
     """The front half of a row's middle."""
-    teeth, lips = model.part(row), model.landmarks(points)
-    middle = np.abs(points[teeth, 0] - lips[STOMION, 0]) < 0.22 * np.linalg.norm(lips[78] - lips[308])
-    teeth = teeth[middle]
-    return points[teeth[points[teeth, 2] > np.quantile(points[teeth, 2], 0.5)]]
+    own, lips = points[model.part(row)], model.landmarks(points)
+    own = own[np.abs(own[:, 0] - lips[STOMION, 0]) < 0.22 * np.linalg.norm(lips[78] - lips[308])]
+    return own[own[:, 2] > np.quantile(own[:, 2], 0.5)]
 
 
 def test_behind_relaxed_lips_edges_are_where_anatomy_has_them(example: Any, model: HeadModel) -> None:
@@ -44,8 +42,7 @@ def test_behind_relaxed_lips_edges_are_where_anatomy_has_them(example: Any, mode
 def test_only_teeth_move_and_only_up_or_down(example: Any, model: HeadModel) -> None:
     fit = seat_teeth(example.raw, model)
     shift = fit.offsets - example.raw.fit.offsets
-    teeth = np.concatenate([model.part(row) for row in ROWS])
-    others = np.setdiff1d(np.arange(len(shift)), teeth)
+    others = np.setdiff1d(np.arange(len(shift)), np.concatenate([model.part(row) for row in ROWS]))
     assert np.abs(shift[others]).max() == 0
     assert np.abs(shift[:, [0, 2]]).max() == 0
     assert np.abs(shift).max() <= 2 * LIMIT
@@ -65,7 +62,9 @@ def test_the_fit_that_came_in_is_left_alone(example: Any, model: HeadModel) -> N
     np.testing.assert_array_equal(example.raw.fit.offsets, before)
 
 
-def test_clenched_teeth_between_parted_lips_do_not_hide_the_upper_row(example: Any, model: HeadModel) -> None:
+def test_clenched_teeth_between_parted_lips_do_not_hide_the_upper_row(
+    example: Any, model: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Lips that a laugh parts pass for an open jaw; teeth clenched between them would stand out of a shut mouth."""
     expression = example.raw.fit.expression.copy()
     expression[ARKIT_NAMES.index("jawOpen")] = 0.5
@@ -80,9 +79,14 @@ def test_clenched_teeth_between_parted_lips_do_not_hide_the_upper_row(example: A
     photo[mouth] = (0.9, 0.88, 0.84)
     photo[mouth & (np.abs(rows - 0.45 * height) < 1.5)] = (0.3, 0.2, 0.2)  # the line along which the rows meet
     shown = replace(scene, photo=photo, matte=np.ones_like(scene.matte), landmarks=landmarks, fit=fit)
-    relaxed = AvatarHead(model, seat_teeth(shown, model)).vertices(np.zeros(52, np.float32))
-    upper, lower = (incisors(model, relaxed, row)[:, 1] for row in ROWS)
-    assert lower.max() - upper.min() == pytest.approx(OVERBITE, abs=1e-4)
+    edges = []
+    for hidden in (0.0, 0.0015):  # and so when a lip would hide the row that the photo shows
+        monkeypatch.setattr(teeth, "_hidden", lambda *scene, by=hidden: by)
+        relaxed = AvatarHead(model, seat_teeth(shown, model)).vertices(np.zeros(52, np.float32))
+        upper, lower = (incisors(model, relaxed, row)[:, 1] for row in ROWS)
+        assert lower.max() - upper.min() == pytest.approx(OVERBITE, abs=1e-4)
+        edges.append(upper.min())
+    assert edges[0] - edges[1] == pytest.approx(0.0015, abs=1e-5)
 
 
 def tilted(fit: HeadFit, degrees: float) -> HeadFit:

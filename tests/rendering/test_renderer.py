@@ -102,7 +102,7 @@ def test_a_device_without_memory_marches_fewer_rays_at_once(shells: Shells, monk
         return render_tensors(*arguments, **more)
 
     moved = turned(shells.rest, 0.2)
-    device = torch.device("cpu")  # type: Any
+    device: Any = torch.device("cpu")
     wanted = Renderer(shells, SIDE, device).render(moved)[0]
     monkeypatch.setattr(renderer, "render_tensors", limited)
     short = Renderer(shells, SIDE, device, memory_mb=64)

@@ -10,7 +10,8 @@ import numpy as np
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
-from ..landmarks import CHIN, STOMION
+from ..landmarks import CHIN, LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS, STOMION
+from ..portrait.regions import polygon_mask
 from ..rendering.shells import CAVITY, FAR, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
@@ -33,6 +34,7 @@ from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
 MOUTH_DARKEST = 0.24
+AROUND_OPENINGS = 0.025  # of the side: so far around eyes and mouth nothing may lie under the skin
 INCISORS = 0.003  # metres behind the lips as deep as which the foremost teeth lie: they are round, wet and catch light
 TONGUE_TIP, TONGUE_FALL = 0.008, 1.5  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
 TONGUE_SIDES = 0.036  # metres by which a tongue's sides, down between the teeth, are as good as deeper
@@ -70,9 +72,19 @@ def build_geometry(scene: Scene, head: AvatarHead, model: HeadModel) -> Geometry
     skin_faces = model.faces[head_layer == SKIN]
     normals, neck = vertex_normals(points, model.faces), model.regions["neck"]
     sight = look(points, normals, skin_faces, neck, scene.lens, scene.side, _margin(scene.side))
-    relief = build_relief(scene.matte, sight.depth, scene.lens, scene.ear_plane, points[np.unique(skin_faces)])
+    skin = points[np.unique(skin_faces)]
+    relief = build_relief(scene.matte, sight.depth, scene.lens, scene.ear_plane, skin, _openings(scene))
     motion = field_motion(scene.fit, head, model, relief)
     return _join(scene, model, motion, relief, sight, head_layer, _mouth_light(model, surface))
+
+
+def _openings(scene: Scene) -> np.ndarray:
+    """uint8 [R, R]: eyes and mouth, and what lies around them."""
+    out = np.zeros((scene.side, scene.side), np.uint8)
+    for outline in (OUTER_LIPS, RIGHT_LIDS, LEFT_LIDS):
+        out |= polygon_mask(scene.landmarks[list(outline), :2], scene.side, scene.side) > 0.5
+    wide = 2 * round(AROUND_OPENINGS * scene.side) + 1
+    return cv2.dilate(out, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
 
 
 def _margin(side: int) -> int:

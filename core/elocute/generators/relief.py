@@ -19,9 +19,11 @@ from ..ramps import ramp
 
 CELLS = 128  # relief cells along the picture's side: 4 px at 512; the matte carries the finer shape
 BEYOND = 14  # cells beyond the picture: what a turn brings in from there is the edge continued, not a hole
-OVERLAP = 1.6  # cells that the relief reaches under the head's own surface, so that no seam opens between them
+OVERLAP = 1.6  # cells inside the head's outline from which its depth is the relief's: no seam opens between them
+# Cells that the relief goes on under the head's surface: around eyes and mouth, which open, and elsewhere, where a chin
+# that turns away by 15 degrees would uncover a hole beside a neck.
+UNDER = 3.2, 8.0
 PRIOR_WEIGHT = 0.004  # membrane against ear plane: the surface's own depth reaches about 1/sqrt(weight) = 16 cells
-UNDER = 8.0  # cells that it goes on there: a chin that turns away by 15 degrees uncovers no hole beside a neck
 DIP = (0.3, 2.9)  # cells inside the head's outline: from which, and up to which, the relief dips under its surface
 BEHIND = 0.006  # metres the relief dips under the head's surface where both exist, so that the surface wins
 ROUNDING = 0.022  # metres the relief's rim bends back
@@ -43,11 +45,11 @@ class Relief:
 
 def build_relief(
     matte: np.ndarray, head_depth: np.ndarray, lens: tuple[float, float, float], plane: tuple[np.ndarray, np.ndarray],
-    head_points: np.ndarray,
+    head_points: np.ndarray, openings: np.ndarray,
 ) -> Relief:  # fmt: skip
     """matte [R, R] 0..1; head_depth [R + 2 M, R + 2 M] metres, with a margin of M >= 0 pixels around the picture, inf
     where the head's surface isn't seen; lens (focal, cx, cy) in the picture's pixels; plane: a point and the normal of
-    the ear plane in camera space; head_points [K, 3] outer head vertices."""
+    the ear plane in camera space; head_points [K, 3] outer head vertices; openings [R, R] around eyes and mouth."""
     side, full = matte.shape[0], head_depth.shape[0]
     step = side / CELLS
     at = np.arange(-BEYOND, CELLS + BEYOND + 1) * step
@@ -71,7 +73,8 @@ def build_relief(
     rim = np.full_like(rim, np.inf) if person.all() else rim  # a person who fills the picture has no rim in it
     depth = depth + np.where(known, 0, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
     depth += np.where(below, 0, BEHIND * ramp(inside, *DIP))
-    keep = (person > 0) & ((inside < UNDER) | below)
+    around = openings[np.ix_(pick, pick)] > 0
+    keep = (person > 0) & ((inside < np.where(around, *UNDER)) | below)
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)
     index[keep] = np.arange(keep.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..rendering.shells import project
 from ..spaces import to_camera
 from ..values import ARKIT_NAMES, HeadFit
 
+ROWS = ("teeth_upper", "teeth_lower")
 FRONT = 0.22  # of the mouth's width to either side of its middle: the incisors
 LIMIT = 0.008  # metres; a row further off than this was not what the photo shows
 UPPER_BELOW_LIP = 0.0022  # metres: what incisors show under an upper lip that speaks
@@ -31,32 +33,36 @@ OVERBITE = 0.003
 
 def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
     """The fit with both rows of teeth moved up or down: behind closed lips where anatomy has them, and a row that the
-    photo shows so that its edge projects on the photo's."""
-    head = AvatarHead(model, scene.fit)
-    relaxed = head.vertices(np.zeros(len(scene.fit.expression), np.float32))
+    photo shows so that its edge projects on the photo's, as far as a mouth that talks then shows the upper row."""
+    relaxed = AvatarHead(model, scene.fit).vertices(np.zeros(len(scene.fit.expression), np.float32))
     lips = model.landmarks(relaxed)
     stomion, half_width = lips[STOMION], FRONT * np.linalg.norm(np.subtract(*lips[list(MOUTH_CORNERS)]))
-    offsets, edges = scene.fit.offsets.copy(), []
-    for name, below, edge in (("teeth_upper", UPPER_BELOW_LIP, np.min), ("teeth_lower", LOWER_BELOW_LIP, np.max)):
-        row = model.part(name)
-        front = row[np.abs(relaxed[row, 0] - stomion[0]) < half_width]
-        front = front[relaxed[front, 2] > np.quantile(relaxed[front, 2], 0.5)]
-        move = np.clip(stomion[1] - below - edge(relaxed[front, 1]), -LIMIT, LIMIT)
-        offsets[row, 1] += move
-        edges.append(edge(relaxed[front, 1]) + move)
+    rows = [model.part(name) for name in ROWS]
+    edges = np.array([_edge(relaxed[row], stomion, half_width, end) for row, end in zip(rows, (min, max), strict=True)])
+    up = np.clip(stomion[1] - (UPPER_BELOW_LIP, LOWER_BELOW_LIP) - edges, -LIMIT, LIMIT)  # metres, of each row
+
+    def seated() -> HeadFit:
+        offsets = scene.fit.offsets.copy()
+        for row, way in zip(rows, up, strict=True):
+            offsets[row, 1] += way
+        return replace(scene.fit, offsets=offsets)
+
     xy = scene.landmarks[:, :2]
     own = unmix(scene.photo, scene.matte, scene.background)
     shown = visible_teeth(own, polygon_mask(xy[list(INNER_LIPS)], scene.side, scene.side), xy)
     if shown is not None:
-        seated = replace(scene, fit=replace(scene.fit, offsets=offsets.copy()))
-        down = [_missing(seated, model, *row) for row in zip(("teeth_upper", "teeth_lower"), shown, strict=True)]
-        down[0] = max(down[0], -HIGHER)
-        down[1] = max(down[1], edges[1] - (edges[0] - down[0]) - OVERBITE)
-        offsets[model.part("teeth_upper"), 1] -= down[0]
-        offsets[model.part("teeth_lower"), 1] -= down[1]
-    fit = replace(scene.fit, offsets=offsets)
-    offsets[model.part("teeth_upper"), 1] -= _hidden(replace(scene, fit=fit), model, half_width)
-    return fit
+        at = replace(scene, fit=seated())
+        upper, lower = (_missing(at, model, name, row) for name, row in zip(ROWS, shown, strict=True))
+        up -= max(upper, -HIGHER), lower
+    up[0] -= _hidden(replace(scene, fit=seated()), model, half_width)
+    up[1] = min(up[1], edges[0] + up[0] + OVERBITE - edges[1])
+    return seated()
+
+
+def _edge(row: np.ndarray, stomion: np.ndarray, half_width: float, end: Callable[[np.ndarray], float]) -> float:
+    """Height of the incisors' edge: the lowest or highest (`end`) of the front of a row of teeth [N, 3], head space."""
+    front = row[np.abs(row[:, 0] - stomion[0]) < half_width]
+    return end(front[front[:, 2] > np.quantile(front[:, 2], 0.5), 1])
 
 
 def _hidden(scene: Scene, model: HeadModel, half_width: float) -> float:

@@ -236,13 +236,14 @@ def test_out_of_memory_in_the_volume_is_answered_by_fewer_points(tiny: Any, monk
             raise torch.cuda.OutOfMemoryError
         return evaluate(nerf, encoded)
 
+    monkeypatch.setattr(folded, "POINTS", 256)
     with torch.no_grad():
         wanted = generator.render(*inputs(generator)).image
         monkeypatch.setattr(FoldedNerf, "_density", small)
         person = FoldedGenerator(generator, *inputs(generator)[::2])
         found = person.render(inputs(generator)[1]).image
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
-    assert person.foreground.chunk.size == 64
+    assert person.foreground.points.size == 64
 
 
 @pytest.mark.gpu

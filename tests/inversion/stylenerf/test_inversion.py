@@ -189,7 +189,6 @@ def test_an_interrupted_search_goes_on_to_the_same_pivot(generator: Any, tmp_pat
     assert len(next(search(settings, path)).distances) == 1
 
 
-
 def test_stops_on_a_plateau(generator: Any) -> None:
     pivot, target = picture_of(generator, 1)
     settings = replace(QUICK, steps=100, rate=1e-9, plateau=3)

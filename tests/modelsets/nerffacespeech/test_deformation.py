@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from elocute.modelsets.nerffacespeech import deformation
 from elocute.modelsets.nerffacespeech.deformation import METRIC, NEIGHBOURS, REACH, SpatialDeformation, nearest
+from elocute.rendering.device import Pieces
 
 GRID = np.stack(np.meshgrid([0.05], np.linspace(-0.05, 0.05, 41), np.linspace(-0.05, 0.05, 41), indexing="ij"), -1)
 FACE = GRID.reshape(-1, 3)
@@ -75,7 +76,7 @@ def test_other_devices_find_what_the_tree_finds(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, digits: float
 ) -> None:
     """The same vertices, and distances to a last digit of the points, which are a tenth of a unit from the middle."""
-    monkeypatch.setattr(deformation, "DISTANCES", 700_000)  # several parts, the last one smaller
+    monkeypatch.setattr(deformation, "DISTANCES", Pieces(700_000))  # several parts, the last one smaller
     _, moved, points = scattered(dtype)
     distance, index = nearest(points[0], moved)
     tree = cKDTree(moved.double().numpy() * METRIC)
@@ -94,8 +95,10 @@ def test_without_memory_fewer_distances_at_once_find_the_same(monkeypatch: pytes
         return measure(part, there)
 
     monkeypatch.setattr(torch, "cdist", limited)
+    monkeypatch.setattr(deformation, "DISTANCES", Pieces(1 << 24))
     for found, value in zip(nearest(points[0], moved), wanted, strict=True):
         torch.testing.assert_close(found, value, rtol=0, atol=1e-8)
+    assert 150 * len(moved) < deformation.DISTANCES.size <= 300 * len(moved), "the next frame begins there"
 
 
 def test_other_devices_bend_as_the_cpu_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from elocute.models.official import REQUIRED, official_folder
 from elocute.models.store import verify
 from elocute.modelsets.nerffacespeech import drive
 from elocute.modelsets.nerffacespeech.cutout import before
+from elocute.modelsets.nerffacespeech.performance import precision_of
 from elocute.modelsets.nerffacespeech.weights import Networks
 from elocute.settings import FitSettings, Shot
 from elocute.speech.motion import blinks
@@ -64,6 +65,13 @@ def test_what_is_there_is_kept(whole: Path, second: Path) -> None:
     assert (result.rendered, result.reused) == (0, 5)
     louder = speak(shot(whole / "frames", voice=second, frames=(3, 3), expression_scale=1.5))
     assert louder.rendered == 1
+
+
+def test_half_precision_is_for_cuda_unless_it_is_wanted_elsewhere() -> None:
+    devices = ("cpu", "mps", "cuda", "cuda:1")
+    assert [precision_of("auto", device) for device in devices] == ["full", "full", "mixed", "mixed"]
+    for wanted in ("full", "mixed"):
+        assert {precision_of(wanted, device) for device in devices} == {wanted}
 
 
 def test_half_precision_is_another_picture_hardly_to_be_told(whole: Path, second: Path, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ The same function as `plain`, in fewer operations:
   activation and clamp are one pass (`enlarge`);
 * the 2-D blocks run strip by strip, so that what one operation writes is still in the cache when the next reads it.
 
-Gradients pass through folding, so inversion uses it too; then a block runs whole.
+Gradients pass through folding, so inversion uses it too; then a block runs whole, or strip by strip and once more for
+the gradients.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .enlarge import activate, enlarge, enlarge_rgb
 from .network import GAIN, SLOPE, Block, Nerf, Synthesis
 from .plain import modulated, style_of
 
+POINTS = 1 << 14  # of the NeRF that are evaluated at once
 TWICE_KB = 64 << 10  # of a strip that gradients compute again: smaller ones save nothing more
 
 
@@ -40,12 +42,18 @@ class FoldedNerf:
     density_head: tuple[Tensor, Tensor]
     colour_head: tuple[Tensor, Tensor]
     slope: float
-    chunk: Pieces = field(default_factory=lambda: Pieces(1 << 14))  # points at once
+    points: Pieces = field(default_factory=lambda: Pieces(POINTS, POINTS >> 4))  # at once
 
     def density(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Encoded points [B, P, E] -> raw density [B, P, 1] and hidden values [B, P, hidden]."""
-        parts = self.chunk.run(lambda points: [self._density(part) for part in encoded.split(points, 1)])
+        if torch.is_grad_enabled() and self.density_head[0].requires_grad:  # what they need is kept, however small
+            parts = self._parts(encoded, POINTS)
+        else:
+            parts = self.points.run(lambda count: self._parts(encoded, count))
         return torch.cat([raw for raw, _ in parts], 1), torch.cat([hidden for _, hidden in parts], 1)
+
+    def _parts(self, encoded: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
+        return [self._density(part) for part in encoded.split(count, 1)]
 
     def _density(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
         x = encoded.flatten(0, 1)  # no views to activate in place, whose gradients would be copied
@@ -129,7 +137,7 @@ class FoldedBlock:
             rgb[fine] = self._rows(x, part, target)[1]
         return features, rgb
 
-    def run_twice(self, x: Tensor, strip_kb: int, last: bool = False) -> tuple[Tensor, Tensor]:
+    def run_recomputed(self, x: Tensor, strip_kb: int, last: bool = False) -> tuple[Tensor, Tensor]:
         """As `run`; gradients compute each strip again instead of keeping what they need. Of the `last` block, no
         features at all."""
 
@@ -137,7 +145,8 @@ class FoldedBlock:
             features, rgb = self._rows(x, part)
             return features[:0] if last else features, rgb
 
-        done = [checkpoint(strip, x, part, use_reentrant=False) for part in self._strips(x, strip_kb)]
+        again = partial(checkpoint, strip, x, use_reentrant=False, preserve_rng_state=False)
+        done = [again(part) for part in self._strips(x, strip_kb)]
         features, rgb = (torch.cat(rows) for rows in zip(*done, strict=True))
         return features, rgb
 
@@ -229,7 +238,7 @@ def upsample(
     """
     x = features[0].permute(1, 2, 0).contiguous()
     for block in blocks:
-        run = partial(block.run_twice, strip_kb=TWICE_KB) if save else partial(block.run, strip_kb=strip_kb)
+        run = partial(block.run_recomputed, strip_kb=TWICE_KB) if save else partial(block.run, strip_kb=strip_kb)
         x, own = run(x.to(block.dtype), last=block is blocks[-1])
         rgb = enlarge_rgb(rgb) + own.to(rgb.dtype).permute(2, 0, 1)
     return rgb

@@ -25,9 +25,9 @@ from .network import build
 from .plain import HALF_FROM, render_plainly
 from .volume import Deform, Positions, Volume, render_background, render_volume
 
-# Kilobytes of a 2-D block's strip. On a CPU, larger leaves the cache and smaller repeats more rows; a GPU takes a block
-# whole.
-STRIP_KB, WHOLE_KB = 16 << 10, 16 << 20
+# Kilobytes of a 2-D block's strip. On a CPU, larger leaves the cache and smaller repeats more rows; a GPU without a
+# limit takes whole blocks, of which the largest published one needs as much as this.
+STRIP_KB, WHOLE_KB = 16 << 10, 1 << 20
 PRECISIONS = ("full", "mixed")
 
 
@@ -115,7 +115,7 @@ class FoldedGenerator:
         memory_mb: float | None = None,
         recompute: bool = False,
     ) -> Tensor:
-        """[1, 3, size, size] from a feature map, in strips that fit into memory unless gradients are wanted."""
+        """[1, 3, size, size] from a feature map, in strips that fit into memory; with gradients see `recompute`."""
         if other is not None:
             check_mix(other, volume.features.shape[1:])
         features = volume.features if other is None else mix(volume.features, other)

@@ -99,6 +99,7 @@ def project(
     """
     settings = settings or ProjectionSettings()
     random = random or torch.Generator().manual_seed(0)
+    begun = random.get_state()
     mean, spread = latent_statistics(generator, settings.samples, settings.samples_seed)
     background = draw_background(generator, random)
     draw_background(generator, random)  # the appearance code, which nothing uses
@@ -109,7 +110,7 @@ def project(
         wanted = features(_small(target.to(device), settings.compared))
     unknown, distances, key = {"w": w, "background": background}, [], ""
     if checkpoint is not None:
-        arrays = (target, camera, *generator.state_dict().values())
+        arrays = (target, camera, begun, *generator.state_dict().values())
         key = work_key({**asdict(settings), "perceptual": compared_by}, arrays)
         distances = read_checkpoint(checkpoint, key, unknown, optimiser, random)
     if distances:

@@ -107,7 +107,8 @@ class _Likeness:
         self.perceptual, self.settings = perceptual, settings
         self.ws, self.code = pivot.ws(generator).detach(), pivot.background.detach()
         self.locality = _Locality(generator, pivot, perceptual, settings) if settings.locality_weight else None
-        self.recompute = settings.memory_mb is not None and step_memory_mb(generator.config) > settings.memory_mb
+        config, limit = generator.config, settings.memory_mb
+        self.recompute = limit is not None and limit < max(step_memory_mb(config), least_step_mb(config))
         with torch.no_grad():
             self.wanted = perceptual.features(target)
 

@@ -23,8 +23,8 @@ METRIC = (0.5, 1.0, 1.0)  # depth counts half: the fitted face and the field's o
 REACH = 0.02  # world units (the face is 0.12 wide) over which motion fades away from the face
 CLOSEST = 1e-4  # keeps a vertex' own weight finite
 # On a device without a tree: vertices that are measured again, as cdist's matrix product, fast as it is, loses the last
-# digits of float32; and distances at once, 64 MB.
-CANDIDATES, DISTANCES = 16, 1 << 24
+# digits of float32; and distances at once, 64 MB where there is room.
+CANDIDATES, DISTANCES = 16, Pieces(1 << 24, 1 << 20)
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -64,15 +64,15 @@ def nearest(points: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
     metric = vertices.new_tensor(METRIC)
     there = vertices * metric
 
-    def find(count: int) -> list[tuple[Tensor, Tensor]]:
+    def find(at_once: int) -> list[tuple[Tensor, Tensor]]:
         found = []
-        for part in (points.to(there) * metric).split(count):
+        for part in (points.to(there) * metric).split(max(1, at_once // len(there))):
             likely = torch.cdist(part, there).topk(CANDIDATES, largest=False).indices
             distance, order = (part[:, None] - there[likely]).norm(dim=-1).topk(NEIGHBOURS, largest=False)
             found.append((distance, likely.gather(1, order)))
         return found
 
-    distances, index = zip(*Pieces(max(1, DISTANCES // len(there))).run(find), strict=True)
+    distances, index = zip(*DISTANCES.run(find), strict=True)
     return torch.cat(distances), torch.cat(index)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor
 
 from ...generators.stylenerf.folded import fold_foreground
@@ -19,7 +21,7 @@ class PersonField(FoldedGenerator):
 
     def with_styles(self, camera: Tensor, ws: Tensor, positions: Positions | None = None) -> Volume:
         """The NeRF's feature map from camera [1, 4, 4] for other styles [1, L, W]."""
-        other = fold_foreground(self.config, self._nerf, ws[0])
+        other = replace(fold_foreground(self.config, self._nerf, ws[0]), points=self.foreground.points)
         return render_volume(self.config, camera, other, self.background(camera, True), positions, None)
 
     def level(self, side: int) -> int | None:

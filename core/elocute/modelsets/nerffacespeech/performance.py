@@ -59,15 +59,20 @@ def loaded(avatar: Avatar, device: str) -> Loaded:
     return _loaded.get((avatar.key, device, *map(file_state, files)), load)
 
 
+def precision_of(wanted: str, device: str) -> str:
+    """"full" or "mixed"; "auto" is half precision where it is fast, as the published program's."""
+    if wanted != "auto":
+        return wanted
+    return "mixed" if device.startswith("cuda") else "full"
+
+
 class OfficialPerformance:
     """Frames of one shot. A frame depends on the drive around it alone, so any order gives the same pictures."""
 
     def __init__(self, avatar: Avatar, shot: Shot, inputs: Inputs, device: str) -> None:
         self.networks, self.field, arrays = loaded(avatar, device)
         self.reference, self.size, self._background = shot.reference, shot.size, shot.background
-        self._precision = shot.precision
-        if shot.precision == "auto":  # half precision where it is fast, as the published program does
-            self._precision = "mixed" if device.startswith("cuda") else "full"
+        self._precision = precision_of(shot.precision, device)
         self._memory_mb = shot.memory_mb
         own, fov = arrays["camera"][0].astype(float), math.radians(self.field.config.camera.fov)
         self._coefficients = torch.from_numpy(arrays["coefficients"]).to(self.field.ws)[None]
@@ -148,7 +153,8 @@ class OfficialPerformance:
                 picture = self.field.picture(self._mouth(at), None, self._precision, memory_mb=self._memory_mb)
                 side = parsing.SIDE
             else:
-                picture = self.field.picture(self._volume(at), size=self.field.level(MASK_SIDE))
+                size = self.field.level(MASK_SIDE)
+                picture = self.field.picture(self._volume(at), size=size, memory_mb=self._memory_mb)
                 side = MASK_SIDE
             classes = parsing.parse(self.networks.parser, picture, side, self.reference)
             return keep_mask(parsing.is_one_of(classes, parsing.MOUTH)).to(picture)
