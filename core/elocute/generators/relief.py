@@ -73,8 +73,9 @@ def build_relief(
     rim = np.full_like(rim, np.inf) if person.all() else rim  # a person who fills the picture has no rim in it
     depth = depth + np.where(known, 0, ROUNDING * (1 - np.sqrt(np.clip(rim / ROUNDING_REACH, 0, 1))))
     depth += np.where(below, 0, BEHIND * ramp(inside, *DIP))
-    around = openings[np.ix_(pick, pick)] > 0
-    keep = (person > 0) & ((inside < np.where(around, *UNDER)) | below)
+    # At the photo's lower edge too, where what lies below it takes over.
+    narrow = (openings[np.ix_(pick, pick)] > 0) | (v > side - UNDER[1] * step)
+    keep = (person > 0) & ((inside < np.where(narrow, *UNDER)) | below)
     points = (rays * depth[..., None])[keep]
     index = np.full(keep.shape, -1)
     index[keep] = np.arange(keep.sum())
