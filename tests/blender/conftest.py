@@ -111,7 +111,8 @@ def environment(tmp_path: Path, shared: Path) -> dict[str, str]:
     """For a Blender of its own: no settings of the user, the engine of this environment, one cache of avatars."""
     resources = tmp_path / "resources"
     resources.mkdir()
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BLENDER"))}
+    left_out = ("PYTHON", "BLENDER", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # an engine has all cores, as a user's
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     return {
         **kept, "BLENDER_USER_RESOURCES": str(resources), "ELOCUTE_PYTHON": sys.executable,
         "ELOCUTE_AVATARS": str(shared / "avatars"), "ELOCUTE_EXAMPLES": str(ROOT / "examples"),

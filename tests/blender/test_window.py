@@ -72,7 +72,8 @@ def session(request: pytest.FixtureRequest, package: Path, shared: Path) -> Iter
         assert shutil.which(program), f"{program} is missing: scripts/get_blender.py installs it"
     folder = shared / request.param
     (folder / "resources").mkdir(parents=True)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "BLENDER"))}
+    left_out = ("PYTHON", "BLENDER", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # an engine has all cores, as a user's
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     environment = {
         **kept, "BLENDER_USER_RESOURCES": str(folder / "resources"), "ELOCUTE_AVATARS": str(shared / "avatars"),
         "LIBGL_ALWAYS_SOFTWARE": "1",
