@@ -148,6 +148,16 @@ def test_a_narrow_strip_beside_the_jaw_is_no_skin_and_a_beard_is(scene: Scene, c
     assert other_than_skin(scene, np.ones((SIDE, SIDE), np.float32)).max() == 0, "no outline, no strip"
 
 
+def test_a_strip_that_is_a_little_broader_at_one_place_is_one_all_the_same(scene: Scene) -> None:
+    depth = np.where(disc(60) > 0.5, 1.0, np.inf).astype(np.float32)
+    photo = scene.photo.copy()
+    photo[(disc(60) > 0.5) & (disc(56) < 0.5)] = 0.1
+    x = 100 + round(57 * np.cos(np.arcsin(0.55)))
+    photo[126:136, x - 7 : x + 1] = 0.1  # a disc of the strip's greatest breadth just fits in
+    strips = other_than_skin(replace(scene, photo=photo), depth)
+    assert strips[131, x - 3] > 0.9
+
+
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_strip_somewhat_unlike_skin_is_found_at_every_size(scene: Scene, times: int) -> None:
     def larger(values: np.ndarray) -> np.ndarray:

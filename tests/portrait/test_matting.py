@@ -9,7 +9,7 @@ from elocute.landmarks import OVAL
 from elocute.portrait.analyse import analyse
 from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
-from elocute.portrait.matting import _clean, _decided, foreground_colour
+from elocute.portrait.matting import _clean, _decided, foreground_colour, matte
 from elocute.portrait.regions import along_face, find_regions, polygon_mask
 from elocute.values import REGION_NAMES
 
@@ -26,6 +26,13 @@ def test_person_and_background_are_told_apart(portrait):
     assert matte[-1, 30:-30].min() > 0.9  # the body reaches the lower edge
     soft = (matte > 0.05) & (matte < 0.95)
     assert 0.001 < soft.mean() < 0.05  # hair is soft, the rest is not
+
+
+def test_a_person_whom_the_edge_cuts_is_solid_up_to_it(portrait):
+    alpha, _ = matte(np.ascontiguousarray(portrait.rgb[:, 130:400]), None)
+    for edge, inner in ((alpha[:, 0], alpha[:, 4]), (alpha[:, -1], alpha[:, -5])):
+        cut = inner > 0.97
+        assert cut.sum() > 40 and np.quantile(edge[cut], 0.1) > 0.93
 
 
 def test_a_pictures_own_alpha_wins(tmp_path, portrait):

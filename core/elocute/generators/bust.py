@@ -30,6 +30,7 @@ CLOTH_FROM = 0.7  # ... and at which they have become the cloth's
 CANVAS_ENDS = (1.96, 2.0)  # pictures from the portrait's top: below there is cloth alone
 STILL_FROM = 0.15  # pictures beside the portrait: from there no shoulder follows the head
 NOT_THE_HEADS = (0.35, 0.6)  # pictures beside it, over which what is as high as the head comes to be no part of it
+PRESENT = 0.1  # coverage that has a depth; what is seen of hair and cloth lies half a shell behind their surface
 EDGE = 0.015  # of the picture: so far in from a photo's edge is the colour that goes on; the last pixels are often pale
 CUT_WITHIN, HEADS = 0.01, 0.8  # of the picture, from its edge; of a turn: what takes so much of it is the head's
 
@@ -69,7 +70,7 @@ def build_bust(
     cloth = _cloth(known)
     plane = np.concatenate([_colours(known, middle, cloth), alpha[..., None]], 2).astype(np.float32)
     solid = cv2.resize(depth, (side, side), interpolation=cv2.INTER_NEAREST)
-    rest, faces = _grid(alpha, lens, np.where(small[..., 3] > OPAQUE, solid, 0))
+    rest, faces = _grid(alpha, lens, np.where(small[..., 3] > PRESENT, solid - HAIR_THICKNESS / 2, 0))
     uv = project(rest, *lens)[:, :2]
     there = _sample(plane, uv[:, 0] + side, uv[:, 1] + side).reshape(-1, 4)
     past = smooth_step(uv[:, 1] / side, *CANVAS_ENDS)

@@ -86,12 +86,15 @@ def _behind(alpha: np.ndarray, inner: np.ndarray) -> np.ndarray:
     """Coverage [S, S] behind `inner` that makes it `alpha`, and where a movement could uncover it, if it is opaque."""
     side = alpha.shape[0]
     missing = (1 - (1 - alpha) / np.maximum(1 - inner, 1e-3)).clip(0, 1) * (alpha - inner > LEAST_MISSING)
-    rim = np.arange(side) + 0.5
-    rim = np.minimum(rim, side - rim)
-    near = np.minimum(rim[:, None], rim[None, :]) < UNDERLAP * side
+    at = np.arange(side) + 0.5
+    at = np.minimum(at, side - at)
+    rim = np.minimum(at[:, None], at[None, :])
+    near = rim < UNDERLAP * side
     wide = 2 * max(1, round(AROUND_MISSING * side)) + 1
     near |= cv2.dilate((missing > 0.5).astype(np.uint8), np.ones((wide, wide), np.uint8)) > 0
-    return np.asarray(np.maximum(missing, near * ((alpha - WHOLLY) / (1 - WHOLLY)).clip(0, 1)), np.float32)
+    behind = near * ((alpha - WHOLLY) / (1 - WHOLLY)).clip(0, 1)
+    behind = np.maximum(behind, (rim < 1) * alpha / 3)  # of hair that the edge cuts too: less of a seam
+    return np.asarray(np.maximum(missing, behind), np.float32)
 
 
 def stretches(row: np.ndarray) -> np.ndarray:

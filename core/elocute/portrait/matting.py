@@ -26,6 +26,7 @@ WHOLE_SIDES = (320, 384, 448)
 HEAD_SIDES = (256, 320, 384, 448, 512)
 SETTLE = 1  # looks before the one that counts; more change nothing that is visible
 BELOW = 0.25  # of the height, mirrored below the picture: else the network lets the body end above the bottom edge
+UNTOLD = 0.005  # of the height: so close to the other edges it says too little of a person whom they cut
 HEAD_CROP = 3.5  # the head is looked at by itself in a square of this many face heights
 LARGER = 1.1  # by this factor has the photo to be larger than that square to be worth a look as a whole
 FUSION_RADII = (90, 6)  # pixels, from the paper
@@ -89,7 +90,9 @@ def _look(rgb: np.ndarray, sides: tuple[int, ...]) -> np.ndarray:
     height = rgb.shape[0]
     padded = cv2.copyMakeBorder(rgb, 0, int(height * BELOW), 0, 0, cv2.BORDER_REFLECT)
     answers = [_run(padded, side * padded.shape[0] / height)[:height] for side in sides]
-    return np.median(np.stack(answers), axis=0).astype(np.float32)
+    edge = max(2, round(height * UNTOLD))
+    sure = np.median(np.stack(answers), axis=0).astype(np.float32)[edge:, edge:-edge]
+    return cv2.copyMakeBorder(sure, edge, 0, edge, edge, cv2.BORDER_REPLICATE)
 
 
 def _run(rgb: np.ndarray, inner_side: float) -> np.ndarray:
