@@ -106,17 +106,26 @@ def libraries(shared: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def environment(tmp_path: Path, shared: Path) -> dict[str, str]:
-    """For a Blender of its own: no settings of the user, the engine of this environment, one cache of avatars."""
-    resources = tmp_path / "resources"
+def of_its_own(shared: Path) -> dict[str, str]:
+    """Variables for a Blender without any settings of the user or of a test before. Its folder is always the same, so
+    that numba finds there what it compiled for an extension of the same content."""
+    resources = shared / "resources"
+    shutil.rmtree(resources, ignore_errors=True)
     resources.mkdir()
     left_out = ("PYTHON", "BLENDER", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # an engine has all cores, as a user's
     kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
     return {
-        **kept, "BLENDER_USER_RESOURCES": str(resources), "ELOCUTE_PYTHON": sys.executable,
-        "ELOCUTE_AVATARS": str(shared / "avatars"), "ELOCUTE_EXAMPLES": str(ROOT / "examples"),
-        "LIBGL_ALWAYS_SOFTWARE": "1", "PYTHONDONTWRITEBYTECODE": "1",
+        **kept, "BLENDER_USER_RESOURCES": str(resources), "ELOCUTE_AVATARS": str(shared / "avatars"),
+        "NUMBA_CACHE_DIR": str(shared / "compiled"), "LIBGL_ALWAYS_SOFTWARE": "1",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def environment(shared: Path) -> dict[str, str]:
+    """For a Blender of its own: no settings of the user, the engine of this environment, one cache of avatars."""
+    return {
+        **of_its_own(shared), "ELOCUTE_PYTHON": sys.executable, "ELOCUTE_EXAMPLES": str(ROOT / "examples"),
+        "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
 
 

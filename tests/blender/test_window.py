@@ -64,20 +64,15 @@ shot.voice_strip, shot.size = "Grace.wav", 256
 @pytest.fixture(scope="module", params=["blender43", "blender52"])
 def session(request: pytest.FixtureRequest, package: Path, shared: Path) -> Iterator[Any]:
     """One Blender for all tests of this file, which build on each other."""
-    from .conftest import find  # type: ignore[import-not-found]
+    from .conftest import find, of_its_own  # type: ignore[import-not-found]
     from .window.session import SCREEN, Session  # type: ignore[import-not-found]
 
     blender = find(request.param)
     for program in ("Xvfb", "xdotool"):
         assert shutil.which(program), f"{program} is missing: scripts/get_blender.py installs it"
     folder = shared / request.param
-    (folder / "resources").mkdir(parents=True)
-    left_out = ("PYTHON", "BLENDER", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS")  # an engine has all cores, as a user's
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
-    environment = {
-        **kept, "BLENDER_USER_RESOURCES": str(folder / "resources"), "ELOCUTE_AVATARS": str(shared / "avatars"),
-        "LIBGL_ALWAYS_SOFTWARE": "1",
-    }  # fmt: skip
+    folder.mkdir()
+    environment = of_its_own(shared)
     command = [str(blender.program), "--command", "extension", "install-file", "-r", "user_default", "--enable"]
     done = subprocess.run([*command, str(package)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "ERROR" not in done.stdout, done.stdout + done.stderr
