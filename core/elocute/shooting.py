@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 
 from .finishing.compositing import over, plain_colour, straight
-from .generators.bust import build_bust, turns_at_edge, within
+from .generators.bust import build_bust, turns_at_edge
 from .generators.headfield import HeadField
+from .generators.trimmed import trimmed
 from .ramps import smooth_step
 from .rendering.renderer import Renderer
 from .rendering.shells import project
@@ -51,6 +50,8 @@ class Shooting:
         if (angles, view) != self._aimed:
             self._aimed, self._base_frame = (angles, view), None
             self._aim(angles, view)
+        if self._behind is not None:
+            moved, dimmed = self._behind.inner(moved), self._behind.inner(dimmed)
         if self._base_frame is None or not self.incremental:
             frame = self._finish(self._render(moved, None, presence, turned, dimmed))
             self._base_frame, self._base_moved, self._base_dimmed = frame.copy(), moved, dimmed
@@ -116,14 +117,17 @@ class _Outside:
         shells, motion, side, device = whole.shells, head.motion, whole.side, whole.device
         whole.aim()
         own = motion.moved(head.fit.expression)
-        inside = within(shells)
-        portrait = replace(shells, faces=shells.faces[inside], layer=shells.layer[inside])
-        self.portrait = Renderer(portrait, side, device, memory_mb)
-        inner = self.portrait.render(own)[0][..., 3]
+        self._trimmed = trimmed(shells)
+        self.portrait = Renderer(self._trimmed.shells, side, device, memory_mb)
+        inner = self.portrait.render(self.inner(own))[0][..., 3]
         self.bust = build_bust(shells, motion, *whole.render(own), inner, head.around)
         self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
         self._moved = self.bust.shells.rest
         self._whole: np.ndarray | None = None  # the picture as long as it stays the same, once it is asked for again
+
+    def inner(self, points: np.ndarray) -> np.ndarray:
+        """The field's moved points, or what belongs to each, for `portrait`."""
+        return self._trimmed.moved(points)
 
     def aim(self, angles: tuple[float, float, float], view: View, size: float) -> None:
         self._renderer.aim(view.zoom, view.shift, size)

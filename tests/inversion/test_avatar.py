@@ -68,6 +68,18 @@ def test_what_an_older_version_made_goes_when_nobody_used_it_for_long(tmp_path: 
     }
 
 
+def test_what_an_interrupted_fit_left_goes_when_nobody_resumed_it_for_long(tmp_path: Path) -> None:
+    key = f"{7:032x}"
+    old = [tmp_path / f"{key}.{stage}.safetensors" for stage in ("pivot", "tuning")]
+    others = [tmp_path / f"{name}.safetensors" for name in ("my.pivot", f"{key}.other", f"{8:032x}.pivot")]
+    for file in (*old, *others):
+        file.write_bytes(b"arrays")
+        os.utime(file, (0, 0))
+    os.utime(others[-1])
+    remove_outdated(tmp_path)
+    assert set(tmp_path.iterdir()) == set(others)
+
+
 def test_content_tells_arrays_apart(tmp_path: Path) -> None:
     other = ARRAYS | {"small": np.ones((2, 3), np.float16)}
     reshaped = ARRAYS | {"small": np.zeros((3, 2), np.float16)}

@@ -11,7 +11,7 @@ import pytest
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
 from elocute.inversion import teeth
-from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, OVERBITE, ROWS, UPPER_BELOW_LIP, seat_teeth
+from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, OVERBITE, ROWS, UPPER_BELOW_LIP, UPPER_SEEN, _room, seat_teeth
 from elocute.landmarks import INNER_LIPS, STOMION
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project
@@ -39,15 +39,30 @@ def test_behind_relaxed_lips_edges_are_where_anatomy_has_them(example: Any, mode
     assert stomion - incisors(model, relaxed, "teeth_lower")[:, 1].max() == pytest.approx(LOWER_BELOW_LIP, abs=1e-4)
 
 
-def test_only_teeth_move_and_only_up_or_down(example: Any, model: HeadModel) -> None:
+def test_only_teeth_move_and_not_aside(example: Any, model: HeadModel) -> None:
     fit = seat_teeth(example.raw, model)
     shift = fit.offsets - example.raw.fit.offsets
     others = np.setdiff1d(np.arange(len(shift)), np.concatenate([model.part(row) for row in ROWS]))
     assert np.abs(shift[others]).max() == 0
-    assert np.abs(shift[:, [0, 2]]).max() == 0
+    assert np.abs(shift[:, 0]).max() == 0 and shift[:, 2].min() >= 0
     assert np.abs(shift).max() <= 2 * LIMIT
     for row in ROWS:
-        assert np.ptp(shift[model.part(row), 1]) < 1e-7, "a row moves as one"
+        assert np.ptp(shift[model.part(row)], axis=0).max() < 1e-7, "a row moves as one"
+
+
+def test_a_row_moves_forward_as_far_as_there_is_room(
+    example: Any, model: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower, forward = model.part("teeth_lower"), []
+    free = _room(AvatarHead(model, seat_teeth(example.raw, model)), model, "teeth_lower")
+    for depth in (free - 0.001, free + 0.001, 1.0):
+        monkeypatch.setattr(teeth, "SKIN_DEPTH", depth)
+        fit = seat_teeth(example.raw, model)
+        forward.append((fit.offsets - example.raw.fit.offsets)[lower, 2].mean())
+        if depth < 1:
+            assert _room(AvatarHead(model, fit), model, "teeth_lower") > depth - 5e-4
+    assert forward[0] > 0.001 and forward[0] - forward[1] == pytest.approx(0.001, abs=1e-5)
+    assert forward[2] == pytest.approx(0, abs=1e-7)
 
 
 def test_seating_again_changes_nothing(example: Any, model: HeadModel) -> None:
@@ -81,7 +96,7 @@ def test_clenched_teeth_between_parted_lips_do_not_hide_the_upper_row(
     shown = replace(scene, photo=photo, matte=np.ones_like(scene.matte), landmarks=landmarks, fit=fit)
     edges = []
     for hidden in (0.0, 0.0015):  # and so when a lip would hide the row that the photo shows
-        monkeypatch.setattr(teeth, "_hidden", lambda *scene, by=hidden: by)
+        monkeypatch.setattr(teeth, "_seen", lambda *scene, by=hidden: [UPPER_SEEN - by, 0])
         relaxed = AvatarHead(model, seat_teeth(shown, model)).vertices(np.zeros(52, np.float32))
         upper, lower = (incisors(model, relaxed, row)[:, 1] for row in ROWS)
         assert lower.max() - upper.min() == pytest.approx(OVERBITE, abs=1e-4)

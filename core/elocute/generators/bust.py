@@ -112,13 +112,6 @@ def _amid(small: np.ndarray, around: Surroundings) -> Known:
     return Known(np.ascontiguousarray(rgba), side, left - x0, top - y0)
 
 
-def within(shells: Shells) -> np.ndarray:
-    """[F] the triangles that lie in the portrait with all of their corners."""
-    edge = shells.planes.shape[1] + 0.01
-    uv = project(shells.rest, shells.focal, shells.cx, shells.cy)[:, :2]
-    return np.asarray(((uv > -0.01) & (uv < edge)).all(1)[shells.faces].all(1))
-
-
 def turns_at_edge(shells: Shells, motion: FieldMotion, around: Surroundings) -> bool:
     """Whether a turn of the head brings in what the photo shows beyond the portrait: its left, right or top edge cuts
     hair or a hat. What neck and shoulders bring in is too little to be seen."""

@@ -39,13 +39,14 @@ REGION_BLUR = 0.008  # of the side
 
 def foreign_light(scene: Scene) -> np.ndarray:
     """[R, R] 0..1: how much of what skin shows at the outline is the background's or light from behind."""
-    skin = np.clip(2 * _skin(scene), 0, 1)
+    # Not in hair, which is thin itself. What is mixed with the background has not the hue of bare skin.
+    body = np.clip(2 * scene.outward(scene.regions["skin"] + scene.regions["neck_shoulders"]), 0, 1)
     soft = 1 - ramp(scene.matte, *SOFT)
     face = np.median(scene.photo[firm(scene.regions["skin"])], axis=0).sum()
     down = _down(scene)
     glare = ramp(scene.photo.sum(2) / face, *GLARE) * (1 - rim_distance(scene.matte))
     glare *= (1 - scene.outward(scene.regions["hair"])) * (1 - ramp(down, *CHIN))
-    return _softened(np.maximum(soft * skin, glare))
+    return _softened(np.maximum(soft * body, glare))
 
 
 def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ VERSION = 38  # raise it whenever a fit would come out differently; old avatars 
 MADE_HERE = f"embedded {VERSION}"
 UNUSED_DAYS = 30  # an older Elocute beside this one may still use what it made
 _KEY = re.compile(r"[0-9a-f]{32}")
+_UNFINISHED = re.compile(rf"{_KEY.pattern}\.(pivot|tuning)")  # the other set's, of a fit that was interrupted
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,16 @@ def _content(arrays: dict[str, np.ndarray]) -> str:
 
 
 def remove_outdated(folder: Path) -> None:
-    """Remove avatars that an earlier version of the embedded set's fit made and nobody used for UNUSED_DAYS. The other
-    set's stay: they can be the work of hours."""
+    """Remove avatars that an earlier version of the embedded set's fit made and nobody used for UNUSED_DAYS, and what
+    fits that nobody resumed for as long have left. The other set's avatars stay: they can be the work of hours."""
     from safetensors import SafetensorError, safe_open
 
     for arrays in folder.glob("*.safetensors"):
         report = arrays.with_suffix(".json")
+        if _UNFINISHED.fullmatch(arrays.stem):
+            with contextlib.suppress(OSError):
+                if _unused(arrays.stat().st_mtime):
+                    arrays.unlink()
         if not _KEY.fullmatch(arrays.stem):
             continue
         with contextlib.suppress(OSError, SafetensorError):
@@ -128,9 +133,13 @@ def remove_outdated(folder: Path) -> None:
                 about = header.metadata() or {}
             used = max(arrays.stat().st_mtime, report.stat().st_mtime)  # atime is when this looked last
             ours = "content" in about and about.get("made_by", "embedded").startswith("embedded")
-            if ours and about.get("made_by") != MADE_HERE and time.time() - used > UNUSED_DAYS * 86400:
+            if ours and about.get("made_by") != MADE_HERE and _unused(used):
                 arrays.unlink()
                 report.unlink()
+
+
+def _unused(since: float) -> bool:
+    return time.time() - since > UNUSED_DAYS * 86400
 
 
 def avatar_folder() -> Path:
