@@ -27,9 +27,10 @@ def make(ref: shots.Ref, frame: int, size: int, folder: Path, task: Task) -> Gen
     drive = yield from rendering.write_drive(ref, plan, said, folder, task)
     settings = rendering.engine_shot(ref, plan, drive, folder)
     number = plan.numbers[0]
+    kept = folder / f"{size} {settings['background']}"  # frames of one kind, found again when they are looked at again
     task.at("Rendering")
-    yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(folder)})
-    path = folder / sequencer.file_name(number)
+    yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(kept)})
+    path = kept / sequencer.file_name(number)
     if not path.is_file():
         raise EnvironmentProblem("frames_missing", "The preview was not written. Try again")
     show(path)

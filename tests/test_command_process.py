@@ -19,6 +19,8 @@ from refused_commands import ROOT, needs_models, posix
 from elocute import pipeline
 from elocute.models.store import models_folder
 
+TELEMETRY = "ORT_DISABLE_TELEMETRY"
+
 
 def start(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -91,6 +93,15 @@ def test_finding_a_face_says_nothing_and_tells_nobody(tmp_path: Path) -> None:
     environment.pop("XDG_CACHE_HOME", None)
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
     assert not list(home.rglob("*")), "a library keeps a device id"
+
+
+@posix
+def test_the_doctor_leaves_nothing_of_a_library_s_in_a_home(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("XDG_CACHE_HOME", TELEMETRY)}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "core")}
+    for program in (["-m", "elocute", "doctor"], ["-c", "from elocute import doctor; doctor.examine()"]):
+        subprocess.run([sys.executable, *program], capture_output=True, env=environment, timeout=60)
+        assert not list(tmp_path.rglob("*icrosoft*")), "a library keeps a device id"
 
 
 @posix

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from written_heads import SIDE, Mesh
 
-from elocute import jobs
+from elocute import jobs, pipeline
 from elocute.drive import resting_face
-from elocute.errors import BadInput
+from elocute.errors import BadInput, EnvironmentProblem
 from elocute.headmesh import MATERIALS, write_head
 from elocute.protocol import Job
+from elocute.settings import HeadSettings
 from elocute.spaces import to_object
 from elocute.values import ARKIT_NAMES
 
@@ -89,6 +90,32 @@ def test_a_blink_shuts_the_lids_of_eyes_that_are_narrow(mesh: Mesh, stored: Any)
     assert np.abs(keyed - to_object(head.vertices(shut))).max() < 1e-3
 
 
+@pytest.mark.parametrize(("name", "content"), [
+    ("texture.png", b"mine"), ("head.bin", b"mine"), ("head.json", b'{"format": "another-1"}'), ("head.json", b"[]"),
+])  # fmt: skip
+def test_another_programs_file_is_not_replaced(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput) as caught:
+        pipeline.write_head(HeadSettings("seed:7", tmp_path), lambda message: None)
+    assert caught.value.code == "head_folder_taken" and name in caught.value.message
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [(name, content)]
+
+
+def test_a_full_disk_leaves_no_part_of_a_head(tmp_path: Path, stored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the next run would take for another program's."""
+    whole = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.suffix == ".json":
+            raise OSError(28, "No space left on device")
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EnvironmentProblem) as caught:
+        write_head(stored, tmp_path, "cpu", 256)
+    assert caught.value.code == "disk_full" and not list(tmp_path.iterdir())
+
+
 def test_the_job_and_its_errors(example: Any, avatars: Path, tmp_path: Path) -> None:
     portrait = example.avatar.report["portrait"]
     told: list[Any] = []
@@ -99,6 +126,7 @@ def test_the_job_and_its_errors(example: Any, avatars: Path, tmp_path: Path) -> 
     result = run(portrait=portrait, output=str(tmp_path / "head"), device="cpu", model_set="embedded")
     assert result["output"] == str(tmp_path / "head") and result["shape_keys"] == 52 and told
     assert sorted(p.name for p in (tmp_path / "head").iterdir()) == ["head.bin", "head.json", "texture.png"]
+    run(portrait=portrait, output=str(tmp_path / "head"), device="cpu", model_set="embedded")  # as Blender does
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput) as caught:
         run(portrait=portrait, output=str(tmp_path / "file"))

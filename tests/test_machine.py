@@ -108,3 +108,15 @@ def test_versions_agree_with_the_makefile_and_the_project() -> None:
 def test_failures_of_pip_become_a_sentence(tmp_path: Path, said: str, code: str) -> None:
     problem = explain(said.splitlines(), tmp_path)
     assert problem.code == code and "ERROR" not in str(problem) and ".." not in str(problem)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_compiled_code_has_room_where_nothing_can_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, writable: bool
+) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.setattr(machine.os, "access", lambda place, mode: writable)
+    monkeypatch.setattr(machine.tempfile, "tempdir", str(tmp_path))
+    with machine.room_for_compiled_code():
+        assert [str(place) for place in tmp_path.iterdir()] == ([] if writable else [os.environ["NUMBA_CACHE_DIR"]])
+    assert not list(tmp_path.iterdir())

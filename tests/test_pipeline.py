@@ -139,6 +139,7 @@ def test_frames_of_a_longer_shot_are_named_and_stay(clip: Path, tmp_path: Path) 
     result, _ = speak(make(clip, frames_dir=tmp_path, frames=(1, 1)))
     told = [line for line in result.warnings if "longer shot" in line]
     assert len(told) == 1 and f"frames {FRAMES + 1}-{FRAMES + 2}" in told[0]
+    assert [line for line in result.warnings if "keeps 3 frames of another size" in line]
     assert len(list(tmp_path.glob("*.png"))) == 4
 
 

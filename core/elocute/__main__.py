@@ -7,6 +7,9 @@ import sys
 
 # The fit solves many small systems; on busy cores OpenBLAS threads spin against each other and take ten times longer.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# onnxruntime's official builds send usage events to Microsoft and keep a device id in the user's home unless told
+# otherwise before the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def main() -> None:
@@ -35,10 +38,11 @@ def _open_streams() -> None:
 def _run() -> int:
     from elocute.console import Console, as_known_error, terminated_like_interrupted
     from elocute.errors import Cancelled, EnvironmentProblem
+    from elocute.machine import room_for_compiled_code
 
     arguments = sys.argv[1:]
     _open_streams()
-    with terminated_like_interrupted():
+    with terminated_like_interrupted(), room_for_compiled_code():
         try:
             try:
                 os.getcwd()

@@ -42,6 +42,7 @@ _DISK_MB = 500  # an avatar, and the frames of a minute
 def examine() -> dict[str, Any]:
     """Every check as {"name", "ok", "needed", "detail", "fix"}; "ok" overall when nothing needed is missing. Never
     fails itself, whatever the environment is like."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before onnxruntime's import, also where no command set it
     checks = [_python(), *(_library(name) for name in _LIBRARIES)]
     looks = {"ffmpeg": _encoder, "models": _models, "official models": _official, "folders": _folders}
     for name, look in looks.items():

@@ -12,6 +12,7 @@ their camera shows it as the fit's does (`Staging`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .drive import add_to_face, resting_face
-from .files import write_whole
+from .files import Temporary, write_problem
 from .finishing.frames import encode_png
 from .generators.headfield import HeadField
 from .head.avatar import AvatarHead
@@ -53,7 +54,7 @@ class Staging:
 def write_head(
     field: HeadField, folder: Path, device: str, memory_mb: int, staging: Staging | None = None
 ) -> dict[str, Any]:
-    """Write the three files, each whole or not at all, head.json last. Returns what head.json says.
+    """Write the three files, all or none, head.json last. Returns what head.json says.
 
     Raises EnvironmentProblem output_not_writable or disk_full.
     """
@@ -88,11 +89,24 @@ def write_head(
     texture = Shooting(field, field.background.shape[0], "keep", device, memory_mb).frame(
         field.fit.expression, np.zeros(3)
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "head.bin", bytes(data))
-    write_whole(folder / "texture.png", encode_png(texture))
-    write_whole(folder / "head.json", json.dumps(about, indent=1).encode() + b"\n")
+    text = json.dumps(about, indent=1).encode() + b"\n"
+    _write_together(folder, {"head.bin": bytes(data), "texture.png": encode_png(texture), "head.json": text})
     return about
+
+
+def _write_together(folder: Path, contents: dict[str, bytes]) -> None:
+    """No file has its name before all are written: without its head.json one would count as somebody else's."""
+    with contextlib.ExitStack() as undo:
+        waiting = []
+        for name, data in contents.items():
+            waiting.append(Temporary(folder / name))
+            undo.callback(waiting[-1].discard)
+            try:
+                waiting[-1].path.write_bytes(data)
+            except OSError as error:
+                raise write_problem(folder / name, error) from error
+        for temporary in waiting:
+            temporary.keep()
 
 
 def _shape_keys(head: AvatarHead, rest: np.ndarray) -> np.ndarray:

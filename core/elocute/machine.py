@@ -9,7 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import BadInput, EnvironmentProblem
@@ -21,6 +23,25 @@ PROBE = (
     "import importlib.util, json, sys; print(json.dumps([sys.version_info[:2], sys.executable,"
     " all(importlib.util.find_spec(name) for name in ('venv', 'ensurepip'))]))"
 )
+
+
+@contextmanager
+def room_for_compiled_code() -> Iterator[None]:
+    """numba keeps what it compiles beside the sources or in the user's cache folder, and ends with an error where
+    neither can be written (a container, a farm's shared installation): there it gets a folder for this process alone."""
+    cache = Path(os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser() / ".cache")
+    if os.environ.get("NUMBA_CACHE_DIR") or _writable(Path(__file__).parent) or _writable(cache):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="elocute-", ignore_cleanup_errors=True) as folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+        yield
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in the one where it would be made."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return there.is_dir() and os.access(there, os.W_OK)
 
 
 def program_of(environment: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from .settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from .spaces import frame_list
 
 Report = Callable[[Message], None]
+HEAD_FILES = ("head.json", "head.bin", "texture.png")
+HEAD_FORMATS = "elocute-head-"  # of any version; `headmesh`, which says its own, would bring torch along
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     count = last - first + 1
     warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *unheard(shot, inputs), *clipped]
     warnings += _outputs_told(shot, inputs.frames)
+    if shot.frames_dir:
+        from .finishing.frames import unlike_told
+
+        warnings += unlike_told(shot.frames_dir, range(first, last + 1))
     return Result(
         count, shot.fps, shot.output, shot.frames_dir, seconds, rendered, count - rendered, rendered / seconds, warnings
     )
@@ -79,6 +86,7 @@ def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
 
     check_writable(settings.output)
     check_not_input(settings.output / "texture.png", settings.portrait)
+    _check_head_folder(settings.output)
     head = model_set(settings.model_set).head(settings, report)
     device = pick_device(settings.device)
     from . import headmesh  # which brings torch along: what can be refused has been refused by now
@@ -87,6 +95,21 @@ def write_head(settings: HeadSettings, report: Report) -> dict[str, Any]:
     about = headmesh.write_head(head.field, settings.output, device, settings.memory_mb, head.staging)
     report(Progress("head", 1, 1))
     return {"output": settings.output, **about["counts"], "notes": list(head.notes)}
+
+
+def _check_head_folder(folder: Path) -> None:
+    """Whether a head's files would replace nothing there but another head's. Raises BadInput head_folder_taken."""
+    from .files import read_input
+
+    there = [name for name in HEAD_FILES if (folder / name).exists()]
+    try:
+        about = json.loads(read_input(folder / "head.json", 2**20)) if there else {}
+        ours = str(about["format"]).startswith(HEAD_FORMATS) if there else True
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        ours = False
+    if not ours:
+        why = f"{folder} holds a {there[0]} that is no part of a head of Elocute's and would be replaced"
+        raise BadInput("head_folder_taken", f"{why}. Choose another folder, or move it away.")
 
 
 def curves(settings: CurvesSettings, report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:

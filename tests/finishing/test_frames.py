@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,7 +18,7 @@ from PIL import Image
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.files import Temporary
 from elocute.finishing import frames as frames_module
-from elocute.finishing.frames import FrameWriter, check_frames_folder, encode_png, read_png
+from elocute.finishing.frames import FrameWriter, check_frames_folder, encode_png, read_png, unlike_told
 
 
 def picture(seed: int = 0, channels: int = 3, side: int = 32) -> np.ndarray:
@@ -60,14 +62,69 @@ def test_a_second_run_keeps_what_it_has(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "manifest.json").read_text())["frames"]["4"][0] == "hash4"
 
 
-def test_a_file_that_is_not_ours_any_more_is_rendered_again(tmp_path: Path) -> None:
+def test_a_damaged_or_missing_frame_is_rendered_again(tmp_path: Path) -> None:
     with FrameWriter(tmp_path) as out:
-        for index in (1, 2, 3):
+        for index in range(1, 6):
             out.write(index, picture(index), "h")
-    (tmp_path / "000001.png").write_bytes((tmp_path / "000001.png").read_bytes()[:-20])
+    for name, left in (("000001.png", -20), ("000002.png", 30), ("000003.png", 0)):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:left])
+    (tmp_path / "000004.png").write_bytes(b"no picture any more")
+    (tmp_path / "000005.png").unlink()
+    assert not any(FrameWriter(tmp_path).have(index, "h") for index in range(1, 6))
+
+
+def test_a_frame_that_was_painted_over_is_not_replaced(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as out:
+        for index in range(1, 7):
+            out.write(index, picture(index), "h")
     cv2.imwrite(str(tmp_path / "000002.png"), picture(9))
-    (tmp_path / "000003.png").unlink()
-    assert not any(FrameWriter(tmp_path).have(index, "h") for index in (1, 2, 3))
+    with pytest.raises(BadInput) as caught:
+        FrameWriter(tmp_path)
+    assert caught.value.code == "frames_folder_taken" and "000002.png" in caught.value.message
+    for index in range(3, 7):
+        cv2.imwrite(str(tmp_path / f"00000{index}.png"), picture(9)[..., 0])
+    with pytest.raises(BadInput, match=r"000002.png, 000003.png, 000004.png and 2 more files"):
+        FrameWriter(tmp_path)
+
+
+def test_a_frame_with_another_header_that_the_manifest_knows_is_ours(tmp_path: Path) -> None:
+    with FrameWriter(tmp_path) as out:
+        out.write(1, picture(1), "h")
+    cv2.imwrite(str(tmp_path / "000001.png"), picture(1))
+    crc = zlib.crc32((tmp_path / "000001.png").read_bytes())
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": 1, "frames": {"1": ["h", crc]}}))
+    assert FrameWriter(tmp_path).have(1, "h")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.parametrize("name", ["000001.png", "000002.png", "manifest.json"])
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", None)], ids=["folder", "pipe"])
+def test_what_is_no_file_is_not_replaced_nor_waited_for(tmp_path: Path, name: str, make: Callable[..., None]) -> None:
+    with FrameWriter(tmp_path) as out:
+        out.write(1, picture(1), "h")
+    (tmp_path / name).unlink(missing_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(BadInput) as caught:
+        check_frames_folder(tmp_path)
+    assert caught.value.code == "frames_folder_taken" and name in caught.value.message
+
+
+@pytest.mark.parametrize("other", [picture(channels=4), picture(side=16)], ids=["alpha", "size"])
+def test_frames_of_another_form_that_stay_are_told(tmp_path: Path, other: np.ndarray) -> None:
+    with FrameWriter(tmp_path) as out:
+        for index in (1, 2, 3, 4, 6):
+            out.write(index, other, "old")
+        out.write(7, picture(7), "alike")
+        for index in (3, 4):
+            out.write(index, picture(index), "new")
+    (tmp_path / "000002.png").write_bytes(b"")
+    (told,) = unlike_told(tmp_path, range(3, 5))
+    assert told.startswith(f"{tmp_path} keeps 2 frames of another size or background") and "frames 1, 6." in told
+    (told,) = unlike_told(tmp_path, range(1, 7))
+    assert "keeps 1 frame of" in told and "frame 7." in told
+    (tmp_path / "000001.png").unlink()
+    (tmp_path / "000006.png").unlink()
+    assert unlike_told(tmp_path, range(3, 5)) == []
 
 
 def test_a_killed_runs_newer_frame_does_not_pass_for_the_old_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.files import Temporary
-from elocute.finishing.video import VideoWriter, check_output, ffmpeg
+from elocute.finishing.video import SUFFIXES, VideoWriter, check_output, ffmpeg
 
 RATE = 16000
 
@@ -316,3 +316,10 @@ def test_what_a_killed_run_left_of_the_same_video_goes(tmp_path: Path) -> None:
     with VideoWriter(target, (64, 64), Fraction(25)) as out:
         out.write(np.zeros((64, 64, 3), np.uint8))
     assert set(tmp_path.iterdir()) == {target, killed[0], *killed[2:]}
+
+
+def test_the_render_script_knows_what_can_be_written() -> None:
+    """It refuses other movies before the engine is there to ask."""
+    script = (Path(__file__).resolve().parents[2] / "scripts" / "render.py").read_text()
+    (named,) = re.findall(r"^MOVIES = \((.*?)\)", script, re.MULTILINE)
+    assert tuple(re.findall(r'"(.*?)"', named)) == SUFFIXES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import official
 import pytest
 import torch
-from import_checks import refused
+from import_checks import refused, same
 from scipy.io import savemat
 
 from elocute.errors import BadInput, EnvironmentProblem
@@ -156,6 +157,33 @@ def test_a_note_that_can_not_be_written_keeps_all_of_the_command_out(tmp_path, m
     with pytest.raises(EnvironmentProblem) as caught:
         import_files([tmp_path / "sad.safetensors", tmp_path / "LipaintNet.pt"])
     assert caught.value.code == "disk_full" and not list(official_folder().iterdir())
+
+
+@pytest.mark.parametrize("problem", [PermissionError(errno.EACCES, "Permission denied"), KeyboardInterrupt()])
+def test_a_file_that_can_not_be_replaced_leaves_every_role_as_it_was(tmp_path, monkeypatch, problem):
+    """As on Windows, where a network that is in use has its file open."""
+    official.write_mouth(tmp_path / "LipaintNet.pt")
+    import_files([tmp_path / "LipaintNet.pt"])
+    before = {path: path.read_bytes() for path in official_folder().iterdir()}
+    other = official.tensors(official.random_weights(layouts.mouth()))
+    official.write_torch(tmp_path / "other.pt", {"model_state_dict": other})
+    official.write_sadtalker(tmp_path / "sad.safetensors", with_regressor=False)
+    replace = os.replace
+    for held in ("mouth.safetensors", "mouth.json", "speech_expression.safetensors", "speech_expression.json"):
+
+        def refuse(source, target, held=held):
+            if Path(target).name == held and Path(source).suffix != ".old":
+                raise problem
+            replace(source, target)
+
+        with monkeypatch.context() as patch, pytest.raises((EnvironmentProblem, KeyboardInterrupt)):
+            patch.setattr(os, "replace", refuse)
+            import_files([tmp_path / "other.pt", tmp_path / "sad.safetensors"])
+        assert {path: path.read_bytes() for path in official_folder().iterdir()} == before, held
+    import_files([tmp_path / "other.pt", tmp_path / "sad.safetensors"])
+    kept = {path.name for path in official_folder().iterdir()}
+    assert kept == {f"{role}.{kind}" for role in ("mouth", "speech_expression") for kind in ("json", "safetensors")}
+    assert same("mouth", official.random_weights(layouts.mouth()))
 
 
 def test_a_zip_that_is_no_torch_file(tmp_path):

@@ -1,7 +1,8 @@
 """Numbered PNG frames in a folder, with a manifest that says from which inputs each was made.
 
 A run renders only frames whose input hash changed. The manifest also holds a checksum of each file's bytes, so a
-file that was edited, cut short or replaced by a run that was killed before it could tell is never taken for ours.
+file that was damaged, cut short or replaced by a run that was killed before it could tell is made again. A picture that
+another program saved in a frame's place is somebody's work: a folder that holds one is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from types import TracebackType
 import numpy as np
 
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.files import check_not_input, check_writable, remove_abandoned, write_whole
+from elocute.files import check_not_input, check_writable, open_regular, quiet_stderr, remove_abandoned, write_whole
+from elocute.spaces import frame_list
 
 MANIFEST = "manifest.json"
 _FRAME = re.compile(r"\d{6,}\.png")
@@ -31,6 +33,8 @@ _SRGB_CHUNK = b"\x00\x00\x00\x01sRGB\x00" + struct.pack(">I", zlib.crc32(b"sRGB\
 _AFTER_HEADER = 8 + 25  # PNG signature and IHDR chunk
 _OURS = re.compile(rb"\x89PNG\r\n\x1a\n.{25}" + re.escape(_SRGB_CHUNK) + rb".{4}IDAT", re.DOTALL)
 _OURS_BYTES = _AFTER_HEADER + len(_SRGB_CHUNK) + 8
+_FORM = slice(16, 26)  # of a PNG's bytes: width, height, bits, with alpha or without
+_NAMED = 3  # files of others that a refusal names
 
 
 class FrameWriter:
@@ -64,7 +68,7 @@ class FrameWriter:
         if entry is None or entry[0] != input_hash:
             return False
         try:
-            return zlib.crc32(self.path(index).read_bytes()) == entry[1]
+            return zlib.crc32(_content(self.path(index))) == entry[1]
         except OSError:
             return False
 
@@ -104,8 +108,34 @@ class FrameWriter:
 def frames_beyond(folder: Path, count: int) -> list[int]:
     """Numbers of frames in `folder` after the last of a shot of `count`: an earlier, longer shot's. A compositor that
     reads the whole folder would show them."""
-    numbers = [int(path.stem) for path in folder.iterdir() if _FRAME.fullmatch(path.name)]
-    return sorted(number for number in numbers if number > count)
+    return [number for number in _numbers(folder) if number > count]
+
+
+def unlike_told(folder: Path, numbers: range) -> list[str]:
+    """What to tell when the frames `numbers` have just been written among others that a range has left there from
+    before, of another size or with alpha where these have none."""
+    mine = _form(frame_file(folder, numbers[0]))
+    others = {number: _form(frame_file(folder, number)) for number in _numbers(folder) if number not in numbers}
+    unlike = [number for number, form in others.items() if form not in (None, mine)]
+    if not unlike:
+        return []
+    count = f"{len(unlike)} frame{'s' if len(unlike) > 1 else ''}"
+    what = f"{folder} keeps {count} of another size or background than those of this run"
+    return [f"{what}: {frame_list(unlike)}. Render them again too, or remove them"]
+
+
+def _numbers(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.iterdir() if _FRAME.fullmatch(path.name))
+
+
+def _form(path: Path) -> bytes | None:
+    """Size and channels of a frame as its header has them; None for what can't be read or is cut short."""
+    try:
+        with open_regular(path) as stream:
+            begin = stream.read(_FORM.stop)
+    except OSError:
+        return None
+    return begin[_FORM] if len(begin) == _FORM.stop else None
 
 
 def frame_file(folder: Path, index: int) -> Path:
@@ -115,8 +145,8 @@ def frame_file(folder: Path, index: int) -> Path:
 
 def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
     """Whether frames can be written there without one of them, or the manifest, replacing one of the `inputs` or
-    another program's file. Raises BadInput output_not_a_folder, output_is_input or frames_folder_taken,
-    EnvironmentProblem."""
+    another program's file, a frame that was painted over among them. Raises BadInput output_not_a_folder,
+    output_is_input or frames_folder_taken, EnvironmentProblem."""
     if folder.exists() and not folder.is_dir():
         raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose another frames folder.")
     check_writable(folder)
@@ -124,26 +154,61 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
         for name in {Path(source).name, Path(source).resolve().name} if source is not None else ():
             if _FRAME.fullmatch(name) or name == MANIFEST:
                 check_not_input(folder / name, source)
-    stranger = next(_strangers(folder), None)
-    if stranger is not None:
-        why = f"{folder} holds a {stranger.name} that isn't Elocute's and would be replaced"
-        raise BadInput("frames_folder_taken", f"{why}. Choose another frames folder.")
+    strangers = sorted(file.name for file in _strangers(folder))
+    if len(strangers) == 1:
+        why = f"{folder} holds a {strangers[0]} that isn't Elocute's, or was changed since, and would be replaced"
+        raise BadInput("frames_folder_taken", f"{why}. Move it away, or choose another frames folder.")
+    if strangers:
+        more = f" and {len(strangers) - _NAMED} more files" if len(strangers) > _NAMED else ""
+        names = ", ".join(strangers[:_NAMED]) + more
+        why = f"{folder} holds {names} that aren't Elocute's, or were changed since, and would be replaced"
+        raise BadInput("frames_folder_taken", f"{why}. Move them away, or choose another frames folder.")
 
 
 def _strangers(folder: Path) -> Iterator[Path]:
     """What another program left in `folder` under a name that a frame or the manifest may take."""
-    manifest = folder / MANIFEST
-    known = _read_manifest(manifest)
+    known = _read_manifest(folder / MANIFEST)
     for file in folder.iterdir() if folder.is_dir() else ():
         name = file.name if sys.platform == "linux" else file.name.lower()  # other systems see one file in both
+        if name != MANIFEST and not _FRAME.fullmatch(name):
+            continue
         with contextlib.suppress(OSError):
-            if name == MANIFEST and not _is_manifest(file.read_bytes()):
+            if not file.is_file():
+                ours = not file.exists()  # a pipe or a folder is somebody's, a link to nothing is nobody's
+            elif name == MANIFEST:
+                ours = _is_manifest(_content(file))
+            else:
+                ours = _is_ours(file, known.get(str(int(file.stem))))
+            if not ours:
                 yield file
-            if _FRAME.fullmatch(name) and str(int(file.stem)) not in known:  # a killed run's are in no manifest
-                with file.open("rb") as stream:
-                    begin = stream.read(_OURS_BYTES)
-                if begin and not _OURS.fullmatch(begin):
-                    yield file
+
+
+def _is_ours(frame: Path, entry: tuple[str, int] | None) -> bool:
+    """Whether a frame's file, with the manifest's entry for it, is one that Elocute wrote (a killed run's are in no
+    manifest), or what damage has left of one."""
+    with open_regular(frame) as stream:
+        begin = stream.read(_OURS_BYTES)
+        if not begin or _OURS.fullmatch(begin):
+            return True
+        if entry is None:
+            return False
+        content = begin + stream.read()
+    return zlib.crc32(content) == entry[1] or not _is_picture(content)
+
+
+def _is_picture(content: bytes) -> bool:
+    import cv2
+
+    with quiet_stderr():
+        try:
+            return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) is not None
+        except cv2.error:
+            return False
+
+
+def _content(path: Path) -> bytes:
+    with open_regular(path) as stream:
+        return stream.read()
 
 
 def _is_manifest(content: bytes) -> bool:
@@ -192,7 +257,7 @@ def read_png(path: Path) -> np.ndarray:
 def _read_manifest(path: Path) -> dict[str, tuple[str, int]]:
     """Frame number -> (input hash, CRC-32 of the file). Anything unreadable means: render again."""
     try:
-        data = json.loads(path.read_text(encoding="ascii"))
+        data = json.loads(_content(path).decode("ascii"))
         if data["version"] != _VERSION:
             return {}
         return {str(int(key)): (str(value[0]), int(value[1])) for key, value in data["frames"].items()}

@@ -60,10 +60,6 @@ class Crop:
     scale: np.ndarray  # [2]
     shift: np.ndarray  # [2]
 
-    def to_crop(self, points: np.ndarray) -> np.ndarray:
-        """Picture pixels [..., 2] -> crop pixels."""
-        return points * self.scale + self.shift
-
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """Crop pixels [..., 2] -> picture pixels."""
         return (points - self.shift) / self.scale

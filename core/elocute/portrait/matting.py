@@ -120,8 +120,7 @@ def _feed(rgb: np.ndarray, state: list[np.ndarray], ratio: np.float32) -> dict[s
 
 @lru_cache(maxsize=1)
 def _network() -> Any:
-    # Its official builds send usage events to Microsoft and keep a device id in the user's home unless told otherwise
-    # before the import.
+    # As `__main__` does, before the import: whoever uses Elocute as a library comes by here only.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
