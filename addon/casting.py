@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..core.elocute.errors import BadInput
@@ -18,7 +20,7 @@ def read_mapping(text: str, base: Path) -> dict[str, str]:
     Raises BadInput mapping_unreadable, naming the line.
     """
     found: dict[str, str] = {}
-    for number, row in enumerate(csv.reader(text.splitlines(), skipinitialspace=True), 1):
+    for number, row in enumerate(_rows(text), 1):
         cells = [cell.strip() for cell in row]
         if not any(cells) or cells[0].startswith("#"):
             continue
@@ -28,15 +30,31 @@ def read_mapping(text: str, base: Path) -> dict[str, str]:
     return found
 
 
+def _rows(text: str) -> Iterator[list[str]]:
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    try:
+        yield from rows
+    except csv.Error as error:
+        told = f"Line {rows.line_num} of the mapping can't be read ({error}). Mend it"
+        raise BadInput("mapping_unreadable", told) from None
+
+
 def match(name: str, mapping: dict[str, str], folder: Path | None) -> str | None:
     """A strip's portrait: what the mapping says, else the picture in the folder with its name, else the one whose name
-    it begins with, the longest first: "anna_01.wav" speaks as "anna.jpg"."""
+    it begins with, the longest first: "anna_01.wav" speaks as "anna.jpg".
+
+    Raises BadInput folder_unreadable.
+    """
     stem = Path(name).stem if Path(name).suffix.lower() in SOUNDS else name
     for key in (name, stem):
         if key in mapping:
             return mapping[key]
-    if folder is None or not folder.is_dir():
+    if folder is None or not os.path.isdir(folder):  # which answers for a folder in a locked one, too
         return None
-    pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    try:
+        pictures = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    except OSError as error:
+        told = f"Can't read the folder {folder} ({error.strerror}). Check its rights or choose another"
+        raise BadInput("folder_unreadable", told) from None
     fitting = [path for path in pictures if stem.lower().startswith(path.stem.lower())]
     return str(max(fitting, key=lambda path: len(path.stem))) if fitting else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +65,17 @@ class ELOCUTE_OT_all_voices(bpy.types.Operator):
         folder = shots.absolute(self.folder) if self.folder else None
         try:
             mapping = self._mapping()
+            strips = [strip for strip in compat.selected_strips(context) if strip.type == "SOUND"]
+            portraits = [match(strip.name, mapping, folder) for strip in strips]
         except ElocuteError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         made, without = [], []
-        for strip in compat.selected_strips(context):
-            if strip.type != "SOUND":
-                continue
-            portrait = match(strip.name, mapping, folder)
+        for strip, portrait in zip(strips, portraits, strict=True):
             if portrait is None and not (self.use_active and model):
                 without.append(strip.name)
                 continue
-            if portrait is not None and portrait_seed(portrait) is None and not Path(portrait).is_file():
+            if portrait is not None and portrait_seed(portrait) is None and not os.path.isfile(portrait):
                 self.report({"WARNING"}, f"{strip.name}: there is no portrait {portrait}. Correct the mapping")
                 continue
             made.append(_shot(scene, strip, portrait, model))

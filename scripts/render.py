@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "elocute_checkout"  # the extension, when it runs from a checkout and is not installed
 PROGRESS_SECONDS = 1.0
 LAST_SECONDS = 1.0  # for the engine to note which frames are finished
+MOVIES = (".mp4", ".mov", ".mkv")  # what the engine can write
 FAILED, USAGE, STOPPED = 1, 2, 128  # the last plus the signal's number, as shells tell it
 
 _stopped_by: list[int] = []
@@ -43,6 +44,10 @@ def main() -> int:
     """Returns the exit code."""
     file, words = _split(sys.argv)
     args = _parser().parse_args(words)
+    try:
+        _check_files(args)
+    except Refused as error:
+        return _refused(error)
     if args.python:
         os.environ["ELOCUTE_PYTHON"] = str(Path(args.python).absolute())
     for number in (signal.SIGINT, signal.SIGTERM):  # instead of Blender's own, which swallows the first Ctrl-C
@@ -58,13 +63,32 @@ def main() -> int:
                 raise Refused(_words(error)) from None
         return _render(Elocute(extension), args)
     except Refused as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return USAGE
+        return _refused(error)
     finally:
         sys.stdout.flush()
         extension.addon.pumping.tasks.stop_engine(LAST_SECONDS)
         if extension.__name__ == PACKAGE:
             extension.unregister()
+
+
+def _refused(error: Refused) -> int:
+    print(f"Error: {error}", file=sys.stderr)
+    return USAGE
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """What can be told of the arguments' paths before anything is started."""
+    voice, movie = args.voice, args.movie
+    if voice and not voice.is_file():
+        raise Refused(f"--voice {voice} is {'a folder' if voice.is_dir() else 'not there'}. Name a sound or video file")
+    if movie and movie.suffix.lower() not in MOVIES:
+        raise Refused(f"--movie {movie} has to end in {', '.join(MOVIES)}")
+    if movie and movie.is_dir():
+        raise Refused(f"--movie {movie} is a folder. Name a file for the video")
+    for name, folder in (("--output", args.output), ("--movie", movie and movie.parent)):
+        there = next((place for place in (folder, *folder.parents) if place.exists()), folder) if folder else None
+        if there and not there.is_dir():
+            raise Refused(f"{name}: {there} is a file, not a folder. Choose another folder")
 
 
 class Elocute:

@@ -22,6 +22,19 @@ def test_an_output_never_replaces_its_own_input(place: Path) -> None:
     assert Path("voice.mp4").read_bytes() == VOICE.read_bytes()
 
 
+def test_a_photo_is_not_replaced_by_curves_or_a_contact_sheet(place: Path) -> None:
+    Path("photo.jpg").write_bytes(PORTRAIT.read_bytes())
+    Path("heads").mkdir()
+    Path("heads/1.png").write_bytes(b"somebody's")
+    for output in ("photo.jpg", "curves"):
+        assert told("curves", VOICE, "-o", output) == (2, "output_type")
+    speak = ("speak", PORTRAIT, VOICE, "-o", "o.mp4", "--sheet")
+    assert told(*speak, "s.gif") == (2, "sheet_type")
+    for option in ("--poses-from", "--drive"):
+        assert told(*speak, "heads/1.png", option, "heads") == (2, "output_is_input")
+    assert Path("photo.jpg").read_bytes() == PORTRAIT.read_bytes()
+
+
 def test_places_where_nothing_can_be_written(place: Path) -> None:
     Path("file").touch()
     for output, code in (("o.avi", "output_type"), (".", "output_is_directory"), ("file/o.mp4", "output_not_a_folder")):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from driven_shots import VOICE, curves_file, shot
 
-from elocute.drive import EYES, KEPT_SMILE, MOST_OF_A_UNIT, SMILES, build_drive
+from elocute.drive import EYES, KEPT_SMILE, MOST_OF_A_UNIT, SMILES, build_drive, read_inputs, unheard
 from elocute.errors import BadInput
 from elocute.models.store import verify
 from elocute.values import ARKIT_NAMES, BLINK, MOUTH
@@ -58,7 +58,6 @@ def test_a_voice_gives_its_length(voice: Path, own: np.ndarray, tmp_path: Path, 
     assert drive.expression.shape == (frames, 52) and drive.expression.dtype == np.float32
     assert drive.poses.shape == (frames, 3)
     assert np.isfinite(drive.expression).all() and np.isfinite(drive.poses).all()
-    assert drive.expression.min() >= 0
     assert column(drive.expression, "jawOpen").max() > 0.1
 
 
@@ -237,3 +236,42 @@ def test_lips_close_no_further_than_the_jaw_is_open(own: np.ndarray, tmp_path: P
     curves = curves_file(tmp_path / "c.json", jawOpen=[0.0, 0.4, 0.9], mouthClose=[0.8, 0.8, 0.8])
     values = build_drive(shot(tmp_path, curves=curves), own, "cpu").expression
     np.testing.assert_allclose(column(values, "mouthClose"), [0, 0.4, 0.8], atol=1e-6)
+
+
+def test_a_face_that_is_asked_for_less_than_nothing_stays_at_rest(own: np.ndarray, tmp_path: Path) -> None:
+    curves = curves_file(tmp_path / "c.json", jawOpen=[-0.5, 0.5], browOuterUpLeft=[-1.0, 0.2])
+    values = build_drive(shot(tmp_path, curves=curves), own, "cpu").expression
+    np.testing.assert_allclose(column(values, "jawOpen"), [0, 0.5], atol=1e-6)
+    np.testing.assert_allclose(column(values, "browOuterUpLeft"), [0, 0.5], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate", "frames", "told"),
+    [
+        (75, 25, None, None),
+        (90, 30, None, None),
+        (72, "24000/1001", None, None),
+        (60, 25, None, "fewer than the shot's 75 frames at 25 fps: the last row is held for 15 frames"),
+        (60, 25, (1, 60), None),
+        (60, 25, (50, 61), "the last row is held for 1 frame"),
+        (100, 25, None, "100 rows at 25 fps, more than the shot's 75 frames at 25 fps: the rest is not used"),
+        (100, 25, (1, 74), None),
+    ],
+)
+def test_curves_of_another_length_than_the_voice_are_told(
+    voice: Path, tmp_path: Path, rows: int, rate: object, frames: tuple[int, int] | None, told: str | None
+) -> None:
+    file = curves_file(tmp_path / "c.json", rate, jawOpen=[0.0] * rows)
+    made = shot(tmp_path, voice=voice, curves=file, frames=frames)
+    notes = unheard(made, read_inputs(made))
+    assert len(notes) == (told is not None)
+    if told:
+        assert notes[0].startswith("c.json has ") and notes[0].endswith(told)
+
+
+def test_what_is_said_of_a_curves_file_reaches_the_user(tmp_path: Path) -> None:
+    made = shot(tmp_path, curves=curves_file(tmp_path / "c.json", _neutral=[0.9], jawOpen=[0.5]))
+    inputs = read_inputs(made)
+    assert inputs.curves is not None and column(inputs.curves.values, "jawOpen") == [0.5]
+    assert inputs.curves.values.sum() == 0.5
+    assert unheard(made, inputs) == ["c.json: _neutral moves nothing and is ignored"]

@@ -67,6 +67,7 @@ def test_a_missing_voice_model_is_told_before_the_fit_and_only_when_it_is_needed
         (False, {"voice": VOICE, "drive": "v.mp4", "drive_mouth": 1.0}),
         (False, {"voice": VOICE, "curves": curves}),
         (False, {"drive": tmp_path / "frames", "drive_eyes": 0.5}),
+        (False, {"drive": "p.webp", "drive_eyes": 0.5}),
     ):
         asked.clear()
         made = shot(tmp_path, model_set=model_set, **{key: Path(v) if key == "drive" else v for key, v in more.items()})

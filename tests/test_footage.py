@@ -15,7 +15,7 @@ import pytest
 
 from elocute.errors import BadInput
 from elocute.finishing.video import VideoWriter
-from elocute.footage import open_footage
+from elocute.footage import PICTURES, open_footage
 
 
 def grey(path: Path, value: int) -> None:
@@ -32,6 +32,21 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert (footage.count, footage.fps) == (4, None)
     assert [footage.name(i) for i in range(4)] == ["f1.png", "f2.png", "f3.png", "f10.png"]
     assert [None if f is None else int(f[0, 0, 0]) for f in footage.frames()] == [1, 2, None, 10]
+
+
+def test_every_kind_of_picture_is_read_in_a_folder_and_alone(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for ending in PICTURES:
+        Image.new("RGB", (32, 24), (200, 100, 50)).save(tmp_path / f"p{ending}")
+    Image.new("RGB", (32, 24), (200, 100, 50)).save(tmp_path / "two.jpg", "MPO", save_all=True)
+    files = open_footage(tmp_path).files
+    assert len(files) == len(PICTURES) + 1
+    for file in files:
+        alone = open_footage(file)
+        (frame,) = alone.frames()
+        assert (alone.count, alone.fps, alone.name(0)) == (1, None, file.name)
+        assert frame is not None and np.abs(frame.astype(int) - (200, 100, 50)).max() < 8, file.name
 
 
 def test_a_picture_that_would_fill_the_memory_is_never_decoded(

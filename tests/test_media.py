@@ -11,7 +11,7 @@ import pytest
 
 from elocute.doctor import examine
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.media import load_audio
+from elocute.media import hear, load_audio
 
 JFK = Path(__file__).parent / "data/jfk.wav"
 
@@ -193,3 +193,26 @@ def test_a_file_that_hides_its_length_is_stopped_at_the_limit(tmp_path, original
     assert likeness(load_audio(path)[1024:], original) > 0.99  # raw AAC keeps the encoder's delay
     monkeypatch.setattr("elocute.media.MAX_SECONDS", 5.0)
     assert code_of(path) == "audio_too_long"
+
+
+@pytest.mark.parametrize("name", ["v.wav", "v.flac", "v.aiff"])
+def test_a_file_that_was_cut_off_is_told(tmp_path, name):
+    whole = tmp_path / name
+    ffmpeg("-i", JFK, "-t", 1.6, whole)
+    sound, told = hear(whole)
+    assert told == [] and len(sound) == 25600
+    whole.write_bytes(whole.read_bytes()[: int(0.4 * whole.stat().st_size)])
+    sound, told = hear(whole)
+    seconds = len(sound) / 16000
+    assert told == [
+        f"{name} is cut off: the file promises 1.60 s and holds {seconds:.2f} s. Copy or export it again"
+    ] and 0.3 < seconds < 0.7  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_whose_writer_did_not_know_its_length_promises_nothing(tmp_path, original, size):
+    path = write_wav(tmp_path / "piped.wav", original[:8000])
+    content = path.read_bytes()
+    place = content.index(b"data") + 4
+    path.write_bytes(content[:place] + size.to_bytes(4, "little") + content[place + 4 :])
+    assert hear(path)[1] == []

@@ -151,6 +151,19 @@ def test_a_head_right_in_the_camera_is_clamped() -> None:
     assert any("nearer to the camera" in line for line in told)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_first_frame_in_or_behind_the_camera_takes_a_portraits_place(limited: bool) -> None:
+    """A pose file is looked at before there is a portrait."""
+    for depth in (0.0, 1.0):
+        there = np.eye(4)[None]
+        there[0, 2, 3] = depth
+        own = Placements(there, np.radians([20.0]), np.zeros((1, 2)))
+        track, told = poses_against(own, own, limited)
+        assert track.views[0].zoom == 1 and track.views[0].move == pytest.approx((0, 0, NEAREST + depth), abs=GRID)
+        assert told == ["frame 1: the head is nearer to the camera than 35 cm, clamped"]
+
+
 def test_a_head_that_turns_all_the_way_round_never_jumps() -> None:
     angles = np.radians(np.arange(-150, 151))
     placed = np.stack([turned(a, 0.15, 0.1) for a in angles])

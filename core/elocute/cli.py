@@ -142,7 +142,8 @@ def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
         from elocute.finishing.frames import check_no_frame
 
         check_sheet(sheet)
-        check_not_input(sheet, shot.portrait, *shot.inputs)
+        folders = (shot.poses_from, shot.drive)  # or videos, in which nothing lies
+        check_not_input(sheet, shot.portrait, *shot.inputs, *(path / sheet.name for path in folders if path))
         check_no_frame(sheet, shot.frames_dir)
     result = jobs.speak(shot, console, _never)
     if sheet is not None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import BadInput
-from .footage import LONGEST_SECONDS, Footage, open_footage
-from .media import SAMPLE_RATE, load_audio
+from .footage import LONGEST_SECONDS, Footage, of_pictures, open_footage
+from .media import SAMPLE_RATE, hear
 from .settings import Shot
 from .values import ARKIT_NAMES, AS_IN_PORTRAIT, BLINK, MOUTH, ExpressionTrack, Placements, PoseTrack, View
 from .warm import Latest, file_state
@@ -31,7 +31,7 @@ REGION = np.array([
 # Lips that close over an open jaw: ARKit's mouthClose takes back what jawOpen parts, and never more.
 CLOSE, JAW = ARKIT_NAMES.index("mouthClose"), ARKIT_NAMES.index("jawOpen")
 
-_heard: Latest[np.ndarray] = Latest()
+_heard: Latest[tuple[np.ndarray, list[str]]] = Latest()
 _said: Latest[ExpressionTrack] = Latest()
 _leader: Latest[Followed] = Latest()
 _driver: Latest[Followed] = Latest()
@@ -55,7 +55,7 @@ class Drive:
 @dataclass(frozen=True)
 class Inputs:
     """What drives a shot, read and checked: what can be refused before a fit. The voice (16 kHz) and the file it is
-    in, curves, number of frames, and the heads of `poses_from` and `drive`."""
+    in, curves, number of frames, the heads of `poses_from` and `drive`, and what to tell about the files."""
 
     audio: np.ndarray | None
     curves: ExpressionTrack | None
@@ -63,6 +63,7 @@ class Inputs:
     sound: Path | None = None
     leader: Followed | None = None
     driver: Followed | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,14 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     `read_curves`, `read_poses`, `open_footage` and `follow` do."""
     reading = reading or Reading()
     from .speech.pose_io import read_poses
-    from .speech.track_io import read_curves
+    from .speech.track_io import curves_and_notes
 
-    track = read_curves(shot.curves, reading.units) if shot.curves else None
+    track, notes = curves_and_notes(shot.curves, reading.units) if shot.curves else (None, [])
     if shot.poses:
         read_poses(shot.poses, shot.fps, 1)
     leading, driving = (open_footage(path) if path else None for path in (shot.poses_from, shot.drive))
     sound = shot.voice or (shot.drive if shot.drive and _has_sound(shot.drive, shot.reference) else None)
-    audio = _hear(sound, shot.reference) if sound else None
+    audio, cut = _hear(sound, shot.reference) if sound else (None, [])
     seconds = _seconds(shot, audio, track, driving or leading)
     if seconds > LONGEST_SECONDS:
         hours = f"{float(seconds / 3600):.1f} hours"
@@ -95,17 +96,36 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     leader = _followed(leading, _leader, tick, reading)
     driver = _followed(driving, _driver, tick, reading)
     frames = frame_count(seconds, shot.fps, shot.reference and shot.voice is not None)
-    return Inputs(audio, track, frames, sound, leader, driver)
+    notes = [*cut, *notes, *_curves_length(shot, track, seconds, frames)]
+    return Inputs(audio, track, frames, sound, leader, driver, tuple(notes))
 
 
-def _hear(path: Path, reference: bool) -> np.ndarray:
-    """A file's sound, from memory when it was heard before. The published programs leave a constant offset in it."""
-    return _heard.get((file_state(path), reference), lambda: load_audio(path, keep_offset=reference))
+def _curves_length(shot: Shot, track: ExpressionTrack | None, seconds: Fraction, frames: int) -> list[str]:
+    """What to tell when curves and the shot are not as long as each other, which rounding to whole frames may make
+    them; nothing of what lies beyond the frames that are asked for."""
+    if track is None or shot.curves is None:
+        return []
+    rows, last = len(track.values), min(shot.frames[1], frames) if shot.frames else frames
+    more = rows * shot.fps / track.fps - frame_count(seconds, shot.fps)  # in frames
+    held = last - (rows - 1) * shot.fps // track.fps - 1
+    if abs(more) < max(Fraction(1), shot.fps / track.fps) or (held <= 0 if more < 0 else last < frames):
+        return []
+    way = f"fewer than the shot's {frames} frames at {shot.fps} fps: the last row is held"
+    way += f" for {held} frame{'s' if held > 1 else ''}"
+    if more > 0:
+        way = f"more than the shot's {frames} frames at {shot.fps} fps: the rest is not used"
+    return [f"{shot.curves.name} has {rows} row{'s' if rows > 1 else ''} at {track.fps} fps, {way}"]
+
+
+def _hear(path: Path, reference: bool) -> tuple[np.ndarray, list[str]]:
+    """A file's sound and what to tell about it, from memory when it was heard before. The published programs leave
+    a constant offset in it."""
+    return _heard.get((file_state(path), reference), lambda: hear(path, keep_offset=reference))
 
 
 def _has_sound(path: Path, reference: bool) -> bool:
-    """Whether a video has sound that somebody could hear; a folder hasn't."""
-    if path.is_dir():
+    """Whether a video has sound that somebody could hear; pictures haven't."""
+    if of_pictures(path):
         return False
     try:
         _hear(path, reference)
@@ -207,10 +227,11 @@ def video_shares(shot: Shot) -> tuple[float, float, float]:
 
 
 def unheard(shot: Shot, inputs: Inputs) -> list[str]:
-    """What to tell about a driving video that has no sound and gets none from a voice."""
+    """What to tell about the files that drive a shot, among it that a video has no sound and gets none from a voice."""
+    told = list(inputs.notes)
     if shot.drive is None or inputs.sound is not None:
-        return []
-    told, film = [], shot.drive.name or Path(shot.drive).absolute().name
+        return told
+    film = shot.drive.name or Path(shot.drive).absolute().name
     # Not of the eyes: those live by themselves where nothing else moves them.
     parts = {"drive_mouth": shot.drive_mouth_share, "drive_brows": shot.drive_brows}
     weaker = [f"{name} {share:g}" for name, share in parts.items() if share < 1]
@@ -226,7 +247,7 @@ def may_need_voice(shot: Shot) -> bool:
     decoded."""
     if shot.curves or (shot.drive and min(video_shares(shot)) == 1):
         return False
-    return shot.voice is not None or (shot.drive is not None and not shot.drive.is_dir())
+    return shot.voice is not None or (shot.drive is not None and not of_pictures(shot.drive))
 
 
 def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[PoseTrack, list[str]]:

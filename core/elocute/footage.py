@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import cv2
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP")  # what Pillow calls them
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # what Pillow calls them; it opens an MPO as the JPEG that it is
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
@@ -32,7 +32,7 @@ OFF_BEAT = 0.3  # of a frame: what rounding to milliseconds leaves at high rates
 @dataclass(frozen=True)
 class Footage:
     """What a video, or a folder of pictures, says about itself: `fps` None for a folder; `count` as the container
-    states it; `files` of a folder in the order of the numbers in their names."""
+    states it; `files` of a folder in the order of the numbers in their names. One picture is a folder of one."""
 
     path: Path
     fps: Fraction | None
@@ -50,6 +50,8 @@ class Footage:
 
 def open_footage(path: Path) -> Footage:
     """Look at a video or a folder. Raises BadInput video_missing, video_unreadable, video_too_long or frames_empty."""
+    if not path.is_dir() and of_pictures(path) and path.is_file():
+        return Footage(path, None, 1, (path,))
     if not path.is_dir():
         fps, count = probe(path)
         if count / fps > LONGEST_SECONDS:
@@ -62,6 +64,11 @@ def open_footage(path: Path) -> Footage:
     if not files:
         raise BadInput("frames_empty", f"the folder {path} holds no pictures ({', '.join(PICTURES)}). Name another.")
     return Footage(path, None, len(files), tuple(files))
+
+
+def of_pictures(path: Path) -> bool:
+    """Whether it is a folder or one picture: what has no sound and no rate of its own."""
+    return path.is_dir() or path.suffix.lower() in PICTURES
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:

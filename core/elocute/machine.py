@@ -28,8 +28,9 @@ PROBE = (
 @contextmanager
 def room_for_compiled_code() -> Iterator[None]:
     """numba keeps what it compiles beside the sources or in the user's cache folder, and ends with an error where
-    neither can be written (a container, a farm's shared installation): there it gets a folder for this process alone."""
-    cache = Path(os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser() / ".cache")
+    neither can be written (a container, a farm's shared installation): there this process has a folder of its own."""
+    named = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
+    cache = Path(named or os.path.expanduser("~/.cache"))
     if os.environ.get("NUMBA_CACHE_DIR") or _writable(Path(__file__).parent) or _writable(cache):
         yield
         return

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ MIN_SECONDS = 0.1  # shorter than a syllable: nothing to speak
 MAX_SECONDS = 3600.0
 SILENCE_PEAK = 1e-4  # -80 dBFS: below 16-bit dither
 CANCELLED_RATIO = 0.02  # mid/side energy: under it the two channels cancel each other and one of them is taken alone
+CUT_SECONDS = 0.1  # less than promised that isn't worth a word: codecs round their lengths
+_UNSAID = 0x7FFF0000  # bytes of a WAV from which on its size stands for one that its writer didn't know
+_PLAIN = (1, 3, 0xFFFE)  # kinds of WAV whose samples aren't compressed: integers, floats, either with more about them
+_EXACT = ("flac", "aiff", "au")  # formats of one track whose header counts its samples
 _BLOCK = 1 << 18  # samples per channel read at once: bounds memory while decoding
 _LOG_TAIL = 4096  # bytes of what ffmpeg says, of which the last line is told
 
@@ -32,11 +37,12 @@ _LOG_TAIL = 4096  # bytes of what ffmpeg says, of which the last line is told
 @dataclass(frozen=True)
 class AudioInfo:
     """What the container says: `seconds` (None when it doesn't say, or only guesses), `rate` in Hz, whether it has one
-    channel only."""
+    channel only, ffmpeg's name of its format."""
 
     seconds: float | None
     rate: int
     mono: bool
+    format: str = ""
 
 
 def load_audio(path: str | Path, keep_offset: bool = False) -> np.ndarray:
@@ -46,6 +52,11 @@ def load_audio(path: str | Path, keep_offset: bool = False) -> np.ndarray:
     begins with silence). Raises BadInput: audio_missing, audio_is_directory, audio_unreadable, audio_no_track,
     audio_empty, audio_nan, audio_silent, audio_too_short, audio_too_long.
     """
+    return hear(path, keep_offset)[0]
+
+
+def hear(path: str | Path, keep_offset: bool = False) -> tuple[np.ndarray, list[str]]:
+    """What `load_audio` gives, and what to tell: a file that was cut off holds less than its header promises."""
     path = _existing(path)
     info = probe_audio(path)
     if info.seconds is not None and info.seconds > MAX_SECONDS:
@@ -53,7 +64,13 @@ def load_audio(path: str | Path, keep_offset: bool = False) -> np.ndarray:
     audio, cancelled = _decode(path, info, "mid")
     if cancelled:  # out-of-phase stereo: the mean of both channels is nearly nothing
         audio, _ = _decode(path, info, "left")
-    return _checked(audio, path, keep_offset)
+    promised = _wav_seconds(path) if info.format == "wav" else info.seconds if info.format in _EXACT else None
+    seconds = len(audio) / SAMPLE_RATE
+    told = []
+    if promised is not None and promised - seconds > CUT_SECONDS:
+        cut = f"{path.name} is cut off: the file promises {promised:.2f} s and holds {seconds:.2f} s"
+        told.append(f"{cut}. Copy or export it again")
+    return _checked(audio, path, keep_offset), told
 
 
 def probe_audio(path: str | Path) -> AudioInfo:
@@ -78,7 +95,27 @@ def probe_audio(path: str | Path) -> AudioInfo:
     if length and not guessed:
         hours, minutes, rest = length.groups()
         seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
-    return AudioInfo(seconds, int(rate.group(1)), bool(re.search(r" Hz, (mono|1 channels)\b", streams[0])))
+    mono = bool(re.search(r" Hz, (mono|1 channels)\b", streams[0]))
+    named = re.search(r"Input #0, (\w+)", log)
+    return AudioInfo(seconds, int(rate.group(1)), mono, named.group(1) if named else "")
+
+
+def _wav_seconds(path: Path) -> float | None:
+    """What a WAV's header promises, which ffmpeg overrules where the file is shorter. None where it says nothing."""
+    with path.open("rb") as stream:
+        if stream.read(12)[:4] != b"RIFF":  # others, such as RF64, keep their size elsewhere
+            return None
+        bytes_a_second = 0
+        while len(head := stream.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            if name == b"data":
+                return size / bytes_a_second if bytes_a_second and 0 < size < _UNSAID else None
+            start = stream.tell()
+            if name == b"fmt ":
+                kind, _, rate, _, moment = struct.unpack("<HHIIH", stream.read(14).ljust(14, b"\0"))
+                bytes_a_second = rate * moment if kind in _PLAIN else 0
+            stream.seek(start + size + size % 2)
+    return None
 
 
 def _existing(path: str | Path) -> Path:

@@ -16,7 +16,7 @@ from .errors import BadInput, Cancelled
 from .inversion.avatar import Avatar
 from .modelsets import ModelSet, Performance, model_set
 from .modelsets.base import identity
-from .protocol import Frame, Message, Progress
+from .protocol import Frame, Message, Progress, Warned
 from .settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from .spaces import frame_list
 
@@ -116,17 +116,20 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Callable[[], boo
     """Write what a voice makes any face do as curves that a person can edit. Returns the file and how much it holds."""
     from .drive import frame_count
     from .files import check_not_input, check_writable
-    from .media import SAMPLE_RATE, load_audio
+    from .media import SAMPLE_RATE, hear
     from .rendering.device import pick_device
-    from .speech.track_io import write_curves
+    from .speech.track_io import check_curves_output, write_curves
 
     if settings.output.is_dir():
         raise BadInput("output_is_directory", f"{settings.output} is a directory. Name a file for the curves.")
     check_writable(settings.output.parent)
     check_not_input(settings.output, settings.voice)
+    check_curves_output(settings.output)
     device = "cpu" if settings.device == "auto" else pick_device(settings.device)  # a CPU hears a minute in a second
     report(Progress("curves", 0, 1))
-    audio = load_audio(settings.voice)
+    audio, told = hear(settings.voice)
+    for sentence in told:
+        report(Warned(sentence))
     frames = frame_count(Fraction(len(audio), SAMPLE_RATE), settings.fps)
     track = model_set(settings.model_set).curves(audio, settings, frames, device)
     if cancelled():

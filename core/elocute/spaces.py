@@ -204,18 +204,20 @@ def _swing(by: np.ndarray) -> np.ndarray:
 
 def _reachable_place(z: float, zoom: float, depth: float, sizes: tuple[float, float]) -> tuple[float, float, list[str]]:
     """Move away from the camera and zoom that can be shown with the head's size within `sizes` times the portrait's;
-    `depth` of the joint in the portrait, metres."""
+    `depth` of the joint in the portrait, metres. A portrait's camera is never nearer than NEAREST; a pose file whose
+    first frame stands in for it may be anywhere."""
     beyond = []
+    distance = max(depth, NEAREST)
     if depth + z < NEAREST:
         beyond.append(f"the head is nearer to the camera than {NEAREST * 100:.0f} cm")
         z = NEAREST - depth
-    size, (least, most) = zoom * depth / (depth + z), sizes
+    size, (least, most) = zoom * distance / (depth + z), sizes
     shown = min(max(size, least), most)
     if size < least:
         beyond.append(f"the head is smaller than 1/{1 / least:.0f} of the portrait's")
     if size > most:
         beyond.append(f"the head is larger than {most:.0f} times the portrait's")
-    return z, zoom if shown == size else shown * (depth + z) / depth, beyond
+    return z, zoom if shown == size else shown * (depth + z) / distance, beyond
 
 
 def _snap(values: tuple[float, ...] | np.ndarray | float) -> np.ndarray:

@@ -47,3 +47,19 @@ def test_a_line_that_is_no_pair_is_named(casting: ModuleType, tmp_path: Path, te
     with pytest.raises(Exception, match="Line 2") as caught:
         casting.read_mapping(f"ok, x.jpg\n{text}\n", tmp_path)
     assert caught.value.code == "mapping_unreadable"
+
+
+def test_a_line_that_csv_refuses_is_named(casting: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="Line 2") as caught:
+        casting.read_mapping(f"ok, x.jpg\n{'x' * 200_000}, y.jpg\n", tmp_path)
+    assert caught.value.code == "mapping_unreadable"
+
+
+def test_a_folder_that_is_locked_is_told(casting: ModuleType, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(Exception, match="Permission denied") as caught:
+        casting.match("anna", {}, photos)
+    assert caught.value.code == "folder_unreadable" and str(photos) in str(caught.value)

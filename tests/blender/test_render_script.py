@@ -144,6 +144,15 @@ def test_arguments_are_refused_before_anything_is_heard(script: Script, tmp_path
         done = script.run(None, "--portrait", "seed:1", "--voice", voice, "--output", out, *arguments)
         assert done.returncode == 2 and arguments[0] in done.stderr, (arguments, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr and not out.exists()
+    (tmp_path / "folder.mp4").mkdir()
+    for option, name in (
+        ("--movie", "m.avi"), ("--movie", "folder.mp4"), ("--movie", "voice.wav/m.mp4"), ("--voice", "folder.mp4"),
+        ("--voice", "no.wav"), ("--output", "voice.wav"), ("--output", "voice.wav/frames"),
+    ):  # fmt: skip
+        usual = ("--voice", voice, "--output", tmp_path / "out")
+        done = script.run(None, "--portrait", "seed:1", *usual, option, tmp_path / name)
+        assert done.returncode == 2 and option in done.stderr, (option, name, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
 
 
 def test_a_file_that_is_no_blend_is_refused(script: Script, tmp_path: Path) -> None:

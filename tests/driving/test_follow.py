@@ -105,6 +105,14 @@ def test_smoothing_calms_and_keeps_the_length(driver: Driver, stored: Any) -> No
     assert wobble[1] < 0.7 * wobble[0]
 
 
+def test_frames_that_cannot_be_decoded_are_told_from_those_without_a_face(tmp_path: Path) -> None:
+    for name in ("1.webp", "2.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    with pytest.raises(BadInput) as caught:
+        follow(open_footage(tmp_path))
+    assert caught.value.code == "video_empty"
+
+
 def test_frames_without_a_face_are_refused(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), np.full((200, 200, 3), 120, np.uint8))

@@ -143,8 +143,33 @@ def test_pictures_numbers() -> None:
     out = measure.picture_numbers(seen, measure.curves(seen))
     assert out["face_rate"] == pytest.approx(19 / 20)
     assert out["blinks"] == 2 and out["blinks_per_minute"] == pytest.approx(2 / 0.8 * 60)
-    assert out["jitter_permille"] > 0
     assert out["sharpness"] == 50
+
+
+def panned(n: int, *gaps: int) -> Observation:
+    """A face that moves a pixel to the right in each frame, apart from those in which none was found."""
+    points = face() + np.arange(n)[:, None, None] * [1.0, 0, 0]
+    points[list(gaps)] = np.nan
+    dark = np.zeros((1, 1, 3))
+    return Observation(Fraction(25), 512, 512, points, np.zeros(n), np.ones(n), dark, dark)
+
+
+def test_frames_without_a_face_shake_nothing() -> None:
+    for gaps in ((), (5,), (0, 7, 8, 19)):
+        seen = panned(20, *gaps)
+        out = measure.picture_numbers(seen, measure.curves(seen))
+        assert out["jitter_permille"] == pytest.approx(0, abs=1e-9), gaps
+    shaken = panned(20, 5)
+    shaken.landmarks[12] += [3.0, 0, 0]
+    points = shaken.landmarks[:, measure.STEADY, :2]
+    eyes = np.nanmean(np.linalg.norm(points[:, 0] - points[:, 3], axis=1))
+    out = measure.picture_numbers(shaken, measure.curves(shaken))
+    assert out["jitter_permille"] == pytest.approx(1000 * (3 + 6 + 3) / 2 / 15 / eyes)  # two axes, 15 whole triples
+
+
+def test_jitter_that_no_three_frames_tell_is_left_out() -> None:
+    seen = panned(8, 2, 5)
+    assert "jitter_permille" not in measure.picture_numbers(seen, measure.curves(seen))
 
 
 def test_only_the_wall_counts_as_background() -> None:

@@ -11,7 +11,16 @@ import pytest
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import HeadModel, load_head_model
 from elocute.inversion import teeth
-from elocute.inversion.teeth import LIMIT, LOWER_BELOW_LIP, OVERBITE, ROWS, UPPER_BELOW_LIP, UPPER_SEEN, _room, seat_teeth
+from elocute.inversion.teeth import (
+    LIMIT,
+    LOWER_BELOW_LIP,
+    OVERBITE,
+    ROWS,
+    UPPER_BELOW_LIP,
+    UPPER_SEEN,
+    _room,
+    seat_teeth,
+)
 from elocute.landmarks import INNER_LIPS, STOMION
 from elocute.portrait.regions import polygon_mask
 from elocute.rendering.shells import project

@@ -99,6 +99,15 @@ def test_greyscale_and_sixteen_bits_agree(tmp_path, gradient):
     assert np.array_equal(eight, sixteen)
 
 
+def test_sixteen_bit_grey_with_a_transparent_value(tmp_path, gradient):
+    grey = gradient[..., 0].astype(np.uint16) * 257
+    grey[0, 0] = grey[5, 5] + 1  # one level of 65535 beside the transparent one
+    Image.fromarray(grey).save(tmp_path / "keyed.png", transparency=int(grey[5, 5]))
+    picture = load_image(tmp_path / "keyed.png")
+    assert np.abs(picture.rgb[..., 0].astype(int) - gradient[..., 0])[1:].max() == 0
+    assert np.array_equal(picture.alpha == 0, grey == grey[5, 5]) and picture.alpha[0, 0] == 1
+
+
 def test_sixteen_bit_colour_png(tmp_path, gradient):
     """Pillow cannot write it, so the file is put together by hand."""
 
@@ -128,6 +137,7 @@ def test_a_large_photo_is_reduced(tmp_path):
     picture = load_image(tmp_path / "large.png")
     assert picture.rgb.shape == (1024, MAX_SIDE, 3)
     assert (picture.rgb == [10, 200, 30]).all()
+    assert load_image(tmp_path / "large.png", max_side=None).rgb.shape == (1500, 4500, 3)
 
 
 def test_files_that_can_not_be_used_each_have_their_own_code(tmp_path, gradient):

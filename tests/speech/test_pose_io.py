@@ -120,3 +120,16 @@ def test_wrong_placements_are_named(tmp_path: Path, data: dict[str, Any], code: 
     with pytest.raises(BadInput) as caught:
         read_poses(save(tmp_path / "p.json", **{"fps": 25, **data}), FPS, 1, OWN)
     assert caught.value.code == code and says in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("count", "shown", "told"),
+    [(30, None, False), (31, None, False), (70, None, True), (70, (1, 20), False), (70, (9, 30), True)],
+)
+def test_poses_beyond_the_video_are_told(
+    tmp_path: Path, count: int, shown: tuple[int, int] | None, told: bool
+) -> None:
+    path = save(tmp_path / "p.json", fps=25, yaw_deg=[0.0] * count)
+    _, said = read_poses(path, FPS, 30, shown=shown)
+    more = "p.json has 70 poses at 25 fps, more than the video's 30 frames at 25 fps: the rest is not used"
+    assert said == ([more] if told else [])

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from elocute.errors import BadInput
 from elocute.speech.pose_io import read_poses
-from elocute.speech.track_io import read_curves, resample, write_curves
+from elocute.speech.track_io import curves_and_notes, read_curves, resample, write_curves
 from elocute.values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 
 FPS = Fraction(24000, 1001)
@@ -57,6 +57,13 @@ def test_a_subset_in_any_order_is_enough(tmp_path):
     assert track.values.shape == (2, 52)
     np.testing.assert_allclose(track.values[:, ARKIT_NAMES.index("jawOpen")], [0.5, 1])
     assert track.values.sum() == pytest.approx(1.6)
+
+
+def test_mediapipes_neutral_column_moves_nothing(tmp_path):
+    data = {"fps": 25, "names": ["_neutral", "jawOpen"], "values": [[None, 0.5], [1, 1]]}
+    track, told = curves_and_notes(save(tmp_path / "c.json", data))
+    np.testing.assert_allclose(track.values[:, ARKIT_NAMES.index("jawOpen")], [0.5, 1])
+    assert track.values.sum() == pytest.approx(1.5) and told == ["c.json: _neutral moves nothing and is ignored"]
 
 
 @pytest.mark.parametrize(

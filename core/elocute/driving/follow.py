@@ -96,7 +96,7 @@ def follow(footage: Footage, tick: Tick | None = None) -> Followed:
             tick(index + 1, footage.count)
     if person is None and any(found for found, _ in early):
         _met(model, early, rows)
-    return _finished(rows, footage, len(early))
+    return _finished(rows, footage, sum(size != (0, 0) for _, size in early))
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ Row = TypeVar("Row")
 
 def hold_gaps(rows: Sequence[Row | None], footage: Footage, faceless: int = 0) -> tuple[list[Row], tuple[int, ...]]:
     """What was found in each frame, with the last good one in its gaps (before the first, the first), and which they
-    are. `faceless` frames were looked at without any row. Raises BadInput video_empty or video_no_face."""
+    are. `faceless` frames could be decoded without a row for any. Raises BadInput video_empty or video_no_face."""
     good = [index for index, row in enumerate(rows) if row is not None]
     if not good:
         if not rows and not faceless:

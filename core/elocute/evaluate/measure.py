@@ -37,7 +37,7 @@ SILENCE = 0.02  # of the loudest frame
 class Curves:
     """What the measurements are taken from, per frame: `aperture` (lip gap over eye distance), `pose` [n, 3] degrees
     of yaw, pitch and roll against the first face, `loudness` (RMS) or None, `shake` [n - 2] in thousandths of the
-    eye distance."""
+    eye distance, NaN where one of its three frames has no face."""
 
     aperture: np.ndarray
     pose: np.ndarray
@@ -46,18 +46,19 @@ class Curves:
 
 
 def curves(seen: Observation, audio: np.ndarray | None = None, rate: int = 16000) -> Curves:
-    """Curves over time; frames without a face are interpolated. At least one face must have been found."""
+    """Curves over time. Frames without a face are interpolated, but for the shake, which would be calm there. At least
+    one face must have been found."""
     points = seen.landmarks
     gap = np.linalg.norm(points[:, 13, :2] - points[:, 14, :2], axis=1)
-    aperture = _bridge(gap / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=1))
+    aperture = bridge(gap / np.linalg.norm(points[:, 33, :2] - points[:, 263, :2], axis=1))
     first = points[np.flatnonzero(seen.found)[0]]
     turned = [
         turn_between(first[RIGID], face[RIGID]) if ok else (np.nan,) * 3
         for face, ok in zip(points, seen.found, strict=True)
     ]
-    pose = np.stack([_bridge(axis) for axis in np.degrees(turned).T], axis=1) / [1, PITCH_GAIN, 1]
-    steady = np.where(seen.found[:, None, None], points[:, STEADY, :2], first[STEADY, :2])
-    eyes = np.linalg.norm(steady[:, 0] - steady[:, 3], axis=1).mean()
+    pose = np.stack([bridge(axis) for axis in np.degrees(turned).T], axis=1) / [1, PITCH_GAIN, 1]
+    steady = points[:, STEADY, :2]
+    eyes = np.nanmean(np.linalg.norm(steady[:, 0] - steady[:, 3], axis=1))
     shake = 1000 * np.abs(steady[2:] - 2 * steady[1:-1] + steady[:-2]).mean(axis=(1, 2)) / eyes
     return Curves(aperture, pose, shake, loudness(audio, rate, len(points), seen.fps) if audio is not None else None)
 
@@ -92,8 +93,8 @@ def picture_numbers(seen: Observation, line: Curves) -> dict[str, Any]:
         "sharpness": float(np.nanmedian(seen.sharpness)),
         "background_change": background_change(seen),
     }  # fmt: skip
-    if n > 4:
-        out["jitter_permille"] = float(line.shake.mean())
+    if n > 4 and not np.isnan(line.shake).all():
+        out["jitter_permille"] = float(np.nanmean(line.shake))
     return out
 
 
@@ -165,7 +166,7 @@ def pose_numbers(line: Curves, wanted: dict[str, np.ndarray]) -> dict[str, Any]:
     return out
 
 
-def _bridge(values: np.ndarray) -> np.ndarray:
+def bridge(values: np.ndarray) -> np.ndarray:
     """NaN filled by linear interpolation."""
     known = np.flatnonzero(~np.isnan(values))
     return np.interp(np.arange(len(values)), known, values[known])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elocute.evaluate.measure import CLOSED, Curves, closures
+from elocute.evaluate.measure import CLOSED, Curves, bridge, closures
 from elocute.evaluate.observe import Observation
 from elocute.evaluate.sheet import encode_sheet
 
@@ -96,8 +96,9 @@ def _plots(seen: Observation, line: Curves, labels: np.ndarray | None) -> str:
         _plot("Head rotation in degrees, against the first frame", turned, fps),
         _plot("Blink score", {"blink": seen.blink}, fps),
     ]
-    if len(line.shake):
-        parts.append(_plot("Shake of rigid points, thousandths of the eye distance", {"shake": line.shake}, fps))
+    if not np.isnan(line.shake).all():  # nor empty
+        shake = {"shake": bridge(line.shake)}
+        parts.append(_plot("Shake of rigid points, thousandths of the eye distance", shake, fps))
     return "".join(parts)
 
 

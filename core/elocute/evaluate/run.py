@@ -15,9 +15,9 @@ from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, sharpness
 from elocute.evaluate.sheet import check_sheet, encode_sheet
-from elocute.files import check_not_input, check_writable, quiet_stderr, read_input, write_whole
+from elocute.files import check_not_input, check_writable, read_input, write_whole
 from elocute.footage import probe
-from elocute.media import SAMPLE_RATE, load_audio
+from elocute.media import SAMPLE_RATE, hear, load_audio
 from elocute.protocol import Message, Progress
 from elocute.speech.pose_io import read_poses
 
@@ -52,7 +52,7 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
         raise BadInput("output_twice", "two of --json-file, --html and --sheet name one file. Give each its own.")
     if job.sheet is not None:
         check_sheet(job.sheet)
-    voice = load_audio(job.voice) if job.voice else None
+    voice, told = hear(job.voice) if job.voice else (None, [])
     if job.poses is not None:
         read_poses(job.poses, Fraction(25), 1)
     labels = read_labels(job.labels) if job.labels else None
@@ -61,7 +61,7 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     seen = observe(job.video, job.max_frames, lambda done, of: report(Progress("evaluate", done, of)))
     n, fps = len(seen), float(seen.fps)
     out: dict[str, Any] = {
-        "frames": n, "fps": fps, "size": [seen.width, seen.height], "seconds": n / fps, "notes": [],
+        "frames": n, "fps": fps, "size": [seen.width, seen.height], "seconds": n / fps, "notes": told,
     }  # fmt: skip
     line = None
     if seen.found.any():
@@ -99,20 +99,10 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _read_photo(path: Path) -> np.ndarray:
-    """The photo at its full size: reducing it first would change how sharp it measures."""
-    import cv2
+    """The photo as `speak` reads it, but at its full size: reducing it first would change how sharp it measures."""
+    from elocute.portrait.image import load_image
 
-    from elocute.portrait.image import read_file
-
-    content = np.frombuffer(read_file(path), np.uint8)
-    try:
-        with quiet_stderr():
-            image = cv2.imdecode(content, cv2.IMREAD_COLOR)  # upright, by EXIF
-    except cv2.error:  # empty, or larger than OpenCV dares
-        image = None
-    if image is None:
-        raise BadInput("image_unreadable", f"{path.name} can't be read as a picture. Use a JPEG or PNG file.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return load_image(path, max_side=None).rgb
 
 
 def _sound(video: Path, voice: np.ndarray | None, out: dict[str, Any]) -> np.ndarray | None:

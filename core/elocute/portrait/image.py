@@ -36,8 +36,9 @@ class Picture:
     sha256: str
 
 
-def load_image(path: str | Path) -> Picture:
-    """Read a photo upright (EXIF) and in sRGB (embedded profile), at most MAX_SIDE on its longer side.
+def load_image(path: str | Path, max_side: int | None = MAX_SIDE) -> Picture:
+    """Read a photo upright (EXIF) and in sRGB (embedded profile), at most `max_side` on its longer side; None keeps its
+    size.
 
     Raises BadInput: "image_missing", "image_is_directory", "image_unreadable", "image_truncated", "image_too_large",
     "image_too_small".
@@ -48,8 +49,8 @@ def load_image(path: str | Path) -> Picture:
         warnings.simplefilter("ignore")  # of large or odd files: what matters is said in a sentence of ours
         image = _decode(content, path)
         rgb, alpha = _to_srgb(image)
-    if max(image.size) > MAX_SIDE:
-        rgb, alpha = _reduce(rgb, alpha)
+    if max_side is not None and max(image.size) > max_side:
+        rgb, alpha = _reduce(rgb, alpha, max_side)
     return Picture(rgb, alpha, hashlib.sha256(content).hexdigest())
 
 
@@ -126,18 +127,29 @@ def _too_large(path: Path, amount: str) -> BadInput:
 def _to_srgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """Any mode to rgb uint8 [H, W, 3] and alpha float32 [H, W] (None when opaque everywhere)."""
     alpha = None
+    if image.mode.startswith(("I", "F")):
+        alpha = _keyed(image)
+        image = _to_eight_bits(image)
     if "A" in image.getbands() or "transparency" in image.info:
         image = image if image.mode in ("RGBA", "LA", "La", "RGBa") else image.convert("RGBA")
         straight = image.convert("RGBA")
         opacity = np.asarray(straight.getchannel("A"), np.float32) / 255
         alpha = opacity if opacity.min() < 1 else None
         image = straight.convert("RGB")
-    if image.mode.startswith(("I", "F")):
-        image = _to_eight_bits(image)
     if image.mode not in ("RGB", "CMYK", "L", "LAB"):
         image = image.convert("RGB")
     image = _apply_profile(image)
     return np.array(image.convert("RGB")), alpha
+
+
+def _keyed(image: Image.Image) -> np.ndarray | None:
+    """Opacity of 16-bit grey of which one value is transparent (a PNG's tRNS): asked before it has eight bits, where
+    neighbours of that value would be taken for it."""
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return None
+    opaque = np.asarray(image) != key
+    return None if opaque.all() else opaque.astype(np.float32)
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
@@ -149,7 +161,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
         top = 65535.0 if values.max() > 255 else 255.0
     eight = np.clip(np.round(np.nan_to_num(values) / top * 255), 0, 255).astype(np.uint8)
     grey = Image.fromarray(eight)
-    grey.info = dict(image.info)
+    grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return grey
 
 
@@ -166,10 +178,10 @@ def _apply_profile(image: Image.Image) -> Image.Image:
     return converted if converted is not None else image
 
 
-def _reduce(rgb: np.ndarray, alpha: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _reduce(rgb: np.ndarray, alpha: np.ndarray | None, side: int) -> tuple[np.ndarray, np.ndarray | None]:
     import cv2
 
-    scale = MAX_SIDE / max(rgb.shape[:2])
+    scale = side / max(rgb.shape[:2])
     size = (max(round(rgb.shape[1] * scale), 1), max(round(rgb.shape[0] * scale), 1))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     return small, None if alpha is None else cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)

@@ -57,6 +57,13 @@ def read_poses(
             f"{path.name} has {count} poses at {source} fps, fewer than the video's {frames} frames at {fps} fps: "
             f"the last pose is held for {held} frames"
         )
+    # A frame more is rounding. What lies beyond the frames that are asked for isn't spoken of.
+    surplus = count * fps / source - frames
+    if surplus > max(Fraction(1), fps / source) and (shown is None or shown[1] >= frames):
+        warnings.append(
+            f"{path.name} has {count} poses at {source} fps, more than the video's {frames} frames at {fps} fps: "
+            "the rest is not used"
+        )
     if isinstance(given, Placements):
         placed = _resampled(given, source, fps, frames)
         track, clamped = poses_against(own or _first(placed), placed, limited, shown)

@@ -21,7 +21,15 @@ from elocute.values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
 
 FORMAT = "elocute-curves-1"
 DECIMALS = 5  # a hundredth of what an 8-bit picture can show; keeps files small
+NEUTRAL = "_neutral"  # MediaPipe's own column before ARKit's, which moves nothing
 MAX_BYTES = 1 << 29  # an hour of 52 curves at 240 fps takes 400 MB as text
+
+
+def check_curves_output(path: Path) -> None:
+    """Refuse a name that is no curves file's before something else is replaced. Raises BadInput output_type."""
+    if path.suffix.lower() != ".json" and not path.is_dir():
+        kind = f"curves are no {path.suffix} file" if path.suffix else f"{path.name} names no kind of file"
+        raise BadInput("output_type", f"{kind}. End it in .json.")
 
 
 def write_curves(track: ExpressionTrack, path: str | Path) -> None:
@@ -42,6 +50,13 @@ def read_curves(path: str | Path, vocabularies: Sequence[tuple[str, ...]] = (ARK
     Raises BadInput: curves_missing, curves_unreadable, curves_unknown_names, curves_shape, curves_nan,
     curves_fps.
     """
+    return curves_and_notes(path, vocabularies)[0]
+
+
+def curves_and_notes(
+    path: str | Path, vocabularies: Sequence[tuple[str, ...]] = (ARKIT_NAMES,)
+) -> tuple[ExpressionTrack, list[str]]:
+    """What `read_curves` gives, and what the user should know."""
     path = Path(path)
     data = json_object(path, "curves", f'"format": "{FORMAT}", "fps", "names" and "values"')
     if data.get("format", FORMAT) != FORMAT:
@@ -60,6 +75,11 @@ def read_curves(path: str | Path, vocabularies: Sequence[tuple[str, ...]] = (ARK
             "curves_shape",
             f'"values" of {path.name} is {got}, not frames x {len(names)}. Give one row a frame, one number a name.',
         )
+    told = []
+    if NEUTRAL in names:
+        told.append(f"{path.name}: {NEUTRAL} moves nothing and is ignored")
+        values = np.delete(values, names.index(NEUTRAL), axis=1)
+        names = [name for name in names if name != NEUTRAL]
     if not np.isfinite(values).all():
         frame, column = np.argwhere(~np.isfinite(values))[0]
         raise BadInput(
@@ -68,7 +88,7 @@ def read_curves(path: str | Path, vocabularies: Sequence[tuple[str, ...]] = (ARK
         )
     full = np.zeros((len(values), len(vocabulary)), np.float32)
     full[:, [vocabulary.index(name) for name in names]] = values
-    return ExpressionTrack(vocabulary, full, rate(data["fps"], "curves", path))
+    return ExpressionTrack(vocabulary, full, rate(data["fps"], "curves", path)), told
 
 
 def resample(track: ExpressionTrack, fps: Fraction, frames: int) -> ExpressionTrack:
@@ -96,7 +116,7 @@ def _known_names(names: Any, path: Path, vocabularies: Sequence[tuple[str, ...]]
     lower = {name.lower(): name for name in vocabulary}
     wrong = []
     for name in names:
-        if name not in vocabulary:
+        if name not in vocabulary and name != NEUTRAL:
             near = difflib.get_close_matches(name.lower(), lower, 1, 0.6)
             wrong.append(f"{name} (did you mean {lower[near[0]]}?)" if near else name)
     if wrong:
