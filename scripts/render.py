@@ -78,16 +78,17 @@ def _refused(error: Refused) -> int:
 
 def _check_files(args: argparse.Namespace) -> None:
     """What can be told of the arguments' paths before anything is started."""
-    voice, movie = args.voice, args.movie
-    if voice and not voice.is_file():
-        raise Refused(f"--voice {voice} is {'a folder' if voice.is_dir() else 'not there'}. Name a sound or video file")
+    voice, movie = args.voice, args.movie  # asked by os.path, which answers for folders that can't be entered too
+    if voice and not os.path.isfile(voice):
+        found = "a folder" if os.path.isdir(voice) else "not there"
+        raise Refused(f"--voice {voice} is {found}. Name a sound or video file")
     if movie and movie.suffix.lower() not in MOVIES:
         raise Refused(f"--movie {movie} has to end in {', '.join(MOVIES)}")
-    if movie and movie.is_dir():
+    if movie and os.path.isdir(movie):
         raise Refused(f"--movie {movie} is a folder. Name a file for the video")
     for name, folder in (("--output", args.output), ("--movie", movie and movie.parent)):
-        there = next((place for place in (folder, *folder.parents) if place.exists()), folder) if folder else None
-        if there and not there.is_dir():
+        there = next((place for place in (folder, *folder.parents) if os.path.exists(place)), None) if folder else None
+        if there and not os.path.isdir(there):
             raise Refused(f"{name}: {there} is a file, not a folder. Choose another folder")
 
 

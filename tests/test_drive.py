@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from driven_shots import VOICE, curves_file, shot
 
-from elocute.drive import EYES, KEPT_SMILE, MOST_OF_A_UNIT, SMILES, build_drive, read_inputs, unheard
+from elocute.drive import EYES, KEPT_SMILE, MOST_OF_A_UNIT, SMILES, build_drive, input_notes, read_inputs
 from elocute.errors import BadInput
 from elocute.models.store import verify
 from elocute.values import ARKIT_NAMES, BLINK, MOUTH
@@ -251,6 +251,8 @@ def test_a_face_that_is_asked_for_less_than_nothing_stays_at_rest(own: np.ndarra
         (75, 25, None, None),
         (90, 30, None, None),
         (72, "24000/1001", None, None),
+        (74, 25, None, None),
+        (76, 25, None, None),
         (60, 25, None, "fewer than the shot's 75 frames at 25 fps: the last row is held for 15 frames"),
         (60, 25, (1, 60), None),
         (60, 25, (50, 61), "the last row is held for 1 frame"),
@@ -263,7 +265,7 @@ def test_curves_of_another_length_than_the_voice_are_told(
 ) -> None:
     file = curves_file(tmp_path / "c.json", rate, jawOpen=[0.0] * rows)
     made = shot(tmp_path, voice=voice, curves=file, frames=frames)
-    notes = unheard(made, read_inputs(made))
+    notes = input_notes(made, read_inputs(made))
     assert len(notes) == (told is not None)
     if told:
         assert notes[0].startswith("c.json has ") and notes[0].endswith(told)
@@ -274,4 +276,4 @@ def test_what_is_said_of_a_curves_file_reaches_the_user(tmp_path: Path) -> None:
     inputs = read_inputs(made)
     assert inputs.curves is not None and column(inputs.curves.values, "jawOpen") == [0.5]
     assert inputs.curves.values.sum() == 0.5
-    assert unheard(made, inputs) == ["c.json: _neutral moves nothing and is ignored"]
+    assert input_notes(made, inputs) == ["c.json: _neutral moves nothing and is ignored"]

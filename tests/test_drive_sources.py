@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from driven_shots import VOICE, curves_file, shot
 
-from elocute.drive import Inputs, build_drive, unheard
+from elocute.drive import Inputs, build_drive, input_notes
 from elocute.driving.follow import Followed
 from elocute.errors import BadInput
 from elocute.modelsets import model_set as choose
@@ -98,7 +98,7 @@ def test_which_of_two_the_head_follows_is_told(tmp_path: Path, leader: str, stil
 def test_a_silent_video_without_a_voice_is_told(tmp_path: Path) -> None:
     def told(sound: Path | None = None, track: bool = False, **more: float | Path) -> list[str]:
         curves = read_curves(curves_file(tmp_path / "c.json", jawOpen=[0.2])) if track else None
-        return unheard(shot(tmp_path, drive="v.mp4", **more), Inputs(None, curves, 4, sound))
+        return input_notes(shot(tmp_path, drive="v.mp4", **more), Inputs(None, curves, 4, sound))
 
     assert told() == told(VOICE, drive_mouth=0.5) == told(track=True, drive_mouth=0.5) == told(drive_eyes=0.5) == []
     (weaker,) = told(drive_mouth=0.5, drive_brows=0.25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,29 @@ def test_a_full_disk_leaves_no_part_of_a_head(tmp_path: Path, stored: Any, monke
     with pytest.raises(EnvironmentProblem) as caught:
         write_head(stored, tmp_path, "cpu", 256)
     assert caught.value.code == "disk_full" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_a_rename_that_fails_leaves_the_head_that_was_there(
+    tmp_path: Path, stored: Any, monkeypatch: pytest.MonkeyPatch, before: bool, failing: int
+) -> None:
+    names = ("head.bin", "texture.png", "head.json")
+    if before:
+        for name in names:
+            (tmp_path / name).write_bytes(name.encode())
+    had = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    replace = os.replace
+
+    def locked(source: Path, target: Path) -> None:
+        if Path(target) == tmp_path / names[failing] and ".part" in Path(source).name and Path(source).suffix != ".old":
+            raise PermissionError(13, "open elsewhere")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    with pytest.raises(EnvironmentProblem):
+        write_head(stored, tmp_path, "cpu", 256)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == had
 
 
 def test_the_job_and_its_errors(example: Any, avatars: Path, tmp_path: Path) -> None:

@@ -120,3 +120,16 @@ def test_compiled_code_has_room_where_nothing_can_be_written(
     with machine.room_for_compiled_code():
         assert [str(place) for place in tmp_path.iterdir()] == ([] if writable else [os.environ["NUMBA_CACHE_DIR"]])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a locked folder is POSIX")
+def test_a_home_that_cannot_be_entered_ends_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def locked(**options: str) -> str:
+        raise PermissionError(13, "locked")
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "locked" / "cache"))
+    monkeypatch.setattr(machine.os, "access", lambda place, mode: False)
+    monkeypatch.setattr(machine.tempfile, "mkdtemp", locked)
+    with machine.room_for_compiled_code():
+        assert not os.environ["NUMBA_CACHE_DIR"]

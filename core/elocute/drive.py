@@ -108,7 +108,7 @@ def _curves_length(shot: Shot, track: ExpressionTrack | None, seconds: Fraction,
     rows, last = len(track.values), min(shot.frames[1], frames) if shot.frames else frames
     more = rows * shot.fps / track.fps - frame_count(seconds, shot.fps)  # in frames
     held = last - (rows - 1) * shot.fps // track.fps - 1
-    if abs(more) < max(Fraction(1), shot.fps / track.fps) or (held <= 0 if more < 0 else last < frames):
+    if abs(more) <= max(Fraction(1), shot.fps / track.fps) or (held <= 0 if more < 0 else last < frames):
         return []
     way = f"fewer than the shot's {frames} frames at {shot.fps} fps: the last row is held"
     way += f" for {held} frame{'s' if held > 1 else ''}"
@@ -226,7 +226,7 @@ def video_shares(shot: Shot) -> tuple[float, float, float]:
     return shot.drive_mouth_share, shot.drive_eyes, shot.drive_brows
 
 
-def unheard(shot: Shot, inputs: Inputs) -> list[str]:
+def input_notes(shot: Shot, inputs: Inputs) -> list[str]:
     """What to tell about the files that drive a shot, among it that a video has no sound and gets none from a voice."""
     told = list(inputs.notes)
     if shot.drive is None or inputs.sound is not None:

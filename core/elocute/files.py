@@ -6,13 +6,14 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import struct
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
 
@@ -69,6 +70,42 @@ class Temporary:
         with _lock:
             process = _open.pop(self.path, None)
         _remove(self.path, process)
+
+
+def keep_all(waiting: Sequence[Temporary]) -> None:
+    """Give all of them their names; after an error what was there before has them again. Each appears in one step, so
+    that a run that is killed meanwhile leaves every target whole. Raises EnvironmentProblem."""
+    with contextlib.ExitStack() as back:
+        for new in waiting:
+            before = new.path.with_suffix(".old")  # a name that `remove_abandoned` knows
+            replaces = new.target.is_file()
+            back.callback(_put_back, new.target, before, replaces)
+            if replaces:
+                _keep_before(new.target, before)
+            new.keep()
+        back.pop_all()
+    for new in waiting:
+        with contextlib.suppress(OSError):
+            new.path.with_suffix(".old").unlink(missing_ok=True)
+
+
+def _keep_before(target: Path, before: Path) -> None:
+    try:
+        os.link(target, before)
+    except OSError:  # a file system without second names
+        try:
+            shutil.copyfile(target, before)
+        except OSError as error:
+            raise write_problem(target, error) from error
+
+
+def _put_back(target: Path, before: Path, replaced: bool) -> None:
+    with contextlib.suppress(OSError):  # the other files go back all the same
+        if not replaced:
+            target.unlink(missing_ok=True)
+        elif before.exists():
+            os.replace(before, target)
+            before.unlink(missing_ok=True)  # two names of one file stay two
 
 
 def _prefix(target: Path) -> str:

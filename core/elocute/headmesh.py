@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from .drive import add_to_face, resting_face
-from .files import Temporary, write_problem
+from .files import Temporary, keep_all, write_problem
 from .finishing.frames import encode_png
 from .generators.headfield import HeadField
 from .head.avatar import AvatarHead
@@ -105,8 +105,7 @@ def _write_together(folder: Path, contents: dict[str, bytes]) -> None:
                 waiting[-1].path.write_bytes(data)
             except OSError as error:
                 raise write_problem(folder / name, error) from error
-        for temporary in waiting:
-            temporary.keep()
+        keep_all(waiting)
 
 
 def _shape_keys(head: AvatarHead, rest: np.ndarray) -> np.ndarray:

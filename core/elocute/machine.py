@@ -29,20 +29,23 @@ PROBE = (
 def room_for_compiled_code() -> Iterator[None]:
     """numba keeps what it compiles beside the sources or in the user's cache folder, and ends with an error where
     neither can be written (a container, a farm's shared installation): there this process has a folder of its own."""
-    named = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME")
-    cache = Path(named or os.path.expanduser("~/.cache"))
-    if os.environ.get("NUMBA_CACHE_DIR") or _writable(Path(__file__).parent) or _writable(cache):
+    named = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder = ""
+    if not (os.environ.get("NUMBA_CACHE_DIR") or _writable(os.path.dirname(__file__)) or _writable(named)):
+        with suppress(OSError):  # with no room at all, who compiles nothing can go on
+            folder = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="elocute-")
+    try:
         yield
-        return
-    with tempfile.TemporaryDirectory(prefix="elocute-", ignore_cleanup_errors=True) as folder:
-        os.environ["NUMBA_CACHE_DIR"] = folder
-        yield
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _writable(folder: Path) -> bool:
+def _writable(folder: str) -> bool:
     """Whether files can be made in a folder, or in the one where it would be made."""
-    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    return there.is_dir() and os.access(there, os.W_OK)
+    while not os.path.exists(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return os.path.isdir(folder) and os.access(folder, os.W_OK)
 
 
 def program_of(environment: Path) -> Path:

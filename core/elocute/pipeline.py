@@ -53,7 +53,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     inputs, are kept. Raises Cancelled when asked to stop; finished frames stay."""
     models = model_set(shot.model_set)
     _check(shot, models)
-    from .drive import read_inputs, unheard
+    from .drive import input_notes, read_inputs
     from .rendering.device import pick_device
 
     inputs = read_inputs(shot, _ticking(report, cancelled), models.reading(shot))
@@ -68,7 +68,7 @@ def speak(shot: Shot, report: Report, cancelled: Callable[[], bool]) -> Result:
     rendered = _render(shot, performance, inputs.sound, range(first, last + 1), report, cancelled)
     seconds = time.perf_counter() - started
     count = last - first + 1
-    warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *unheard(shot, inputs), *clipped]
+    warnings = [*avatar.report.get("notes", []), *performance.drive.warnings, *input_notes(shot, inputs), *clipped]
     warnings += _outputs_told(shot, inputs.frames)
     if shot.frames_dir:
         from .finishing.frames import unlike_told

@@ -80,10 +80,11 @@ def seat_teeth(scene: Scene, model: HeadModel) -> HeadFit:
 def _forward(
     upper: np.ndarray, lower: np.ndarray, had: np.ndarray, stomion: np.ndarray, half_width: float
 ) -> np.ndarray:
-    """Metres by which both rows, [N, 3] in head space, are to be farther forward than they already are, `had` [2]."""
+    """Metres by which both rows, [N, 3] in head space, are to be farther forward than they already are, `had` [2]; none
+    is brought back."""
     fronts = np.array([row[np.abs(row[:, 0] - stomion[0]) < half_width, 2].max() for row in (upper, lower)]) - had
     first = np.clip(stomion[2] - BEHIND_LIPS - fronts[0], 0, FORWARD[0])
-    return np.array([first, np.clip(fronts[0] + first - OVERJET - fronts[1], 0, FORWARD[1])]) - had
+    return np.maximum([first, np.clip(fronts[0] + first - OVERJET - fronts[1], 0, FORWARD[1])] - had, 0)
 
 
 def _room(head: AvatarHead, model: HeadModel, row: str) -> float:

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from elocute.errors import BadInput, ElocuteError
-from elocute.files import Temporary, check_writable, remove_abandoned, write_problem
+from elocute.files import Temporary, check_writable, keep_all, remove_abandoned, write_problem
 from elocute.models import layouts, matlab
 from elocute.models.official import FORMAT, find_official, imported, official_folder
 from elocute.models.recognise import Arrays, Piece, Source, read_file
@@ -66,39 +65,8 @@ def import_files(paths: Sequence[Path], progress: Progress | None = None) -> lis
         for role in roles:
             say(f"converting {role.role}")
             waiting += _write(role, undo)
-        _keep_all(waiting)
+        keep_all(waiting)
     return roles
-
-
-def _keep_all(waiting: Sequence[Temporary]) -> None:
-    """Give all files their names; after an error what was there before has them again."""
-    with contextlib.ExitStack() as back:
-        for new in waiting:
-            old, replaces = _aside(new), new.target.is_file()
-            back.callback(_put_back, new.target, old, replaces)
-            try:
-                if replaces:
-                    os.replace(new.target, old)
-            except OSError as error:
-                raise write_problem(new.target, error) from error
-            new.keep()
-        back.pop_all()
-    for new in waiting:
-        with contextlib.suppress(OSError):
-            _aside(new).unlink(missing_ok=True)
-
-
-def _aside(new: Temporary) -> Path:
-    """Where the file that `new` replaces waits: a name that `remove_abandoned` knows."""
-    return new.path.with_suffix(".old")
-
-
-def _put_back(target: Path, old: Path, replaced: bool) -> None:
-    with contextlib.suppress(OSError):  # the other files go back all the same
-        if not replaced:
-            target.unlink(missing_ok=True)
-        elif old.exists():
-            os.replace(old, target)
 
 
 def _roles(pieces: list[Piece]) -> list[Filled]:

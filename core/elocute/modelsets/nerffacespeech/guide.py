@@ -64,8 +64,9 @@ def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Ti
     networks = Networks(device)
     rows: list[tuple[np.ndarray, np.ndarray, np.ndarray] | None] = []
     face: Face | None = None  # the last that was found: over a gap a person stays about where they were
+    decoded = False
     for index, frame in enumerate(footage.frames()):
-        found = None
+        found, decoded = None, decoded or frame is not None
         if frame is not None and reference:
             found = coefficients_of(networks, frame, None)
         elif frame is not None and (seen := same_face(frame, face)) is not None:
@@ -78,7 +79,7 @@ def follow_by_regressor(device: str, footage: Footage, reference: bool, tick: Ti
             rows.append((turn, METRES * (place - [0, 0, DISTANCE]), coefficients[EXPRESSION].astype(np.float32)))
         if tick:
             tick(index + 1, footage.count)
-    kept, missing = hold_gaps(rows, footage)
+    kept, missing = hold_gaps(rows if decoded else [], footage)
     turns, places, expression = (np.stack([row[i] for row in kept]) for i in range(3))
     held = False
     if not reference:
