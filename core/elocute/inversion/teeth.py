@@ -120,11 +120,12 @@ def _seen(scene: Scene, model: HeadModel, half_width: float) -> list[float]:
     talking[ARKIT_NAMES.index("jawOpen")] = TALKING
     shape = AvatarHead(model, scene.fit).vertices(talking)
     _, middle, axes = mouth_axes(scene.landmarks[:, :2])
+    centre = model.landmarks(shape)[STOMION, 0]
     lips, out = model.seams["lips"], []
     for lip, row, towards in zip((lips.upper, lips.lower), ROWS, (1, -1), strict=True):
         ends = []
         for part in (lip, model.part(row)):
-            front = part[np.abs(shape[part, 0] - model.landmarks(shape)[STOMION, 0]) < half_width]
+            front = part[np.abs(shape[part, 0] - centre) < half_width]
             uv = project(to_camera(shape[front], scene.fit.camera.camera_to_world), *scene.lens)
             ends.append((towards * ((uv[:, :2] - middle) @ axes)[:, 1]).max())
         out.append(float((ends[1] - ends[0]) * np.median(uv[:, 2]) / scene.lens[0]))
