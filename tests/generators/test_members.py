@@ -67,6 +67,10 @@ def test_an_ear_under_hair_brings_no_skin_out_of_it() -> None:
     _presume_ears(frontal := np.where(visible[:, None], HAIR, SKIN), model, near | visible, np.ones(len(x)))
     assert not frontal[near & ~visible, PARTS.index("hair")].any(), "what the photo shows from the front stays"
     np.testing.assert_array_equal(bald, np.tile(SKIN, (len(x), 1)))
+    half = np.where((visible & (y > np.median(y[visible])))[:, None], HAIR, SKIN).astype(np.float32)
+    _presume_ears(half, model, visible, np.ones(len(x)))
+    assert half[near & (x < -0.076), PARTS.index("hair")].all(), "the hidden one is under hair that touches the other"
+    assert not half[visible & (y < np.median(y[visible])), PARTS.index("hair")].any(), "which is as the photo shows it"
 
 
 def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -> None:

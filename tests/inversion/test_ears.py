@@ -112,6 +112,20 @@ def test_ears_under_hair_lie_flat(bald: Scene, model: HeadModel) -> None:
     assert moved_on.any() and len(set(np.sign(model.base[moved_on, 0]))) == 1, "the one under hair"
 
 
+def test_a_hidden_ear_lies_flat_where_hair_touches_the_other_one(bald: Scene, model: HeadModel) -> None:
+    rows = ears(bald, model)[1]
+    y, x = np.indices(bald.matte.shape)
+    right = x < bald.side / 2
+    beside = (bald.matte > 0.5) & ~(cv2.erode(bald.matte, np.ones((1, 2 * round(0.08 * bald.side) + 1), np.uint8)) > 0)
+    hides = replace(bald, matte=bald.matte * ~(beside & right))
+    for share, flat in ((0.55, True), (0.2, False)):
+        over = beside & ~right & (y < rows.min() + share * np.ptp(rows)) & (y >= rows.min())
+        fit = fit_ears(with_hair(hides, over), model)
+        moves = np.linalg.norm(fit.offsets - bald.fit.offsets, axis=1)
+        gone = (model.base[:, 0] < 0) & (moves > 0.01)
+        assert gone.any() == flat and not ((model.base[:, 0] > 0) & (moves > 0.01)).any()
+
+
 def test_a_lobe_alone_is_no_ear(bald: Scene, model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("elocute.inversion.ears.COVERED", 1.0)  # not even where nothing is laid flat
     other = painted(bald, model, moved(bald.fit, model, trans_up=0.3))

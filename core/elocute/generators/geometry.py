@@ -33,12 +33,12 @@ from .rims import bare_neck, foreign_light, other_than_skin, outline_rim, sides_
 from .scene import Scene
 
 MOUTH_DEPTH = 0.055  # metres behind the lips over which light dies out in the mouth
-MOUTH_DARKEST = 0.24
+MOUTH_DARKEST, CHEEKS_DARKEST = 0.24, 0.18  # what remains of it, and beside and above the tongue
 AROUND_OPENINGS = 0.025  # of the side: so far around eyes and mouth nothing may lie under the skin
 INCISORS = 0.003  # metres behind the lips as deep as which the foremost teeth lie: they are round, wet and catch light
 TONGUE_TIP, TONGUE_FALL = 0.008, 1.5  # metres behind the lips as deep as which a tongue's tip lies; then so much faster
 TONGUE_SIDES = 0.036  # metres by which a tongue's sides, down between the teeth, are as good as deeper
-CHEEKS, CHEEKS_FALL = 0.008, 0.4  # metres behind the lips from which the cheeks' insides lose so much more
+CHEEKS, CHEEKS_FALL = 0.006, 1.5  # metres behind the lips from which the cheeks' insides lose so much more
 JAW_SLIT = 0.02  # of the side behind a jaw's edge
 
 
@@ -162,7 +162,9 @@ def _mouth_light(model: HeadModel, points: np.ndarray) -> np.ndarray:
     along = behind[tongue] - behind[tongue].min()
     behind[tongue] = TONGUE_TIP + along * TONGUE_FALL + TONGUE_SIDES * (aside / aside.max()) ** 3
     behind[cheeks] += np.maximum(behind[cheeks] - CHEEKS, 0) * CHEEKS_FALL
-    return np.where(inside, np.clip(1 - behind / MOUTH_DEPTH, MOUTH_DARKEST, 1), 1.0)
+    darkest = np.full(len(points), MOUTH_DARKEST)
+    darkest[cheeks] = CHEEKS_DARKEST
+    return np.where(inside, np.clip(1 - behind / MOUTH_DEPTH, darkest, 1), 1.0)
 
 
 def model_layers(model: HeadModel) -> np.ndarray:

@@ -28,8 +28,10 @@ INNER, INNER_SHADE = (0.6, 0.75), 0.4  # from the edge to the inner side, which 
 TOUCHING = 0.95  # of the way from a crown's middle to its side: only the columns in which two teeth meet lie beyond
 GUM_HEIGHT = 0.05, 0.15  # up to which gum goes on a crown, as the mesh counts, and how much further between two
 CROWNS = 0.7  # light that teeth turned away from the viewer keep
-DARKEST_TOOTH = 0.3  # of the light in front
-MOLARS, CHEEK_SHADE = (2.5, 5), 0.5  # teeth from the middle over which cheeks come to take so much of the light
+# Of the light in front, what teeth keep at least: the upper row, and the lower one, whose molars show in an open mouth,
+# deep between cheek and tongue. Teeth from the middle over which cheeks come to take so much of it.
+DARKEST_TOOTH = (0.3, 0.2)
+MOLARS, CHEEK_SHADE = ((2.5, 5), (2, 4.5)), (0.5, 0.9)
 NECK_SHADE = 0.92
 JAW = (172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397)  # landmarks from jaw angle to jaw angle
 JAW_BAND = 0.2  # of the way to the nose
@@ -56,15 +58,19 @@ def fill_teeth(
     scene: Scene, geometry: Geometry, appearance: Appearance, model: HeadModel, layers: Layers, fill: np.ndarray
 ) -> None:
     """Crowns in the portrait's light, darker in the gaps between them, gum where they end."""
-    teeth = np.flatnonzero(np.isin(model.vertex_part, [model.parts.index(n) for n in ("teeth_upper", "teeth_lower")]))
+    upper, lower = (model.part(name) for name in ("teeth_upper", "teeth_lower"))
+    teeth = np.concatenate([upper, lower])
     light = np.clip(harmonics(geometry.normal[teeth]) @ appearance.light, 0.85, 1.1)
     along, up = model.uv[teeth].T  # teeth counted along the row; 0 at the gum, 0.6 at the edge
     border = np.abs(2 * (along * TEETH_IN_ROW % 1) - 1)  # 1 where two teeth meet, 0 in the middle of a crown
     light *= ((1 - ROUND_SHADE * border**2) * (1 - EDGE_SHADE * smooth_step(up, 0.4, 0.6)))[:, None]
     light *= 1 - GAP_SHADE * (border > TOUCHING)[:, None]
     light *= CROWNS + (1 - CROWNS) * np.clip(geometry.facing[teeth, None], 0, 1)
-    beside = 1 - CHEEK_SHADE * smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, *MOLARS)
-    deep = np.maximum(beside * geometry.mouth_light[teeth], DARKEST_TOOTH) * (1 - INNER_SHADE * smooth_step(up, *INNER))
+    rows = np.repeat((0, 1), (len(upper), len(lower)))
+    aside = smooth_step(np.abs(along - 0.5) * TEETH_IN_ROW, *np.array(MOLARS)[rows].T)
+    beside = 1 - np.array(CHEEK_SHADE)[rows] * aside
+    deep = np.maximum(beside * geometry.mouth_light[teeth], np.array(DARKEST_TOOTH)[rows])
+    deep *= 1 - INNER_SHADE * smooth_step(up, *INNER)
     gum = np.clip(1 - up / (GUM_HEIGHT[0] + GUM_HEIGHT[1] * border**4), 0, 1)[:, None]
     colour = layers.tooth * (1 - gum) + appearance.albedo[PARTS.index("tongue")] * gum
     fading = as_vivid(GUMS, appearance.albedo[PARTS.index("skin")])
@@ -111,9 +117,10 @@ def fill_scalp(
 def fill_neck(
     scene: Scene, geometry: Geometry, model: HeadModel, layers: Layers, shown: np.ndarray, fill: np.ndarray
 ) -> None:
-    """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade."""
+    """The neck behind the chin is the visible neck, or the beard that hides it, continued in the chin's shade. (The
+    mouth's inside, which is close to it, is none of it.)"""
     bare = 1 - geometry.members[: len(shown), PARTS.index("clothes")]
-    weight = model.regions["neck"] * bare * (1 - shown)
+    weight = model.regions["neck"] * bare * (1 - shown) * (model.vertex_part == model.parts.index("skin"))
     source = (scene.regions["neck_shoulders"] > 0.8) & (scene.bare > 0.7)
     jaw = _jaw(scene)
     if source.mean() < BARE_NECK and jaw.any() and np.median(scene.bare[jaw]) < 0.5:

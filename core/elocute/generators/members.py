@@ -18,7 +18,8 @@ EAR = ((0.062, 0.1), (-0.04, 0.038), (-0.05, 0.018))  # metres, head space: |x|,
 # covers is not, and wholly, in that hair: where hair and skin cross as the head turns, no skin pokes out of it.
 BEFORE_EARS = (0.05, (-0.055, 0.05), (0.045, 0.024))
 EDGE_ON = (0.2, 0.45)  # cosine to the photo's ray from which on it begins to show, and surely shows, skin before an ear
-EAR_SEEN, EAR_COVERED = 0.15, 0.5  # of an ear shown, to judge it by itself; of that hair, to call it covered
+# Of an ear shown, to judge it by itself; of that hair, to call it covered, and to call one covered that isn't shown.
+EAR_SEEN, EAR_COVERED, EAR_TOUCHED = 0.15, 0.5, 0.25
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
 SCALP_FORGETTING = 1e-5  # see `diffuse`: a fringe goes on all the way around the head
@@ -86,16 +87,17 @@ def _continued(values: np.ndarray, known: np.ndarray, faces: np.ndarray) -> np.n
 
 def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray, facing: np.ndarray) -> None:
     """An ear that hair covers in the photo is hair in all its folds, and so is what lies right before it, hidden or
-    edge-on: a turn must not bring skin out of it. An ear that the photo doesn't show is like the other one. `visible`
-    [V]: the photo shows this point of the person; facing [V]: cosine at which it does."""
+    edge-on: a turn must not bring skin out of it. So is an ear that the photo doesn't show, if hair is over a part of
+    the other one. `visible` [V]: the photo shows this point of the person; facing [V]: cosine at which it does."""
     ears, near = ears_of(model), near_ears(model)
     hidden = np.where(ears, ~visible, 1 - visible * ramp(facing, *EDGE_ON))
     hair = PARTS.index("hair")
     for side in (-1, 1):
         ear = ears & (np.sign(model.base[:, 0]) == side)
         seen = ear & visible
-        witness = seen if seen.sum() > EAR_SEEN * ear.sum() else ears & visible
-        if witness.any() and members[witness, hair].mean() > EAR_COVERED:
+        itself = seen.sum() > EAR_SEEN * ear.sum()
+        witness, enough = (seen, EAR_COVERED) if itself else (ears & visible, EAR_TOUCHED)
+        if witness.any() and members[witness, hair].mean() > enough:
             share = near * (np.sign(model.base[:, 0]) == side) * hidden
             members += share[:, None] * (named("hair") - members)
 

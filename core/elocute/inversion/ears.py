@@ -29,7 +29,9 @@ STRIP = 0.08  # of the same: what of the photo's skin beside the model's head is
 ENOUGH, TOO_MUCH = 0.4, 2.0  # of the model's ear: with less the photo's is under hair; with more it is no ear
 SMALLEST = 0.03  # of the side, squared: less of the model's ear stands out of a head that is turned
 FREE, FARTHER = 0.6, 0.2  # of an end's pixels have background beyond them, so much of an ear's size farther out
-COVERED = 0.62  # of what the photo shows of an ear, from which it is under hair
+# Of what the photo shows of an ear, from which it is under hair; and the other ear, if the photo doesn't show that: one
+# that grew out of a cheek as the head turns would be seen before any hair is missed.
+COVERED, TOUCHED = 0.62, 0.35
 UNCUT = 0.02  # of an ear's height: a photo's ear that comes so near to where it is looked for goes on from there
 
 
@@ -79,7 +81,7 @@ def _ear(scene: Scene, model: HeadModel, side: str) -> _Ear:
 
 
 def _covered(scene: Scene, model: HeadModel, ears: list[_Ear]) -> list[bool]:
-    """Whether hair covers each ear; one that the photo doesn't show is like the other one."""
+    """Whether hair covers each ear; one that the photo doesn't show is so if hair is over a part of the other one."""
     points = to_camera(AvatarHead(model, scene.fit).vertices(scene.fit.expression), scene.fit.camera.camera_to_world)
     skin = model.faces[model.part_faces("skin")]
     face = rasterise(project(points, *scene.lens), skin, scene.side, scene.side)[0]
@@ -89,7 +91,7 @@ def _covered(scene: Scene, model: HeadModel, ears: list[_Ear]) -> list[bool]:
         much = shown.sum() > (SMALLEST * scene.side) ** 2
         shares.append(float(scene.regions["hair"][shown].mean()) if much else np.nan)
     known = [share for share in shares if not np.isnan(share)]
-    return [bool(known) and (share if not np.isnan(share) else max(known)) > COVERED for share in shares]
+    return [bool(known) and (max(known) > TOUCHED if np.isnan(share) else share > COVERED) for share in shares]
 
 
 def _laid_flat(fit: HeadFit, model: HeadModel, ear: _Ear) -> HeadFit:
