@@ -9,7 +9,7 @@ import torch
 
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.portrait import deep3d
-from elocute.portrait.deep3d import crop_aligned, crop_whole, five_points
+from elocute.portrait.deep3d import crop_aligned, crop_whole, face_square, five_points
 
 FLOAT32, FLOAT64 = 1e-6, 1e-7  # of the largest number
 
@@ -100,6 +100,24 @@ def test_crop_pixels_and_picture_pixels_agree(kind: str) -> None:
         found = np.array([(weight.sum(0) * x).sum(), (weight.sum(1) * y).sum()]) / weight.sum()
         # a drawn pixel's index is its centre, half a pixel from its edge
         assert (np.abs(crop.to_picture(found) - (drawn + 0.5)) * crop.scale).max() < 0.15
+
+
+def test_the_reference_s_square_around_a_face_is_met(recorded: Any) -> None:
+    wanted = recorded("deep3d/fit3dmm_io.npz")
+    assert face_square(wanted["bbox_in"], (224, 224)) == tuple(wanted["bbox_out"])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_face_s_square_is_one_within_the_picture_and_with_room_around_the_face(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    size = rng.integers(60, 400, 2)
+    low = rng.uniform(0, size - 20)
+    box = np.concatenate([low, rng.uniform(low + 10, size)])
+    x0, y0, x1, y1 = face_square(box, (int(size[0]), int(size[1])))
+    assert x1 - x0 == y1 - y0 > 0 and min(x0, y0) >= 0 and (x1 <= size[0]) and (y1 <= size[1])
+    if x0 and y0 and x1 < size[0] and y1 < size[1]:
+        assert x1 - x0 == pytest.approx(1.3 * np.max(box[2:] - box[:2]), abs=1)
+        assert np.abs(np.array([x0 + x1, y0 + y1]) - box[:2] - box[2:]).max() < 4
 
 
 def test_an_aligned_face_has_the_standard_size_wherever_it_was() -> None:

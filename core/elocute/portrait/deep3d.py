@@ -22,6 +22,7 @@ from elocute.portrait.resnet import resnet50
 SIDE = 224  # pixels of the network's input
 FOCAL, DISTANCE = 1015.0, 10.0  # of the camera that its coefficients belong to: pixels, Basel units
 HEADS = (80, 64, 80, 3, 27, 2, 1)  # identity, expression, texture, angles, light, shift in the image plane, depth
+FACE_MARGIN = 0.3  # of a face's longer side, that the square around it is larger by
 STANDARD_SIZE = 102.0  # of the aligned face in the crop: the scale of Deep3DFaceRecon's training data
 
 
@@ -72,6 +73,16 @@ def crop_whole(rgb: np.ndarray) -> Crop:
     height, width = rgb.shape[:2]
     small = np.asarray(Image.fromarray(rgb).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     return Crop(small, np.array([SIDE / width, SIDE / height]), np.zeros(2))
+
+
+def face_square(box: np.ndarray, size: tuple[int, int], margin: float = FACE_MARGIN) -> tuple[int, int, int, int]:
+    """The square (x0, y0, x1, y1) in whole pixels, x1 and y1 outside, that 3DMM-Fitting-PyTorch calls the face in a
+    picture of `size` (width, height): around the middle of `box` [4] (x0, y0, x1, y1), within the picture."""
+    low, high = np.reshape(box, (2, 2))
+    side = int((high - low).max() * (1 + margin))
+    x, y = np.maximum(np.floor((low + high) / 2).astype(int) - side // 2, 0).tolist()
+    side = max(min(side, size[0] - x, size[1] - y), 0)
+    return x, y, x + side, y + side
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:

@@ -256,7 +256,7 @@ def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[st
 
     from ...head.basel import SIDE
     from ...head.basel_fit import fit_basel
-    from ...portrait.deep3d import crop_whole, read_coefficients
+    from ...portrait.deep3d import crop_whole, face_square, read_coefficients
     from ...portrait.landmarks68 import find_68
 
     picture = picture_of(image)
@@ -273,6 +273,7 @@ def fit_front(networks: Networks, image: Tensor, reference: bool, about: dict[st
             raise
         about["notes"].append(f"no face found in the generator's front view ({error.code}): a first estimate serves")
         return start
+    about["face_square_px"] = face_square(np.stack([landmarks.min(0), landmarks.max(0)]), (SIDE, SIDE))
     fit = fit_basel(networks.face, landmarks, crop.image, start, reference)
     about["landmark_residual_px"] = round(fit.landmark_error, 3)
     return np.asarray(fit.coefficients, np.float64)
