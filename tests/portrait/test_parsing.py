@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pretend_device import pretend_device
 
 from elocute.portrait import parsing
 
@@ -51,6 +52,30 @@ def test_golden(network: parsing.BiSeNet, golden: Any) -> None:
     wanted = golden("bisenet")
     scores = network(parsing.normalised(torch.from_numpy(wanted["image"]), 64)).numpy()
     assert np.abs(scores[..., ::4, ::4] - wanted["scores"]).max() < LOGITS
+
+
+def test_a_gpu_without_room_for_it_leaves_it_to_the_cpu(
+    network: parsing.BiSeNet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = torch.rand(1, 3, 40, 40) * 2 - 1
+    wanted = parsing.parse(network, images, 64)
+    calls = []
+    with pretend_device() as device:
+        there = parsing.load_bisenet(network.state_dict(), device)
+        forward = there.forward
+
+        def crowded(images: torch.Tensor) -> torch.Tensor:
+            calls.append(images.device.type)
+            if images.device.type != "cpu":
+                raise torch.cuda.OutOfMemoryError
+            return forward(images)
+
+        monkeypatch.setattr(there, "forward", crowded)
+        for _ in range(2):
+            found = parsing.parse(there, images.to(device), 64)
+            assert found.device == torch.device(device)
+            assert torch.equal(found.cpu(), wanted)
+    assert calls[1:] == ["cpu", "cpu"] and calls[0] != "cpu", "it isn't tried again for each frame"
 
 
 def test_dark_pixels_keep_their_shades_unless_the_reference_is_asked_for() -> None:

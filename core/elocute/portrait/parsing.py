@@ -131,9 +131,21 @@ def normalised(images: Tensor, side: int = SIDE, reference: bool = False) -> Ten
 
 @torch.no_grad()
 def parse(network: BiSeNet, images: Tensor, side: int = SIDE, reference: bool = False) -> Tensor:
-    """Class numbers int64 [B, side, side] of generator pictures [B, 3, H, W] in -1..1."""
-    weight = network.conv_out.conv_out.weight
-    return network(normalised(images.to(weight.device, weight.dtype), side, reference)).argmax(1)
+    """Class numbers int64 [B, side, side] of generator pictures [B, 3, H, W] in -1..1.
+
+    A GPU without room for the network, which weighs its whole picture and can't be divided, leaves it to the CPU from
+    then on."""
+
+    def classes() -> Tensor:
+        weight = network.conv_out.conv_out.weight
+        return network(normalised(images.to(weight.device, weight.dtype), side, reference)).argmax(1)
+
+    try:
+        return classes().to(images.device)
+    except torch.cuda.OutOfMemoryError:
+        network.cpu()
+    torch.cuda.empty_cache()  # not in the handler: what failed holds its arrays until the exception is gone
+    return classes().to(images.device)
 
 
 def is_one_of(classes: Tensor, wanted: tuple[int, ...]) -> Tensor:
