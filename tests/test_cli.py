@@ -95,6 +95,24 @@ def test_every_option_arrives(pipeline: types.SimpleNamespace) -> None:
     assert done.stderr == "warning: poses end early\n", "a warning is said once"
 
 
+def test_what_is_noted_of_a_portrait_is_told_with_its_head(pipeline: types.SimpleNamespace) -> None:
+    made = {"output": "f", "vertices": 3, "triangles": 1, "shape_keys": 52, "notes": ["no room for a framing of 4"]}
+    sys.modules["elocute.pipeline"].write_head = lambda settings, report: made  # type: ignore[attr-defined]
+    told = run("head", "a.jpg", "-o", "f", "--framing", "4").stdout.splitlines()
+    assert told == ["f: 3 vertices, 1 triangles, 52 shape keys", "no room for a framing of 4"]
+
+
+@pytest.mark.parametrize("places", [("models", "--json", "import"), ("models", "import", "--json")])
+def test_an_import_speaks_json_wherever_that_is_asked_for(places: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(*places, str(tmp_path / "none.pth"))
+    assert done.exit_code == 2 and "code" in json.loads(done.stdout.splitlines()[-1])["error"]
+
+
+def test_models_are_fetched_or_imported(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["models", "--fetch", "import", str(tmp_path / "a.pth")])
+    assert done.exit_code == 2 and "run one" in done.output
+
+
 def test_one_frame_is_not_called_frames(pipeline: types.SimpleNamespace) -> None:
     pipeline.frames = 1
     assert "o.mp4: 1 frame at 25 fps" in run("speak", "a.jpg", "v.wav", "-o", "o.mp4").stdout

@@ -48,6 +48,25 @@ def test_a_driving_video_gives_length_rate_and_sound(example: Any, avatars: Path
     assert np.corrcoef(heard[:m], own[:m])[0, 1] > 0.9
 
 
+def test_a_video_is_as_long_as_the_frames_that_can_be_read(film: Path, tmp_path: Path) -> None:
+    """Its container counts those too that a cut left out of what is shown."""
+    import subprocess
+
+    import imageio_ffmpeg
+
+    from elocute.drive import read_inputs
+    from elocute.footage import open_footage
+
+    cut = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-ss", "0.1", "-i", str(film), "-c", "copy"]
+    subprocess.run([*cut, str(tmp_path / "cut.mp4")], check=True)
+    footage = open_footage(tmp_path / "cut.mp4")
+    there = len(list(footage.frames()))
+    assert 0 < there < footage.count
+    shot = Shot(portrait="p", drive=tmp_path / "cut.mp4", output=tmp_path / "o.mp4", fps=FPS)
+    inputs = read_inputs(shot)
+    assert inputs.frames == there and inputs.driver is not None and len(inputs.driver) == there
+
+
 def test_the_head_turns_as_the_videos_does(example: Any, avatars: Path, film: Path, tmp_path: Path) -> None:
     from elocute.drive import build_drive, read_inputs
     from elocute.spaces import placement_of

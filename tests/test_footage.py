@@ -7,6 +7,7 @@ import math
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import imageio_ffmpeg
@@ -32,6 +33,12 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert (footage.count, footage.fps) == (4, None)
     assert [footage.name(i) for i in range(4)] == ["f1.png", "f2.png", "f3.png", "f10.png"]
     assert [None if f is None else int(f[0, 0, 0]) for f in footage.frames()] == [1, 2, None, 10]
+
+
+def test_what_other_programs_hide_in_a_folder_is_no_frame(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png", "._1.png", ".000001-ab12.part.png"):
+        cv2.imwrite(str(tmp_path / name), np.zeros((8, 8, 3), np.uint8))
+    assert [file.name for file in open_footage(tmp_path).files] == ["1.png", "2.png"]
 
 
 def test_every_kind_of_picture_is_read_in_a_folder_and_alone(tmp_path: Path) -> None:
@@ -158,9 +165,46 @@ def test_frames_that_a_decoder_still_had_keep_their_places_after_damage(tmp_path
     assert None in found[11:20]  # what is lost; the rest of it the decoder makes up
 
 
-def test_a_video_whose_frames_come_at_odd_times_is_counted(tmp_path: Path) -> None:
-    reordered(tmp_path / "v.mp4", 20, range(0), times="if(eq(N,0),0,N+1)/25/TB")
+def test_a_video_of_varying_rate_shows_each_frame_at_its_time(tmp_path: Path) -> None:
+    """Twelve frames 40 ms apart, then twelve 120 ms apart."""
+    reordered(tmp_path / "v.mp4", 24, range(0), times="if(lt(N,12),N,12+(N-12)*3)/25/TB")
+    at = np.array([n if n < 12 else 12 + (n - 12) * 3 for n in range(24)]) / 25
+    footage = open_footage(tmp_path / "v.mp4")
+    assert footage.fps is not None
+    found = numbers(tmp_path / "v.mp4")
+    assert len(found) / float(footage.fps) == pytest.approx(at[-1], abs=1.5 / footage.fps)
+    for place, number in enumerate(found):
+        assert number is not None
+        shown = place / float(footage.fps)
+        assert at[number] <= shown + 0.5 / footage.fps and (number == 23 or at[number + 1] > shown - 1 / footage.fps)
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_pictures_that_start_after_the_sound_keep_their_distance(tmp_path: Path, kind: str) -> None:
+    reordered(tmp_path / "v.mp4", 20, range(0))
+    sound = ["-f", "lavfi", "-i", "sine=300:duration=1.3"]
+    late = tmp_path / f"late.{kind}"
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-itsoffset", "0.48"]
+    subprocess.run([*ffmpeg, "-i", str(tmp_path / "v.mp4"), *sound, "-c:v", "copy", str(late)], check=True)
+    assert numbers(late) == [0] * 12 + list(range(20))
     assert numbers(tmp_path / "v.mp4") == list(range(20))
+
+
+def test_a_decoder_that_tells_no_times_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reordered(tmp_path / "v.mp4", 10, range(0))
+
+    class Timeless:
+        def __init__(self, path: Path) -> None:
+            self.inside = cv2.VideoCapture(str(path))
+
+        def get(self, what: int) -> float:
+            return 0.0 if what == cv2.CAP_PROP_POS_MSEC else self.inside.get(what)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inside, name)
+
+    monkeypatch.setattr("elocute.footage._open", Timeless)
+    assert numbers(tmp_path / "v.mp4") == list(range(10))
 
 
 @pytest.mark.parametrize("fps", [0.0, 1e-4, -25.0, math.inf, math.nan])

@@ -16,6 +16,14 @@ from elocute.media import hear, load_audio
 JFK = Path(__file__).parent / "data/jfk.wav"
 
 
+@pytest.mark.parametrize("kind", ["mp3", "flac", "m4a"])
+def test_a_length_that_a_tag_speaks_of_is_not_the_file_s(tmp_path, kind):
+    file = tmp_path / f"talk.{kind}"
+    ffmpeg("-i", JFK, "-t", 2, "-metadata", "comment=A great talk. Duration: 02:00:00", file)
+    audio, told = hear(file)
+    assert len(audio) / 16000 == pytest.approx(2, abs=0.15) and not told
+
+
 @pytest.fixture(scope="module")
 def original():
     return load_audio(JFK)

@@ -305,6 +305,13 @@ def test_how_a_video_is_followed_needs_one(name: str) -> None:
         assert getattr(Shot.from_json({**MINIMAL, name: value, "poses_from": "v.mp4"}), name) == value
 
 
+@pytest.mark.parametrize("name", ["poses_smooth", "poses_move"])
+def test_how_a_head_is_followed_is_not_asked_of_one_that_poses_lead(name: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        Shot.from_json({**MINIMAL, name: 0.5, "drive": "v.mp4", "poses": "p.json"})
+    assert caught.value.code == "shot_no_video"
+
+
 def test_a_misspelt_setting_is_answered_with_the_one_that_was_meant() -> None:
     for wrong, meant in (("backgroud", "background"), ("frames-dir", "frames_dir")):
         with pytest.raises(BadInput, match=f"did you mean {meant}"):

@@ -164,11 +164,11 @@ def test_cancel_stops_the_running_job_only(worker) -> None:
     one = worker()
     one.read()
     one.send(cancel=True)  # before any job: means nothing
-    one.send(job="speak", shot=shot(background="transparent"))
-    one.until("frame")
-    one.send(cancel=True)
-    messages = one.until("done")
-    assert messages[-2] == {"type": "failed", "code": "cancelled", "message": "stopped; finished frames are kept"}
+    for places, told in ({"frames_dir": "f"}, "stopped; finished frames are kept"), ({}, "stopped"):
+        one.send(job="speak", shot=shot(background="transparent", **places))
+        one.until("frame")
+        one.send(cancel=True)
+        assert one.until("done")[-2] == {"type": "failed", "code": "cancelled", "message": told}
     one.send(job="speak", shot=shot())
     assert one.until("done")[-1]["ok"]
 

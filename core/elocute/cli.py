@@ -196,7 +196,7 @@ def head(
     with reporting(as_json) as console:
         result = jobs.head(HeadSettings(portrait, output, device, model_set, memory, framing), console, _never)
         text = f"{result['vertices']} vertices, {result['triangles']} triangles, {result['shape_keys']} shape keys"
-        console.result(result, f"{result['output']}: {text}")
+        console.result(result, "\n".join([f"{result['output']}: {text}", *result["notes"]]))
 
 
 @app.command()
@@ -229,6 +229,9 @@ def models(
 ) -> None:
     """List the model files: role, file, source, licence, SHA-256, and whether they are here."""
     if context.invoked_subcommand:
+        if fetch:
+            raise typer.BadParameter("--fetch gets the embedded models, import takes over official ones: run one")
+        context.obj = as_json
         return
     with reporting(as_json) as console:
         result = jobs.models(fetch, console)
@@ -238,11 +241,12 @@ def models(
 
 @models_app.command("import")
 def import_models(
+    context: typer.Context,
     files: Annotated[list[Path], PathArgument(metavar="FILE", help="Official weights, as they were downloaded.")],
     as_json: JsonOption = False,
 ) -> None:
     """Take over official weights for the model set nerffacespeech; nothing in the files is run."""
-    with reporting(as_json) as console:
+    with reporting(as_json or bool(context.obj)) as console:
         result = jobs.import_models(files, console)
         lines = [f"{row['role']}: from {', '.join(row['files'])}" for row in result["imported"]]
         missing = ", ".join(result["missing"])

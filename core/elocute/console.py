@@ -178,7 +178,7 @@ def as_known_error(error: BaseException) -> ElocuteError:
     if isinstance(error, ElocuteError):
         return error
     if isinstance(error, KeyboardInterrupt):
-        return Cancelled()
+        return Cancelled(*error.args)
     if hasattr(error, "format_message"):  # the command line's own: a misspelt option, a missing argument
         usage = str(error.format_message()).rstrip(".")
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "elocute"

@@ -95,6 +95,8 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
         raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
     leader = _followed(leading, _leader, tick, reading)
     driver = _followed(driving, _driver, tick, reading)
+    if (followed := driver or leader) and not shot.voice and track is None:  # as many frames as there really were
+        seconds = Fraction(len(followed)) / (followed.fps or shot.fps)
     frames = frame_count(seconds, shot.fps, shot.reference and shot.voice is not None)
     notes = [*cut, *notes, *_curves_length(shot, track, seconds, frames)]
     return Inputs(audio, track, frames, sound, leader, driver, tuple(notes))
@@ -262,7 +264,8 @@ def head_poses(shot: Shot, own: Placements | None, inputs: Inputs) -> tuple[Pose
     told = []
     for path, head in heads:
         if path and head:
-            told += head.warnings(path.name) + difference(head, shot.fps, frames, shot.poses_fit, path.name)
+            told += head.warnings(path.name)
+            told += difference(head, shot.fps, frames, shot.poses_fit, path.name, shot.frames)
     leads = shot.poses or shot.poses_from
     if leads and shot.drive and not shot.still:
         told.append(f"the head follows {leads.name}; {shot.drive.name} moves the face alone")

@@ -37,9 +37,9 @@ class EnvironmentProblem(ElocuteError):
 
 
 class Cancelled(ElocuteError):
-    """The user stopped the job. Finished frames stay."""
+    """The user stopped the job. Finished frames in a folder stay."""
 
     exit_code = 130
 
-    def __init__(self, message: str = "stopped; finished frames are kept") -> None:
+    def __init__(self, message: str = "stopped") -> None:
         super().__init__("cancelled", message)

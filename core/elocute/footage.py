@@ -26,7 +26,6 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # what Pillow calls them; it 
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
-OFF_BEAT = 0.3  # of a frame: what rounding to milliseconds leaves at high rates
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,9 @@ class Footage:
 
     def frames(self) -> Iterator[np.ndarray | None]:
         """uint8 RGB [H, W, 3] each; None for one that can't be read."""
-        return (_read_picture(file) for file in self.files) if self.files else read_frames(self.path, self.count)
+        if self.fps is None:
+            return (_read_picture(file) for file in self.files)
+        return read_frames(self.path, math.ceil(LONGEST_SECONDS * self.fps))
 
     def name(self, index: int) -> str:
         """What people call frame `index`, counted from 0."""
@@ -58,7 +59,8 @@ def open_footage(path: Path) -> Footage:
             raise BadInput("video_too_long", f"{path.name} lasts over 1 hour. Cut it into parts.")
         return Footage(path, fps, count)
     try:
-        files = sorted((f for f in path.iterdir() if f.suffix.lower() in PICTURES and f.is_file()), key=_natural)
+        seen = (f for f in path.iterdir() if f.suffix.lower() in PICTURES and not f.name.startswith("."))  # "._1.png"
+        files = sorted((f for f in seen if f.is_file()), key=_natural)
     except OSError as error:
         raise BadInput("video_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from None
     if not files:
@@ -128,19 +130,26 @@ def probe(path: Path) -> tuple[Fraction, int]:
 
 
 def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
-    """Frames as uint8 RGB [H, W, 3]; None for a damaged one, if one that can be read comes after it.
+    """Frames as uint8 RGB [H, W, 3] at the video's mean rate, on the time line of its sound; None for a damaged one, if
+    one that can be read comes after it.
 
-    A decoder that reorders pictures (B-frames) hands out those from before some damage after it. So from there on
-    a frame's place is told by its time, as long as times and places agree; otherwise by counting.
+    A frame's place is told by its time as long as times go on, else by counting: where the rate varies, a frame that
+    lasts longer comes again and of two in one place the first is shown; a decoder that reorders pictures (B-frames)
+    hands out those from before some damage after it; and pictures may start later than sound, with the first one until
+    then.
     """
     import cv2
 
+    from .media import pictures_start
+
+    late = pictures_start(path)  # seconds
     capture = _open(path)
     fps = capture.get(cv2.CAP_PROP_FPS)
     index = damaged = 0
-    whole = timed = True
+    before, whole = -1.0, True
+    last: np.ndarray | None = None
     try:
-        for _ in range(max_frames):
+        while index < max_frames:
             ok, frame = capture.read()
             if not ok:
                 damaged += 1
@@ -148,14 +157,19 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
                 if damaged > MOST_DAMAGED:
                     return
                 continue
-            time = capture.get(cv2.CAP_PROP_POS_MSEC) * fps / 1000  # in frames
-            place = round(time)
-            timed = timed and abs(time - place) < OFF_BEAT and index <= place < max_frames
-            timed = timed and (place == index or not whole)  # else the frame rate varies
-            gap = place - index if timed else damaged
-            yield from [None] * gap
-            index, damaged = index + gap + 1, 0
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            time = (capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 + late) * fps  # in frames
+            before = time if time > before else math.inf
+            gap = damaged if before == math.inf else math.floor(time + 0.5) - index
+            damaged = 0
+            if gap < 0:
+                continue
+            picture = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            shown = (last if last is not None else picture) if whole else None
+            yield from [shown] * min(gap, max_frames - index)
+            index += gap + 1
+            if index <= max_frames:
+                yield picture
+            last = picture
     finally:
         capture.release()
 

@@ -18,8 +18,14 @@ Cancelled = Callable[[], bool]
 def speak(shot: Shot, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     """Render a shot; returns the pipeline's Result as JSON values."""
     from elocute import pipeline
+    from elocute.errors import Cancelled as Stopped
 
-    result = pipeline.speak(shot, _stopping(report, cancelled), cancelled)
+    try:
+        result = pipeline.speak(shot, _stopping(report, cancelled), cancelled)
+    except (Stopped, KeyboardInterrupt) as stop:
+        if shot.frames_dir is not None:
+            stop.args = ("stopped; finished frames are kept",)
+        raise
     for warning in result.warnings:
         report(Warned(warning))
     return to_json(result)

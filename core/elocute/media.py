@@ -76,11 +76,7 @@ def hear(path: str | Path, keep_offset: bool = False) -> tuple[np.ndarray, list[
 def probe_audio(path: str | Path) -> AudioInfo:
     """Read the header only. Raises BadInput when there is no readable audio track."""
     path = _existing(path)
-    command = [ffmpeg(), "-hide_banner", "-nostdin", *_input(path)]
-    try:
-        log = subprocess.run(command, capture_output=True, text=True, errors="replace").stderr
-    except OSError as error:  # of another kind of machine, or no program at all
-        raise ffmpeg_broken(command[0], error.strerror or "no reason given") from error
+    log = _described(path)
     if "Input #0" not in log:
         raise _unreadable(path, log)
     streams = re.findall(r"^\s*Stream #0:\d+.*?: Audio: (.*)$", log, re.MULTILINE)
@@ -89,7 +85,7 @@ def probe_audio(path: str | Path) -> AudioInfo:
     rate = re.search(r"(\d+) Hz", streams[0])
     if rate is None:
         raise _unreadable(path, streams[0])
-    length = re.search(r"Duration: (\d+):(\d+):([\d.]+)", log)
+    length = re.search(r"^  Duration: (\d+):(\d+):([\d.]+)", log, re.MULTILINE)  # tags are indented further
     guessed = "Estimating duration from bitrate" in log  # can be wrong by any factor
     seconds = None
     if length and not guessed:
@@ -98,6 +94,24 @@ def probe_audio(path: str | Path) -> AudioInfo:
     mono = bool(re.search(r" Hz, (mono|1 channels)\b", streams[0]))
     named = re.search(r"Input #0, (\w+)", log)
     return AudioInfo(seconds, int(rate.group(1)), mono, named.group(1) if named else "")
+
+
+def pictures_start(path: Path) -> float:
+    """Seconds that a video's pictures start after the file does, on whose time line sound is heard; 0 where it doesn't
+    say."""
+    log = _described(path)
+    whole = re.search(r"^  Duration: .*?, start: (-?[\d.]+)", log, re.MULTILINE)
+    stream = re.search(r"^\s*Stream #0:\d+.*?: Video: .*?, start (-?[\d.]+)", log, re.MULTILINE)
+    return max(float(stream[1]) - float(whole[1]), 0.0) if stream and whole else 0.0
+
+
+def _described(path: Path) -> str:
+    """What ffmpeg says of a file whose header it reads."""
+    command = [ffmpeg(), "-hide_banner", "-nostdin", *_input(path)]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, errors="replace").stderr
+    except OSError as error:  # of another kind of machine, or no program at all
+        raise ffmpeg_broken(command[0], error.strerror or "no reason given") from error
 
 
 def _wav_seconds(path: Path) -> float | None:

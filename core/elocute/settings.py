@@ -208,6 +208,10 @@ class Shot(_Record):
                 if getattr(self, name) != defaults[name]:
                     why = f"--{name.replace('_', '-')} says how a video is followed, and there is none"
                     raise BadInput("shot_no_video", f"{why}. Give one by {wanted}, or leave it out.")
+        for name in ("poses_smooth", "poses_move") if self.poses is not None else ():
+            if getattr(self, name) is not None:
+                why = f"--{name.replace('_', '-')} says how a head is followed, and the poses lead this one"
+                raise BadInput("shot_no_video", f"{why}. Leave one of them out.")
 
     @property
     def inputs(self) -> tuple[Path | None, ...]:

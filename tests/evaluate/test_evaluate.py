@@ -115,6 +115,17 @@ def test_a_damaged_frame_counts_as_one_without_a_face(tmp_path: Path) -> None:
     assert (tmp_path / "s.png").exists()
 
 
+def test_a_part_of_a_video_is_told_to_be_one(video: Path, tmp_path: Path) -> None:
+    poses = tmp_path / "p.json"
+    poses.write_text(json.dumps({"fps": 25, "roll_deg": tilt().tolist()}))
+    result = evaluate(Evaluation(video, poses=poses, max_frames=10), lambda message: None)
+    assert result["frames"] == 10 and "av_end_gap_frames" not in result
+    assert result["notes"][0] == f"the first 10 of {FRAMES} frames are measured: --max-frames says how many"
+    assert not any("p.json" in note for note in result["notes"]), "its poses are as many as the video's frames"
+    whole = evaluate(Evaluation(video, max_frames=FRAMES), lambda message: None)
+    assert whole["frames"] == FRAMES and not any("measured" in note for note in whole["notes"])
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", '{"viseme": "abc"}', '{"viseme": [15]}', '{"viseme": []}', '{"viseme": [0.5]}']
 )

@@ -64,8 +64,28 @@ def test_another_rate_turns_and_moves_evenly_and_holds_the_last(tmp_path: Path) 
     track, told = read_poses(path, FPS, 8, OWN)
     np.testing.assert_allclose(track.yaw, [*np.linspace(0, 0.4, 6), 0.4, 0.4], atol=1e-4)
     np.testing.assert_allclose([v.move[0] for v in track.views], [*np.linspace(0, 0.2, 6), 0.2, 0.2], atol=1e-4)
-    assert len(told) == 1 and "held" in told[0]
+    assert not told, "it lasts longer than the shot"
     assert poses_seconds(path, FPS) == Fraction(2, 5)
+    _, told = read_poses(path, FPS, 16, OWN)
+    assert len(told) == 1 and told[0].endswith("the last pose is held for 10 frames")
+
+
+@pytest.mark.parametrize(
+    ("poses", "rate", "shown", "told"),
+    [
+        (240, 24, None, None), (250, 25, None, None), (249, 25, None, None), (251, 25, None, None),
+        (75, "15/2", None, None),
+        (100, 25, (1, 50), None), (100, 25, (1, 101), "the last pose is held for 1 frame"),
+        (100, 25, None, "the last pose is held for 150 frames"), (260, 25, None, "the rest is not used"),
+        (260, 25, (1, 249), None),
+    ],
+)  # fmt: skip
+def test_poses_of_another_length_are_told_where_they_are_shown(
+    tmp_path: Path, poses: int, rate: object, shown: tuple[int, int] | None, told: str | None
+) -> None:
+    path = save(tmp_path / "p.json", fps=rate, yaw_deg=[0.0] * poses)
+    _, warnings = read_poses(path, FPS, 250, OWN, shown=shown)
+    assert len(warnings) == (told is not None) and (told is None or warnings[0].endswith(told))
 
 
 def test_what_is_out_of_reach_is_named_by_the_videos_frames(tmp_path: Path) -> None:

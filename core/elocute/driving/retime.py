@@ -44,11 +44,15 @@ def at_shot(followed: Followed, fps: Fraction, frames: int, rule: str, smooth: f
     )  # fmt: skip
 
 
-def difference(followed: Followed, fps: Fraction, frames: int, rule: str, name: str) -> list[str]:
-    """What to tell when a video and the shot are not as long as each other."""
+def difference(
+    followed: Followed, fps: Fraction, frames: int, rule: str, name: str, shown: tuple[int, int] | None = None
+) -> list[str]:
+    """What to tell when a video and the shot are not as long as each other; nothing of what lies beyond the frames
+    `shown` that are asked for."""
     source = followed.fps or fps
     own = len(followed) * fps / source
-    if abs(own - frames) < 1:
+    last = min(shown[1], frames) if shown and rule != "stretch" else frames
+    if abs(own - frames) < 1 or (last < frames if own > frames else last <= own):
         return []
     how = {"hold": "the last is held", "loop": "it goes back and forth", "stretch": "it is stretched"}[rule]
     if own > frames:

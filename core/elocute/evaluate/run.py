@@ -60,6 +60,8 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     total = probe(job.video)[1]
     seen = observe(job.video, job.max_frames, lambda done, of: report(Progress("evaluate", done, of)))
     n, fps = len(seen), float(seen.fps)
+    if part := n >= job.max_frames and total > n:
+        told = [*told, f"the first {n} of {total} frames are measured: --max-frames says how many"]
     out: dict[str, Any] = {
         "frames": n, "fps": fps, "size": [seen.width, seen.height], "seconds": n / fps, "notes": told,
     }  # fmt: skip
@@ -72,13 +74,13 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
         if labels is not None:
             out["lips"] = measure.lip_numbers(line, labels, fps)
         if job.poses is not None:
-            out["pose_error_deg"] = measure.pose_numbers(line, _wanted_poses(job.poses, seen, out))
+            out["pose_error_deg"] = measure.pose_numbers(line, _wanted_poses(job.poses, seen, total, out))
         if photo is not None:
             _compare(photo, seen, out)
     else:
         out["face_rate"] = 0.0
         out["notes"].append("no face found in any frame")
-    if "video_sound_seconds" in out and total <= job.max_frames:
+    if "video_sound_seconds" in out and not part:
         out["av_end_gap_frames"] = (out["video_sound_seconds"] - n / fps) * fps
     _write(job, out, seen, line, labels)
     return out
@@ -119,10 +121,10 @@ def _sound(video: Path, voice: np.ndarray | None, out: dict[str, Any]) -> np.nda
     return voice
 
 
-def _wanted_poses(path: Path, seen: Observation, out: dict[str, Any]) -> dict[str, np.ndarray]:
-    track, notes = read_poses(path, seen.fps, len(seen))
+def _wanted_poses(path: Path, seen: Observation, total: int, out: dict[str, Any]) -> dict[str, np.ndarray]:
+    track, notes = read_poses(path, seen.fps, max(total, len(seen)), shown=(1, len(seen)))
     out["notes"] += notes
-    return {name: np.degrees(getattr(track, name)) for name in ("yaw", "pitch", "roll")}
+    return {name: np.degrees(getattr(track, name)[: len(seen)]) for name in ("yaw", "pitch", "roll")}
 
 
 def _compare(photo: np.ndarray, seen: Observation, out: dict[str, Any]) -> None:

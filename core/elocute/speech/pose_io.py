@@ -51,15 +51,16 @@ def read_poses(
         warnings.append(f"{path.name}: {', '.join(unknown)} not understood and ignored")
     if "fps" not in data:
         warnings.append(f"{path.name} gives no fps; one pose is taken as one video frame ({fps} fps)")
-    held = frames - (count - 1) * fps // source - 1  # exact: fps are fractions
-    if held > 0:
+    # A frame more or less is rounding. What lies beyond the frames that are asked for isn't spoken of.
+    surplus, rounding = count * fps / source - frames, max(Fraction(1), fps / source)
+    last = min(shown[1], frames) if shown else frames
+    held = last - (count - 1) * fps // source - 1  # exact: fps are fractions
+    if held > 0 and surplus < -rounding:
         warnings.append(
             f"{path.name} has {count} poses at {source} fps, fewer than the video's {frames} frames at {fps} fps: "
-            f"the last pose is held for {held} frames"
+            f"the last pose is held for {held} frame{'s' if held > 1 else ''}"
         )
-    # A frame more is rounding. What lies beyond the frames that are asked for isn't spoken of.
-    surplus = count * fps / source - frames
-    if surplus > max(Fraction(1), fps / source) and (shown is None or shown[1] >= frames):
+    if surplus > rounding and last >= frames:
         warnings.append(
             f"{path.name} has {count} poses at {source} fps, more than the video's {frames} frames at {fps} fps: "
             "the rest is not used"
