@@ -53,6 +53,12 @@ def content_start(strip: Any) -> float:
     return float(strip.content_start if hasattr(strip, "content_start") else strip.frame_start)
 
 
+def held_start(strip: Any) -> int:
+    """So many frames of a strip's file lie before its content: a cut with Hold Split (Shift+K) takes them away."""
+    name = "content_trim_start" if hasattr(strip, "content_trim_start") else "animation_offset_start"
+    return int(getattr(strip, name, 0))
+
+
 def set_content_start(strip: Any, frame: int) -> None:
     if hasattr(strip, "content_start"):
         strip.content_start = frame

@@ -109,7 +109,7 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
     path = absolute(strip.sound.filepath, strip.sound.library)
     if not strip.sound.packed_file and not is_there(path):
         raise BadInput("voice_missing", f"The file of the sound strip is missing: {path}")
-    start = compat.content_start(strip)
+    start = compat.content_start(strip) - compat.held_start(strip)
     late = getattr(strip, "sound_offset", 0.0) * float(fps_of(scene))
     first, last = compat.span(strip)
     return Voice(strip.sound, path, round(start), start + late - round(start), first, last)

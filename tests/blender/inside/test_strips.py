@@ -38,6 +38,19 @@ def test_a_shot_of_a_cut_strip_keeps_to_its_part_whatever_that_is_called(scene):
     assert shots.voice_strip(scene, second) == right
 
 
+@pytest.mark.parametrize("method", ["SOFT", "HARD"])
+def test_the_part_behind_a_cut_says_what_its_file_has_there(scene, method):
+    """After a hold split, the content of that part begins at the cut."""
+    shots, compat = part("addon.shots"), part("addon.compat")
+    (shot,) = scene.elocute.shots
+    before = shots.voice(scene, shot)
+    right = sound(scene).split(frame=20, split_method=method)
+    shot.voice_strip = right.name
+    after = shots.voice(scene, shot)
+    assert compat.span(right) == (20, 35) == (after.first, after.last)
+    assert (after.origin, after.shift) == (before.origin, before.shift) and before.origin == 11
+
+
 @pytest.mark.parametrize("chosen", [0, 1])
 def test_a_shot_that_lost_its_strip_to_a_cut_does_not_take_the_part_that_no_other_chose(scene, chosen):
     shots, strip = part("addon.shots"), sound(scene)
