@@ -14,9 +14,9 @@ from ..core.elocute.limits import portrait_seed
 from . import checks, compat, operators, rendering, shotlist, shots
 from .casting import match, read_mapping
 
-# What a new shot takes over from the active one.
-COPIED = ("face_source", "expression", "blinks", "gaze", "smoothing", "framing", "size", "background", "color",
-          "model_set", "device", "keep_colors")  # fmt: skip
+# What a new shot takes over from the active one: not what moves its face, as it has no head whose keys could.
+COPIED = ("expression", "blinks", "gaze", "smoothing", "framing", "size", "background", "color", "model_set", "device",
+          "keep_colors")  # fmt: skip
 
 
 class ELOCUTE_OT_all_voices(bpy.types.Operator):

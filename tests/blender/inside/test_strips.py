@@ -64,6 +64,16 @@ def test_a_shot_that_lost_its_strip_to_a_cut_does_not_take_the_part_that_no_othe
     assert shots.voice_strip(scene, second) == parts[chosen] and shots.voice_strip(scene, lost) is None
 
 
+def test_all_voices_speak_though_the_active_shot_has_a_head_with_keys(scene, voice):
+    scene.elocute.shots[0].face_source = "KEYS"
+    activate = add_sound(scene, voice, "Bert", 5, 60)
+    for strip in part("addon.compat").all_strips(scene):
+        strip.select = strip == activate
+    bpy.ops.elocute.all_voices("EXEC_DEFAULT", use_active=True, render=False)
+    made = scene.elocute.shots[1]
+    assert made.face_source == "AUTO" and "head" not in str(part("addon.checks").first(scene, made))
+
+
 def test_all_voices_are_one_step_to_undo(scene, voice):
     add_sound(scene, voice, "Bert", 5, 60)
     for strip in part("addon.compat").all_strips(scene):
