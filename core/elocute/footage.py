@@ -27,6 +27,9 @@ MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
 
+LONGEST_STILL = 10.0  # seconds that a frame may last: beyond, times jump and are counted from there on
+STEADY = 0.75  # of a frame: so far from its place by time a frame stays in it, or rounding would drop some
+
 
 @dataclass(frozen=True)
 class Footage:
@@ -142,12 +145,13 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
 
     from .media import pictures_start
 
-    late = pictures_start(path)  # seconds
     capture = _open(path)
     fps = capture.get(cv2.CAP_PROP_FPS)
+    late = math.floor(pictures_start(path) * fps + 0.5)  # whole frames, so that a steady rate stays one
     index = damaged = 0
-    before, whole = -1.0, True
+    before, whole = 0.0, True
     last: np.ndarray | None = None
+    first: float | None = None
     try:
         while index < max_frames:
             ok, frame = capture.read()
@@ -157,9 +161,15 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
                 if damaged > MOST_DAMAGED:
                     return
                 continue
-            time = (capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 + late) * fps  # in frames
-            before = time if time > before else math.inf
+            time = capture.get(cv2.CAP_PROP_POS_MSEC) * fps / 1000  # in frames
+            if first is None:  # an AVI's isn't 0 where its decoder reorders pictures
+                first = time if whole else 0.0
+                before = late - 1.0
+            time += late - first
+            before = time if before < time < before + LONGEST_STILL * fps else math.inf
             gap = damaged if before == math.inf else math.floor(time + 0.5) - index
+            if abs(time - index) < STEADY:
+                gap = 0
             damaged = 0
             if gap < 0:
                 continue
