@@ -165,6 +165,28 @@ def test_frames_that_a_decoder_still_had_keep_their_places_after_damage(tmp_path
     assert None in found[11:20]  # what is lost; the rest of it the decoder makes up
 
 
+def test_a_frame_that_lasts_longer_is_no_damage_after_one(tmp_path: Path) -> None:
+    """Twenty frames 40 ms apart, of which some are lost, then ten 120 ms apart."""
+    reordered(tmp_path / "v.mp4", 30, range(12, 16), times="if(lt(N,20),N,20+(N-20)*3)/25/TB")
+    found = numbers(tmp_path / "v.mp4")
+    assert None in found and None not in found[found.index(23) :] and found.count(24) == 2
+
+
+def test_times_that_jump_are_no_long_still(tmp_path: Path) -> None:
+    """A recording whose second part counts from a minute on."""
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error"]
+    reordered(tmp_path / "v.mp4", 20, range(0))
+    parts = []
+    for offset in ("0", "60"):
+        part = tmp_path / f"{offset}.ts"
+        how = ["-c", "copy", "-output_ts_offset", offset, str(part)]
+        subprocess.run([*ffmpeg, "-i", str(tmp_path / "v.mp4"), *how], check=True)
+        parts.append(part.read_bytes())
+    (tmp_path / "v.ts").write_bytes(b"".join(parts))
+    found = numbers(tmp_path / "v.ts")
+    assert len(found) == 40 and found[:20] == list(range(20)) and found[-15:] == list(range(5, 20))
+
+
 def test_a_video_of_varying_rate_shows_each_frame_at_its_time(tmp_path: Path) -> None:
     """Twelve frames 40 ms apart, then twelve 120 ms apart."""
     reordered(tmp_path / "v.mp4", 24, range(0), times="if(lt(N,12),N,12+(N-12)*3)/25/TB")

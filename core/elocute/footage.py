@@ -26,7 +26,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # what Pillow calls them; it 
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
-
+HELD_BACK = 16  # frames at most that a decoder has in hand: by then what a damage cost has shown as a gap in the times
 LONGEST_STILL = 10.0  # seconds that a frame may last: beyond, times jump and are counted from there on
 STEADY = 0.75  # of a frame: so far from its place by time a frame stays in it, or rounding would drop some
 
@@ -148,34 +148,36 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
     capture = _open(path)
     fps = capture.get(cv2.CAP_PROP_FPS)
     late = math.floor(pictures_start(path) * fps + 0.5)  # whole frames, so that a steady rate stays one
-    index = damaged = 0
-    before, whole = 0.0, True
+    index = damaged = owed = since = 0
+    before = 0.0
     last: np.ndarray | None = None
     first: float | None = None
     try:
         while index < max_frames:
             ok, frame = capture.read()
             if not ok:
-                damaged += 1
-                whole = False
+                damaged, owed, since = damaged + 1, owed + 1, 0
                 if damaged > MOST_DAMAGED:
                     return
                 continue
             time = capture.get(cv2.CAP_PROP_POS_MSEC) * fps / 1000  # in frames
             if first is None:  # an AVI's isn't 0 where its decoder reorders pictures
-                first = time if whole else 0.0
+                first = 0.0 if owed else time
                 before = late - 1.0
             time += late - first
             before = time if before < time < before + LONGEST_STILL * fps else math.inf
             gap = damaged if before == math.inf else math.floor(time + 0.5) - index
             if abs(time - index) < STEADY:
                 gap = 0
-            damaged = 0
+            damaged, since = 0, since + 1
+            owed = owed if since <= HELD_BACK else 0
             if gap < 0:
                 continue
             picture = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-            shown = (last if last is not None else picture) if whole else None
-            yield from [shown] * min(gap, max_frames - index)
+            lost = min(gap, owed)
+            shown = [None] * lost + [last if last is not None else picture] * (gap - lost)
+            yield from shown[: max_frames - index]
+            owed -= lost
             index += gap + 1
             if index <= max_frames:
                 yield picture

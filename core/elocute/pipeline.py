@@ -147,7 +147,7 @@ def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, in
     def tick(done: int, total: int) -> None:
         if cancelled():
             raise Cancelled
-        report(Progress("follow", done, total))
+        report(Progress("follow", done, max(done, total)))  # a container may say too few
 
     return tick
 

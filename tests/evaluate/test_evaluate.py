@@ -21,6 +21,7 @@ from elocute.finishing.frames import FrameWriter
 from elocute.finishing.video import VideoWriter
 from elocute.models.store import verify
 from elocute.portrait.image import MAX_SIDE
+from elocute.protocol import Message, Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTRAIT, VOICE = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "voice.wav"
@@ -120,10 +121,20 @@ def test_a_part_of_a_video_is_told_to_be_one(video: Path, tmp_path: Path) -> Non
     poses.write_text(json.dumps({"fps": 25, "roll_deg": tilt().tolist()}))
     result = evaluate(Evaluation(video, poses=poses, max_frames=10), lambda message: None)
     assert result["frames"] == 10 and "av_end_gap_frames" not in result
-    assert result["notes"][0] == f"the first 10 of {FRAMES} frames are measured: --max-frames says how many"
+    assert result["notes"][0] == f"only the first 10 of {FRAMES} frames are measured: --max-frames says how many"
     assert not any("p.json" in note for note in result["notes"]), "its poses are as many as the video's frames"
     whole = evaluate(Evaluation(video, max_frames=FRAMES), lambda message: None)
     assert whole["frames"] == FRAMES and not any("measured" in note for note in whole["notes"])
+
+
+def test_a_container_that_says_too_few_frames_hides_none(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("run", "observe"):
+        monkeypatch.setattr(f"elocute.evaluate.{module}.probe", lambda path: (Fraction(25), 5))
+    told: list[Message] = []
+    part = evaluate(Evaluation(video, max_frames=10), told.append)
+    assert part["frames"] == 10 and part["notes"][0].startswith("only the first 10 frames are measured")
+    steps = [message for message in told if isinstance(message, Progress)]
+    assert len(steps) == 10 and all(step.done <= step.total for step in steps)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ SHEET_WIDTH = 320  # of one picture of the contact sheet
 class Observation:
     """Per frame: `landmarks` [n, 478, 3] in pixels (NaN where no face was found), `blink` [n] in 0..1,
     `sharpness` [n] (NaN without a face). `pictures` are small frames for the contact sheet, `samples` full frames
-    for the identity, `low` and `high` [H, W, 3] the darkest and brightest value of each pixel over time."""
+    for the identity, `low` and `high` [H, W, 3] the darkest and brightest value of each pixel over time. The video
+    `goes_on` where it has frames beyond these."""
 
     fps: Fraction
     width: int
@@ -32,6 +33,7 @@ class Observation:
     sharpness: np.ndarray
     low: np.ndarray
     high: np.ndarray
+    goes_on: bool = False
     pictures: list[np.ndarray] = field(default_factory=list)
     samples: list[np.ndarray] = field(default_factory=list)
 
@@ -62,7 +64,10 @@ def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | 
     samples: list[np.ndarray] = []
     low = high = np.empty((0, 0, 3), np.uint8)
     face: Face | None = None
-    for index, frame in enumerate(read_frames(path, max_frames)):
+    goes_on = False
+    for index, frame in enumerate(read_frames(path, max_frames + 1)):
+        if goes_on := index == max_frames:
+            break
         # A face counts when a single look finds it; its landmarks come from the crop that the frame before suggests,
         # which agrees best with MediaPipe's own runtime in lip gap and jitter.
         face = finder.track(frame, face) if frame is not None and finder.detector.detect(frame) else None
@@ -70,7 +75,7 @@ def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | 
         blink.append(float(face.scores[list(BLINK)].mean()) if face else 0.0)
         sharp.append(sharpness(frame, face.landmarks) if face and frame is not None else np.nan)
         if progress:
-            progress(index + 1, count)
+            progress(index + 1, max(index + 1, count))
         if frame is None:
             continue
         low = np.minimum(low, frame) if low.size else frame.copy()
@@ -83,7 +88,7 @@ def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | 
         raise BadInput("video_empty", f"{path.name} has no frames that can be read. Render it again.")
     height, width = int(low.shape[0]), int(low.shape[1])
     return Observation(
-        fps, width, height, np.stack(rows), np.array(blink), np.array(sharp), low, high, pictures, samples
+        fps, width, height, np.stack(rows), np.array(blink), np.array(sharp), low, high, goes_on, pictures, samples
     )
 
 

@@ -60,8 +60,9 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     total = probe(job.video)[1]
     seen = observe(job.video, job.max_frames, lambda done, of: report(Progress("evaluate", done, of)))
     n, fps = len(seen), float(seen.fps)
-    if part := n >= job.max_frames and total > n:
-        told = [*told, f"the first {n} of {total} frames are measured: --max-frames says how many"]
+    if seen.goes_on:
+        of = f" of {total}" if total > n else ""  # what a container says may be too few
+        told = [*told, f"only the first {n}{of} frames are measured: --max-frames says how many"]
     out: dict[str, Any] = {
         "frames": n, "fps": fps, "size": [seen.width, seen.height], "seconds": n / fps, "notes": told,
     }  # fmt: skip
@@ -80,7 +81,7 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     else:
         out["face_rate"] = 0.0
         out["notes"].append("no face found in any frame")
-    if "video_sound_seconds" in out and not part:
+    if "video_sound_seconds" in out and not seen.goes_on:
         out["av_end_gap_frames"] = (out["video_sound_seconds"] - n / fps) * fps
     _write(job, out, seen, line, labels)
     return out
