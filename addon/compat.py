@@ -103,11 +103,12 @@ def is_retimed(strip: Any) -> bool:
 class Curves:
     """The F-curves of one data-block in an action: plain lists up to 4.3, channel bags of slots since 4.4."""
 
-    def __init__(self, action: bpy.types.Action, owner: Any, create: bool = False) -> None:
+    def __init__(self, action: bpy.types.Action, owner: Any, create: bool = False, slot: Any = None) -> None:
+        """`slot`: that of an NLA strip, which can play another than the one that fits the owner first."""
         self.action, self.owner = action, owner
         self._slot: Any = None
         if hasattr(action, "slots"):
-            self._slot = self._find_slot(create)
+            self._slot = slot or self._find_slot(create)
             self._holder = self._find_bag(create) if self._slot else None
         else:
             self._holder = action

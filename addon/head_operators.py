@@ -51,7 +51,7 @@ class ELOCUTE_OT_speech_to_keys(ShotOperator, bpy.types.Operator):
         description="What becomes of the keys that were made or edited by hand",
         items=[
             ("ASK", "Ask", "Ask when there are any"),
-            ("LAYER", "Keep on Top", "Keep them in place and put the speech below them, in the NLA"),
+            ("LAYER", "Keep", "Keep them and add the speech to them, in the NLA"),
             ("REPLACE", "Replace", "Put the speech in their place; the old Action stays in the file"),
         ],
         default="ASK",
@@ -69,7 +69,7 @@ class ELOCUTE_OT_speech_to_keys(ShotOperator, bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
         scene = shots.scene_of(context)
         shot = shots.active(scene)
-        self.theirs = keys.hand_made(shots.shape_keys(shot.head), _voice_frames(scene, shot))
+        self.theirs = keys.hand_made(shots.shape_keys(shot.head), _voice_frames(scene, shot), shot)
         if self.existing == "ASK" and self.theirs:
             self.existing = "LAYER" if self.theirs == keys.OTHERS else "REPLACE"
             return context.window_manager.invoke_props_dialog(self, width=380)
