@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import bpy
+from bpy.app.handlers import persistent
 
 from ..core.elocute.errors import ElocuteError
-from . import checks, compat, pumping, rendering, shotlist, shots, tasks
+from . import checks, compat, pumping, rendering, sequencer, shotlist, shots, tasks
 from .task import DONE, Task
 
 Result = set[str]
+
+SAME_KEY_SECONDS = 0.2  # between what one press of a key does in two places; a hand is slower
+_playback_ended = 0.0
 
 
 def queue(operator: bpy.types.Operator, kind: str, title: str, ref: shots.Ref, steps: Any) -> Result:
@@ -131,9 +136,22 @@ class ELOCUTE_OT_cancel(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         return tasks.busy()
 
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
+        """Esc during playback is meant for that. Most editors have stopped it by now, and pass the key on."""
+        playing = context.screen is not None and context.screen.is_animation_playing
+        if event.type == "ESC" and (playing or time.monotonic() - _playback_ended < SAME_KEY_SECONDS):
+            return {"PASS_THROUGH"}
+        return self.execute(context)
+
     def execute(self, context: bpy.types.Context) -> Result:
         tasks.cancel_all()
         return {"FINISHED"}
+
+
+@persistent
+def _note_playback_ended(*_: Any) -> None:
+    global _playback_ended
+    _playback_ended = time.monotonic()
 
 
 class ELOCUTE_OT_clear(bpy.types.Operator):
@@ -168,6 +186,13 @@ class _StripOperator:
                 return scene, shot
         return scene, shotlist.restore(scene, strip.elocute.job)
 
+    @staticmethod
+    def leave(scene: bpy.types.Scene, count: int, active: int) -> None:
+        """Undo `open`: a shot made anew is the last one, beyond the `count` that there were."""
+        if len(scene.elocute.shots) > count:
+            scene.elocute.shots.remove(count)
+        scene.elocute.active = active
+
 
 class ELOCUTE_OT_open_shot(_StripOperator, bpy.types.Operator):
     """Show the shot that made the active strip in the panels"""
@@ -193,16 +218,19 @@ class ELOCUTE_OT_render_again(_StripOperator, bpy.types.Operator):
     bl_options = {"UNDO"}
 
     def execute(self, context: bpy.types.Context) -> Result:
+        data = compat.sequencer_scene(context).elocute
+        before = len(data.shots), data.active
         try:
             scene, shot = self.open(context)
             why = checks.first(scene, shot)
         except ElocuteError as error:
             why = str(error)
         if why:
+            self.leave(data.id_data, *before)
             self.report({"ERROR"}, why)
             return {"CANCELLED"}
-        strip = compat.active_strip(context)
-        return queue_render(self, scene, shot, rendering.Order(frames=compat.span(strip)))
+        frames = sequencer.shown_frames(compat.active_strip(context), shots.voice(scene, shot).origin)
+        return queue_render(self, scene, shot, rendering.Order(frames=frames))
 
 
 class ELOCUTE_OT_show_preferences(bpy.types.Operator):
@@ -241,6 +269,7 @@ _keymap: list[tuple[Any, Any]] = []
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
+    bpy.app.handlers.animation_playback_post.append(_note_playback_ended)
     config = bpy.context.window_manager.keyconfigs.addon if bpy.context.window_manager else None
     if config is not None:  # Esc as a key of the window and not of a modal operator, which opening a file would end
         keymap = config.keymaps.new(name="Window", space_type="EMPTY")
@@ -251,7 +280,6 @@ def unregister() -> None:
     for keymap, item in _keymap:
         keymap.keymap_items.remove(item)
     _keymap.clear()
+    bpy.app.handlers.animation_playback_post.remove(_note_playback_ended)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
-
-

@@ -19,6 +19,7 @@ CHANNELS = 128
 SLICE_SECONDS = 0.01  # of filling a strip between two turns of Blender's
 SLICE = 100  # files looked into between two turns, a few milliseconds
 NAMES = 5_000  # or names looked for
+BEGINNINGS = 1_000  # of filling strips that something else changes again and again, seconds at least
 STANDARD: Any = "Standard"  # the stubs don't know the names of the configuration's transforms
 
 
@@ -67,17 +68,41 @@ def show(
     low, high = yield from _available(folder, files, origin, whole, rendered, width if resized else 0)
     shown = span[0] if low == whole[0] else low, span[1] if high == whole[1] else high
     place = _Place(folder, whole[0] - origin + 1, whole[0], whole[1] - whole[0] + 1, shown, width)
-    for name in names:
-        yield from _renew(ref, name, place, alone=len(names) == 1)
+    beginnings = 1
+    while not (yield from _renew_all(ref, names, place)):
+        beginnings += 1
+        if beginnings > BEGINNINGS:
+            text = f"The strip {names[0]} was changed again and again while it was filled. Render again to fill it"
+            raise BadInput("strip_changed", text)
     scene, shot = ref.find()
     if shot.keep_colors and scene.view_settings.view_transform != STANDARD:
         scene.view_settings.view_transform = STANDARD
     return names[0]
 
 
-def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[None, Any, None]:
+def shown_frames(strip: Any, origin: int) -> Frames:
+    """The first and last timeline frame of a shot whose files a strip shows, wherever it is. `origin` is the timeline
+    frame of file 1."""
+    first, last = compat.span(strip)
+    number, start, held = strip.elocute.number, round(compat.content_start(strip)), compat.held_start(strip)
+    if not number:  # made before strips told it: those are in sync
+        return first, last
+    low, high = (min(max(frame - start, 0) + held, len(strip.elements) - 1) for frame in (first, last))
+    return origin + number - 1 + low, origin + number - 1 + high
+
+
+def _renew_all(ref: shots.Ref, names: list[str], place: _Place) -> Generator[None, Any, bool]:
+    """Have strips show the files of `place`. False when something changed one meanwhile: undo changes all of them, so
+    all have to be looked at again."""
+    for name in names:
+        if not (yield from _renew(ref, name, place, alone=len(names) == 1)):
+            return False
+    return True
+
+
+def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[None, Any, bool]:
     """Have a strip show the files of `place`. What people did to it stays: where they trimmed it, it begins and ends as
-    before; as one of several it stays where it is."""
+    before; as one of several it stays where it is. Returns whether nothing else changed it meanwhile."""
     strip = _again(ref, name)
     about, start, kept, channel = strip.elocute, round(compat.content_start(strip)), compat.span(strip), strip.channel
     untouched = alone and tuple(about.placed) in {(0, 0), (kept[0] - start, kept[1] - start)}
@@ -89,7 +114,8 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
         first, span = place.first - late, kept
     if untouched:
         about.placed = 0, 0  # it grows: broken off or undone halfway, it is not to be taken for trimmed
-    yield from _fill(ref, name, place, held=not untouched)
+    if not (yield from _fill(ref, name, place, held=not untouched)):
+        return False
     strip = _again(ref, name)
     about = strip.elocute
     if untouched:
@@ -107,6 +133,7 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
     if untouched:
         about.placed = [end - first for end in compat.span(strip)]
     compat.invalidate(strip)
+    return True
 
 
 def _again(ref: shots.Ref, name: str) -> Any:
@@ -163,9 +190,10 @@ def _free_channel(owner: Any, lowest: int, span: Frames) -> int:
     raise BadInput("channels_full", "There is no free channel above the voice. Make room; the frames are kept")
 
 
-def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[None, Any, None]:
+def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[None, Any, bool]:
     """Have a strip consist of the files of `place`; a `held` one shows on the same frames all the while. Each file that
-    it gets or loses moves all others in memory, which for a long voice takes seconds."""
+    it gets or loses moves all others in memory, which for a long voice takes seconds. False, broken off, when it is not
+    as it was left after a turn of Blender's."""
     strip = _again(ref, name)
     strip.directory = _relative(place.folder) or f"{place.folder}/"
     done = 0
@@ -183,8 +211,19 @@ def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[Non
         if held and compat.span(strip) != span:
             compat.set_span(strip, *span)
             strip.channel = channel  # another one if it was in the way of a neighbour for a moment
+        left = _state(strip, done)
         yield
         strip = _again(ref, name)
+        if _state(strip, done) != left:
+            return False
+    return True
+
+
+def _state(strip: Any, done: int) -> tuple[Any, ...]:
+    """What tells whether a strip of which `done` files are set is as it was left. Undo reads it anew into another place
+    of the memory."""
+    last = strip.elements[done - 1].filename if 0 < done <= len(strip.elements) else ""
+    return strip.as_pointer(), strip.directory, len(strip.elements), last
 
 
 def _set_file(elements: Any, index: int, name: str) -> None:

@@ -169,6 +169,41 @@ def test_escape_stops_it(scene: Any) -> None:
     scene.grab("stopped")
 
 
+def play(session: Any) -> None:
+    session.run("with bpy.context.temp_override(window=window()): bpy.ops.screen.animation_play()")
+    session.wait("window().screen.is_animation_playing")
+    time.sleep(0.3)
+
+
+def test_escape_that_is_meant_for_something_else_stops_nothing(scene: Any) -> None:
+    running(scene, "shot.expression = 0.85")
+    unharmed = "[task().state, task().cancelled_at, window().screen.is_animation_playing]"
+    left, top, width, height = scene.value("box(region('OUTLINER', 'WINDOW'))")
+    scene.point(left + width // 2, top + height - 10)
+    play(scene)
+    scene.press("Escape")
+    time.sleep(0.5)
+    assert scene.value(unharmed) == ["running", None, True], "there it doesn't stop the playback"
+    left, top, width, height = scene.value("box(region('SEQUENCE_EDITOR', 'WINDOW'))")
+    scene.point(left + width // 3, top + height // 2)
+    time.sleep(0.3)
+    scene.press("Escape")
+    scene.wait("not window().screen.is_animation_playing")
+    time.sleep(0.5)
+    assert scene.value(unharmed) == ["running", None, False]
+
+    scene.run("for strip in part('addon.compat').all_strips(bpy.context.scene): strip.select = True")
+    scene.press("g")
+    scene.wait("len(window().modal_operators) > 0")
+    scene.press("Escape")
+    scene.wait("len(window().modal_operators) == 0")
+    time.sleep(0.5)
+    assert scene.value(unharmed) == ["running", None, False]
+    scene.press("Escape")
+    scene.wait("task().over")
+    assert scene.value("task().state") == "cancelled"
+
+
 def test_the_cancel_button_stops_it(scene: Any) -> None:
     running(scene, "shot.expression = 0.8")
     scene.click(*scene.find_button("elocute.cancel", sidebar(scene, "SEQUENCE_EDITOR"), upwards=True))

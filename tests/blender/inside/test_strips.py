@@ -93,7 +93,7 @@ def test_a_farm_gives_every_shot_a_folder_of_its_own(scene, tmp_path, monkeypatc
         part("addon.shotlist").add(scene, "Other")
         scene.elocute.shots[-1].name = name
     folders = []
-    monkeypatch.setattr(script, "_render_one", lambda *args: folders.append(args[-1].folder) or True)
+    monkeypatch.setattr(script, "_render_one", lambda *args: folders.append(args[3].folder) or True)
     args = script._parser().parse_args(["--all", "--output", str(tmp_path)])
     assert script._render(script.Elocute(script._extension()), args) == 0
     names = "Anna", "A_B", "A_B.001", "Anna.001", "anna.002", "anna.003"
@@ -218,6 +218,148 @@ def test_a_trimmed_or_cut_strip_stays_where_it_is_when_its_filling_is_stopped(sc
     before = [(strip.channel, compat.span(strip)) for strip in images(scene)]
     broken_off(monkeypatch, scene, tmp_path / "other", (11, 9010), (11, 9010))
     assert [(strip.channel, compat.span(strip)) for strip in images(scene)] == before
+
+
+def undone(monkeypatch, rounds, *args):
+    """The steps of a render to their end, `rounds` times with an undo in the middle back to what was before; the scene
+    that is left."""
+    bpy.ops.ed.undo_push(message="before")
+    with monkeypatch.context() as patch:
+        patch.setattr(part("addon.sequencer"), "SLICE_SECONDS", 0.0005)
+        going = steps(*args)
+        for _ in range(rounds):
+            for _ in range(12):  # slices, by far not all
+                next(going)
+            bpy.ops.ed.undo_push(message="halfway")
+            bpy.ops.ed.undo()
+        for _ in going:
+            pass
+    return bpy.context.scene
+
+
+def test_undo_while_a_strip_grows_does_not_shorten_it(scene, tmp_path, monkeypatch):
+    show(scene, tmp_path / "frames", (11, 110))
+    scene = undone(monkeypatch, 2, scene, tmp_path / "frames", (11, 9010), (11, 9010))
+    assert pictures(*images(scene)) == in_sync(11, 9010)
+
+
+def test_undo_while_a_strip_gets_other_files_leaves_no_old_ones(scene, tmp_path, monkeypatch):
+    """The voice was trimmed, so that as many files as before begin with another one; then that was taken back."""
+    show(scene, tmp_path / "frames", (11, 9010), (11, 9010))
+    scene = undone(monkeypatch, 1, scene, tmp_path / "frames", (31, 9030), (31, 9030))
+    assert pictures(*images(scene)) == in_sync(31, 9030)
+    scene = undone(monkeypatch, 1, scene, tmp_path / "other", (31, 9030), (31, 9030))
+    assert pictures(*images(scene)) == in_sync(31, 9030) and images(scene)[0].directory == "//other/"
+
+
+def test_undo_while_the_parts_of_a_strip_are_filled_leaves_none_as_it_was(scene, tmp_path, monkeypatch):
+    compat = part("addon.compat")
+    show(scene, tmp_path / "frames", (11, 110))
+    cut(images(scene)[0], 50)
+    bpy.ops.ed.undo_push(message="before")
+    going = steps(scene, tmp_path / "other", (11, 3010), (11, 3010))
+    while len(images(bpy.context.scene)[1].elements) < 500:  # the first is done
+        next(going)
+    bpy.ops.ed.undo_push(message="halfway")
+    bpy.ops.ed.undo()
+    for _ in going:
+        pass
+    strips = images(bpy.context.scene)
+    assert [compat.span(strip) for strip in strips] == [(11, 49), (50, 110)]
+    assert [pictures(strip) for strip in strips] == [in_sync(11, 49), in_sync(50, 110)]
+    assert {(strip.directory, len(strip.elements)) for strip in strips} == {("//other/", 3000)}
+
+
+def test_a_strip_that_undo_takes_away_while_it_is_filled_is_told(scene, tmp_path, monkeypatch):
+    with pytest.raises(Exception) as caught:
+        undone(monkeypatch, 1, scene, tmp_path / "frames", (11, 9010), (11, 9010))
+    assert caught.value.code == "strip_gone"
+
+
+def test_a_strip_that_is_changed_for_ever_ends_the_filling(scene, tmp_path, monkeypatch):
+    sequencer = part("addon.sequencer")
+    monkeypatch.setattr(sequencer, "SLICE_SECONDS", 0.0005)
+    monkeypatch.setattr(sequencer, "BEGINNINGS", 20)
+    with pytest.raises(Exception) as caught:
+        for _ in steps(scene, tmp_path / "frames", (11, 9010), (11, 9010)):
+            for strip in images(scene):
+                strip.elements.append("another.png")
+    assert caught.value.code == "strip_changed"
+
+
+@pytest.fixture
+def orders(monkeypatch):
+    """What Render Again asks for, without the engine."""
+    asked = []
+    take = lambda operator, scene, shot, order: asked.append(order.frames) or {"FINISHED"}  # noqa: E731
+    monkeypatch.setattr(part("addon.operators"), "queue_render", take)
+    return asked
+
+
+def render_again(scene, strip):
+    scene.sequence_editor.active_strip = strip
+    return bpy.ops.elocute.render_again()
+
+
+def test_render_again_renders_the_files_that_a_strip_shows_wherever_it_is(scene, tmp_path, orders):
+    compat = part("addon.compat")
+    show(scene, tmp_path / "frames", (15, 34), (15, 34))  # files 5 to 24
+    (strip,) = images(scene)
+    compat.set_content_start(strip, 200)
+    compat.set_span(strip, 203, 212)
+    right = cut(strip, 208)
+    compat.set_content_start(right, 500)  # shows from 508 on
+    for each in (strip, right):
+        render_again(scene, each)
+    compat.set_span(right, 495, 530)  # beyond its content at both ends
+    render_again(scene, right)
+    assert orders == [(18, 22), (23, 27), (15, 34)]
+
+
+def test_render_again_renders_the_files_of_a_part_that_a_hold_split_made(scene, tmp_path, orders):
+    show(scene, tmp_path / "frames", (11, 35), (11, 35))
+    right = images(scene)[0].split(frame=20, split_method="HARD")
+    part("addon.compat").set_content_start(right, 220)
+    render_again(scene, right)
+    assert orders == [(20, 35)]
+
+
+def test_render_again_goes_with_a_voice_that_was_moved_together_with_its_strip(scene, tmp_path, orders):
+    compat = part("addon.compat")
+    show(scene, tmp_path / "frames", (11, 35), (11, 35))
+    for strip in (sound(scene), *images(scene)):
+        compat.set_content_start(strip, 111)
+    render_again(scene, images(scene)[0])
+    images(scene)[0].elocute.number = 0  # of an Elocute that didn't store it
+    render_again(scene, images(scene)[0])
+    assert orders == [(111, 135), (111, 135)]
+
+
+def test_a_removed_shot_stays_removed_when_render_again_refuses(scene, tmp_path, voice, orders):
+    show(scene, tmp_path / "frames", (11, 35), (11, 35))
+    shotlist, shots = part("addon.shotlist"), scene.elocute.shots
+    (strip,), data = images(scene), scene.elocute
+    for name in ("Bert", "Clara"):
+        shotlist.add(scene, name)
+    data.active = 1
+    voice.rename(tmp_path / "elsewhere.wav")
+    with pytest.raises(RuntimeError, match="sound strip is missing"):
+        render_again(scene, strip)
+    assert (shots.keys(), data.active) == (["Anna", "Bert", "Clara"], 1)
+    data.active = 0
+    shotlist.remove(scene)
+    data.active = 1
+    with pytest.raises(RuntimeError, match="sound strip is missing"):
+        render_again(scene, strip)
+    job, strip.elocute.job = strip.elocute.job, "{"
+    for operator in (bpy.ops.elocute.render_again, bpy.ops.elocute.open_shot):
+        with pytest.raises(RuntimeError, match="does not say how it was made"):
+            operator()
+    assert (shots.keys(), data.active, orders) == (["Bert", "Clara"], 1, [])
+    strip.elocute.job = job
+    (tmp_path / "elsewhere.wav").rename(voice)
+    assert render_again(scene, strip) == {"FINISHED"}
+    assert (shots.keys(), data.active, orders) == (["Bert", "Clara", "Anna"], 2, [(11, 35)])
 
 
 def test_frames_of_another_size_cover_as_much_of_the_picture(scene, tmp_path):
