@@ -15,6 +15,7 @@ import argparse
 import importlib
 import importlib.util
 import os
+import re
 import signal
 import sys
 import time
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--shot", help="name of a shot; the active one when not given")
     which.add_argument("--all", action="store_true", help="every shot of the scene")
-    parser.add_argument("--frames", help="only these frames of the timeline, such as 1-100")
+    parser.add_argument("--frames", help="only these frames of the timeline, such as 1-100 or, below 0, =-20-5")
     parser.add_argument("--size", type=int, help="width and height in pixels")
     parser.add_argument("--output", type=Path, help="folder of the frames; with --all, of a folder for each shot")
     parser.add_argument("--movie", type=Path, help="also write a video with the sound: .mp4, .mov or .mkv")
@@ -168,7 +169,7 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
     taken: set[str] = set()  # folders of this run: shots may have the same name, or names that make the same folder
     for shot in chosen:
         folder = args.output
-        if folder and len(chosen) > 1:
+        if folder and args.all:
             name = elocute.shotlist.unused(bpy.path.clean_name(shot.name), taken)
             taken.add(name)
             folder = folder / name
@@ -176,22 +177,24 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
             frames=frames, size=args.size, folder=folder.absolute() if folder else None,
             movie=args.movie.absolute() if args.movie else None, strip=False,
         )  # fmt: skip
-        results.append(_render_one(elocute, scene, shot, order))
+        results.append(_render_one(elocute, scene, shot, order, args.all))
         if _stopped_by:
             print("Stopped: finished frames are kept", file=sys.stderr)
             return STOPPED + _stopped_by[0]
-    return 0 if all(results) else FAILED
+    if not any(results) and None in results:
+        print(f"Error: no shot shows anything on the frames {args.frames}", file=sys.stderr)
+    return 0 if any(results) and False not in results else FAILED
 
 
 def _frames(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    first, dash, last = text.partition("-") if not text.startswith("-") else ("", "", "")
-    if not first.isdecimal() or (dash and not last.isdecimal()):
+    found = re.fullmatch(r"(-?\d+)(?:-(-?\d+))?", text, re.ASCII)
+    if not found:
         raise Refused(f"--frames has to be first-last, such as 1-100, not {text!r}")
-    low, high = int(first), int(last or first)
+    low, high = int(found[1]), int(found[2] or found[1])
     if low > high:
-        raise Refused(f"--frames {text} ends before it begins. Write --frames {high}-{low}")
+        raise Refused(f"--frames {text} ends before it begins. Write --frames={high}-{low}")
     return low, high
 
 
@@ -259,8 +262,8 @@ def _set_background(elocute: Elocute, shot: Any, text: str) -> None:
         shot.color = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
-def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any) -> bool:
-    """Whether every frame of the shot is there."""
+def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any, of_all: bool) -> bool | None:
+    """Whether every frame of the shot is there; None when it is one of all and none of them was asked for."""
     tasks, name = elocute.tasks, shot.name
     problems = elocute.checks.problems(scene, shot)
     why = [problem for problem in problems if not (problem.of_output and order.folder)]
@@ -275,6 +278,9 @@ def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any)
     tasks.on_frame = printer.saved
     tasks.run(task, lambda: printer.tick() or bool(_stopped_by))
     tasks.on_frame = None
+    if of_all and task.code == "range_outside":
+        print(f"{name}: skipped. {task.message}")
+        return None
     if task.state != elocute.task.DONE:
         print(f"Error: {name}: {task.message} ({task.code or task.state})", file=sys.stderr)
         return False

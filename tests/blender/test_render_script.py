@@ -75,6 +75,7 @@ def test_a_farm_renders_what_the_panel_did(script: Script, shot: Path, tmp_path:
     out = tmp_path / "farm"
     done = script.run(shot, "--all", "--output", out, "--movie", tmp_path / "farm.mp4")
     assert done.returncode == 0, done.stdout + done.stderr
+    out = out / "Anna"
     assert pictures(out) == wanted and len(wanted) == 25
     saved = re.findall(r"^Saved: '(.+)'$", done.stdout, re.MULTILINE)
     assert sorted(saved) == [str(out / name) for name in wanted]
@@ -86,7 +87,7 @@ def test_a_farm_renders_what_the_panel_did(script: Script, shot: Path, tmp_path:
 
     for arguments, told in (
         (["--shot", "Nobody"], "Nobody"), (["--frames", "soon"], "soon"), (["--scene", "Elsewhere"], "Elsewhere"),
-        (["--frames", "900-910"], "900"), (["--portrait", "seed:1"], "--voice"),
+        (["--frames", "900-910"], "900"), (["--frames=-20-5", "--all"], "-20-5"), (["--portrait", "seed:1"], "--voice"),
     ):  # fmt: skip
         done = script.run(shot, *arguments)
         assert done.returncode in (1, 2) and told in done.stderr + done.stdout, (arguments, done.stdout, done.stderr)
