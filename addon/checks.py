@@ -126,6 +126,8 @@ def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
     add = ("elocute.add_head", "Add Head", "ADD")
     if shot.head is None:
         yield Problem("Choose the object that is the head, or add one", *add)
+    elif shots.is_deleted(shot.head):
+        yield Problem(f"The head {shot.head.name} was deleted. Choose another, or add one", *add)
     elif shot.face_source == "KEYS" and shots.shape_keys(shot.head) is None:
         yield Problem(f"{shot.head.name} has none of the 52 shape keys. Choose another head, or let the voice move it")
     if not shots.uses_objects(shot):
@@ -133,5 +135,7 @@ def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
     camera = shots.camera(scene, shot)
     if camera is None:
         yield Problem("Choose the camera that looks at the head")
+    elif shots.is_deleted(camera):
+        yield Problem(f"The camera {camera.name} was deleted. Choose another")
     elif camera.data.type != "PERSP":
         yield Problem(f"{camera.name} is not a perspective camera")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import uuid
 from array import array
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -177,14 +178,15 @@ def write_lists(fps: str, lists: dict[str, list[Any]], path: Path) -> Iterator[N
 
 @contextmanager
 def _whole(path: Path) -> Iterator[TextIO]:
-    """A file to write that has its name once it is complete, and is gone when that is broken off."""
-    part = path.with_name(path.name + ".part")
+    """A file to write that has its name once it is complete, and is gone when that is broken off. Two runs that write
+    one file at the same time don't mix."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         with part.open("w", encoding="utf-8", newline="\n") as file:
             yield file
         part.replace(path)
     finally:
-        with suppress(OSError):  # a virus scanner may hold it; the next one takes its place
+        with suppress(OSError):  # a virus scanner may hold it
             part.unlink(missing_ok=True)
 
 

@@ -29,7 +29,11 @@ def make(ref: shots.Ref, frame: int, size: int, folder: Path, task: Task) -> Gen
     number = plan.numbers[0]
     kept = folder / f"{size} {settings['background']}"  # frames of one kind, found again when they are looked at again
     task.at("Rendering")
-    yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(kept)})
+    try:
+        yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(kept)})
+    finally:
+        for file in drive.values():  # each frame has its own
+            Path(file).unlink(missing_ok=True)
     path = kept / sequencer.file_name(number)
     if not path.is_file():
         raise EnvironmentProblem("frames_missing", "The preview was not written. Try again")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import uuid
 from array import array
 from collections.abc import Generator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from . import curves, sampling, sequencer, shots
 from .task import Ask, Steps, Task
 
 SLICE = 5_000  # names of files looked at between two turns of Blender's, a few milliseconds
-JOB_FOLDER = "job"  # beside the frames: the shot as the engine gets it, for a farm or a second look
+JOB_FOLDER = "job"  # beside the frames: the shot as the engine gets it, for a second look or a run without Blender
 _voices: dict[tuple[Any, ...], curves.Columns] = {}  # the curves of voices that were listened to in this session
 
 
@@ -54,6 +54,12 @@ class Plan:
         """`chosen` as the engine counts."""
         return self.chosen[0] - self.origin + 1, self.chosen[1] - self.origin + 1
 
+    def file(self, job: Path, name: str) -> Path:
+        """A file of the job; a part of the shot has its own, as the machines of a farm render theirs at the same
+        time."""
+        part = "" if self.chosen == self.whole else "-{:06d}-{:06d}".format(*self.numbers)
+        return job / f"{name}{part}.json"
+
 
 def at_frame(plan: Plan, frame: int) -> Plan:
     """The plan for one timeline frame alone."""
@@ -79,7 +85,7 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     settings |= {"frames_dir": str(folder), "frames": list(plan.numbers)}
     if order.size is not None:
         settings["size"] = order.size
-    curves.write_json(_portable(settings, job), job / "shot.json")
+    curves.write_json(_portable(settings, job), plan.file(job, "shot"))
     if order.movie is not None:
         settings["output"] = str(order.movie)
     task.at("Starting the engine")
@@ -158,7 +164,7 @@ def voice_curves(
     key = (str(path), stat.st_mtime_ns, stat.st_size, fps, variation)
     if key not in _voices:
         job.mkdir(parents=True, exist_ok=True)
-        output = job / f"voice-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}.json"
+        output = job / f"voice-{uuid.uuid4().hex}.json"  # another run may listen to the same voice now
         task.at("Listening to the voice")
         settings = CurvesSettings(voice=path, output=output, fps=fps, seed=variation)
         yield Ask("curves", settings.to_json())
@@ -188,13 +194,14 @@ def write_drive(
     before, count = low - plan.origin, high - plan.origin + 1
     amounts = samples.amounts[:1] * before + samples.amounts
     drive: dict[str, Any] = {}
+    _, shot = ref.find()
     if not (_hears_itself(shot, plan) and all(amount == curves.Amounts() for amount in amounts)):
         columns = _led(samples.keys, before) if plan.from_keys else curves.held(said, count)
         task.at("Writing the curves")
         composed = yield from curves.compose(columns, amounts, float(plan.fps))
         composed = composed or {curves.GAZE[0]: array("d", bytes(8 * count))}
-        yield from curves.write(composed, str(plan.fps), job / "curves.json")
-        drive["curves"] = str(job / "curves.json")
+        yield from curves.write(composed, str(plan.fps), path := plan.file(job, "curves"))
+        drive["curves"] = str(path)
     if samples.looks:
         after = max(0, len(next(iter(said.values()), ())) - count)  # till the end of the voice
         looks = samples.looks[:1] * before + samples.looks + samples.looks[-1:] * after
@@ -203,8 +210,8 @@ def write_drive(
             "fov_y_deg": [look.fov_y_deg for look in looks],
             "shift": [look.shift for look in looks],
         }
-        yield from curves.write_lists(str(plan.fps), poses, job / "poses.json")
-        drive["poses"] = str(job / "poses.json")
+        yield from curves.write_lists(str(plan.fps), poses, path := plan.file(job, "poses"))
+        drive["poses"] = str(path)
     return drive
 
 

@@ -1,7 +1,8 @@
 """What a scene's frames say: the head as the camera sees it, the shape keys, the sliders of the face.
 
 The scene is evaluated on each frame, so keys, constraints, drivers, parents and the NLA all count. Only a few frames
-are evaluated at a time, and the user's own frame is put back before Blender has its turn.
+are evaluated at a time, and the user's own frame, with what is posed and not keyed on it, is put back before Blender
+has its turn.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from mathutils import Matrix
 
 from ..core.elocute.errors import BadInput
 from ..core.elocute.units import ARKIT_NAMES
-from . import shots
+from . import shots, unkeyed
 from .curves import LONGEST_SMOOTHING, Amounts, reach
 
 SLICE_SECONDS = 0.01  # of frames between two turns of Blender's
@@ -88,6 +89,7 @@ class _Frame:
     def __init__(self, scenes: list[bpy.types.Scene], changes: bool) -> None:
         self.scenes, self.changes = scenes, changes
         self._before = [(scene.frame_current, scene.frame_subframe) for scene in scenes]
+        self._values = unkeyed.values(scenes) if changes else []
         self._moved = False
 
     def __enter__(self) -> _Frame:
@@ -104,6 +106,7 @@ class _Frame:
         if self._moved:
             for scene, (frame, subframe) in zip(self.scenes, self._before, strict=True):
                 scene.frame_set(frame, subframe=subframe)
+            unkeyed.put_back(self._values)
 
 
 def _repeat(samples: Samples, count: int) -> None:
@@ -141,12 +144,15 @@ def _amounts(scene: bpy.types.Scene, shot: Any) -> Amounts:
 def _depsgraph(stage: bpy.types.Scene, objects: list[Any]) -> bpy.types.Depsgraph:
     """That of the first view layer which has the objects: only there they are evaluated."""
     for layer in stage.view_layers:
-        if all(layer.objects.get(obj.name) == obj for obj in objects):
+        if all(shots.has(layer.objects, obj) for obj in objects):
             for obj in objects:
                 if obj.hide_viewport or not _enabled(layer.layer_collection, obj):
                     text = f"{obj.name} is disabled in viewports, so nothing moves it. Enable it in the Outliner"
                     raise BadInput("head_disabled", text)
             return layer.depsgraph
+    for obj in objects:
+        if shots.is_deleted(obj):
+            raise BadInput("head_missing", f"{obj.name} was deleted. Choose another under Head and Camera")
     names = " and ".join(obj.name for obj in objects)
     text = f"{names}: no view layer of the scene {stage.name} has them. Include their collection"
     raise BadInput("head_excluded", text)
@@ -156,7 +162,7 @@ def _enabled(layer: bpy.types.LayerCollection, obj: Any) -> bool:
     """Whether a collection that is not disabled in viewports has an object; hidden with H is another thing."""
     if layer.collection.hide_viewport:
         return False
-    here = not layer.exclude and layer.collection.objects.get(obj.name) == obj
+    here = not layer.exclude and shots.has(layer.collection.objects, obj)
     return here or any(_enabled(child, obj) for child in layer.children)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from contextlib import suppress
 from typing import Any
 
 import bpy
@@ -16,6 +18,8 @@ from .properties import ElocuteShot, new_id
 SETTINGS = tuple(
     name for name in ElocuteShot.__annotations__ if name not in ("uid", "portrait", "head", "camera")
 )  # fmt: skip
+
+FOLDERS = "//elocute/"  # where shots get folders of their own
 
 _ANIMATED = re.compile(r"elocute\.shots\[(\d+)\](.*)")
 
@@ -44,16 +48,20 @@ def remove(scene: bpy.types.Scene) -> None:
     animation = scene.animation_data
     if animation is None:
         return
-    curves = compat.Curves(animation.action, scene) if animation.action else None
-    for curve in [*(curves or ()), *animation.drivers]:
+    layered = {strip.action for track in animation.nla_tracks for strip in track.strips}
+    for action in (layered | {animation.action}) - {None}:
+        _renumber(compat.Curves(action, scene), gone)
+    _renumber(animation.drivers, gone)
+
+
+def _renumber(curves: Any, gone: int) -> None:
+    """Have F-curves or drivers follow the shots that moved up; those of the one that is gone go with it."""
+    for curve in list(curves):
         found = _ANIMATED.match(curve.data_path)
-        index = int(found[1]) if found else -1
-        if found and index > gone:
-            curve.data_path = f"elocute.shots[{index - 1}]{found[2]}"
-        elif found and index == gone and curves is not None and curve.driver is None:
+        if found and int(found[1]) > gone:
+            curve.data_path = f"elocute.shots[{int(found[1]) - 1}]{found[2]}"
+        elif found and int(found[1]) == gone:
             curves.remove(curve)
-        elif found and index == gone:
-            animation.drivers.remove(curve)
 
 
 def unused(name: str, taken: set[str]) -> str:
@@ -66,9 +74,13 @@ def unused(name: str, taken: set[str]) -> str:
 
 
 def own_folder(shot: Any) -> None:
-    """Give a shot a folder that no other has."""
+    """Give a shot a folder that no other has, nor frames of a shot that was removed or of another .blend file there."""
     folders = {other.folder for each in bpy.data.scenes for other in each.elocute.shots if other != shot}
-    shot.folder = unused(f"//elocute/{bpy.path.clean_name(shot.name)}", {taken.rstrip("/\\") for taken in folders})
+    taken = {folder.rstrip("/\\") for folder in folders}
+    if bpy.data.filepath:
+        with suppress(OSError):
+            taken |= {f"{FOLDERS}{name}" for name in os.listdir(bpy.path.abspath(FOLDERS))}
+    shot.folder = unused(f"{FOLDERS}{bpy.path.clean_name(shot.name)}", taken)
 
 
 def store(shot: Any) -> str:

@@ -7,7 +7,10 @@ finds a shot again.
 from __future__ import annotations
 
 import os
+import tempfile
 import time
+import uuid
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -84,14 +87,14 @@ def fps_of(scene: bpy.types.Scene) -> Fraction:
 
 
 def voice_strip(scene: bpy.types.Scene, shot: Any) -> Any:
-    """The shot's sound strip: by its name or, when it was renamed, by its id. None when it isn't there, or when it
-    can't be told from what was cut off it."""
+    """The shot's sound strip: by its id, as it may have been renamed and another have its name now; by its name among
+    several with the id, which were cut off it or copied, and where none has it. None when it isn't there, or can't be
+    told from the others."""
     sounds = [strip for strip in compat.all_strips(scene) if strip.type == "SOUND"]
-    named = next((strip for strip in sounds if strip.name == shot.voice_strip), None)
-    if named is not None or not shot.voice_id:
-        return named
-    same = [strip for strip in sounds if strip.elocute.voice_id == shot.voice_id]
-    return same[0] if len(same) == 1 else None
+    same = [strip for strip in sounds if shot.voice_id and strip.elocute.voice_id == shot.voice_id]
+    if len(same) == 1:
+        return same[0]
+    return next((strip for strip in same or sounds if strip.name == shot.voice_strip), None)
 
 
 def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
@@ -99,7 +102,7 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
     if shot.voice_source == "NONE":
         return Voice(None, None, scene.frame_start, 0.0, scene.frame_start, scene.frame_end)
     if shot.voice_source == "FILE":
-        path = absolute(shot.voice_file)
+        path = absolute(shot.voice_file, shot.id_data.library)
         if not shot.voice_file or not is_there(path):
             raise BadInput("voice_missing", f"There is no sound file {path}. Choose another")
         return Voice(None, path, shot.voice_start)
@@ -136,12 +139,23 @@ def packed(data: Any, path: Path, folder: Path) -> Path:
     """The file of an image or sound; when it is packed, a copy in `folder` with the very same bytes."""
     if not data.packed_file:
         return path
-    copy = folder / f"{bpy.path.clean_name(Path(data.name).stem)}{path.suffix or '.png'}"
-    content = bytes(data.packed_file.data)
-    if not copy.is_file() or copy.read_bytes() != content:
-        folder.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(content)
-    return copy
+    name = f"{bpy.path.clean_name(Path(data.name).stem)}{path.suffix or '.png'}"
+    return _kept(folder, name, bytes(data.packed_file.data))
+
+
+def _kept(folder: Path, name: str, content: bytes) -> Path:
+    """A file in `folder` with this content: written whole or not at all, as another run may read it, and left alone
+    where it has it already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / name
+    if not file.is_file() or file.read_bytes() != content:
+        part = folder / f".{uuid.uuid4().hex}.part"
+        try:
+            part.write_bytes(content)
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+    return file
 
 
 def image_path(image: bpy.types.Image) -> Path:
@@ -169,24 +183,35 @@ def portrait(shot: Any, folder: Path) -> str:
     return str(path)
 
 
-def _saved(image: bpy.types.Image, folder: Path) -> Path:
-    """A picture that was painted in Blender, as a file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{bpy.path.clean_name(image.name)}.png"
-    copy = image.copy()
+def _saved(image: Any, folder: Path) -> Path:
+    """A picture that was painted or changed in Blender and not saved, as a file. Image.copy() would leave out what was
+    painted, and before 4.5 an image can't save a copy of itself."""
+    width, height = image.size
+    if not image.has_data or not width * height:
+        raise BadInput("portrait_missing", f"The portrait {image.name} has no pixels. Choose another image")
+    pixels = array("f", bytes(4 * 4 * width * height))
+    copy: Any = bpy.data.images.new(image.name, width, height, alpha=True, float_buffer=image.is_float)
     try:
-        copy.file_format = "PNG"
-        copy.save(filepath=str(path))
+        copy.colorspace_settings.name, copy.alpha_mode = image.colorspace_settings.name, image.alpha_mode
+        image.pixels.foreach_get(pixels)
+        copy.pixels.foreach_set(pixels)
+        with tempfile.TemporaryDirectory(dir=bpy.app.tempdir) as place:
+            path = Path(place) / "painted.png"
+            copy.save(filepath=str(path))
+            content = path.read_bytes()
+    except (RuntimeError, OSError) as error:
+        text = f"The painted portrait {image.name} can't be written ({error}). Save it as a file"
+        raise BadInput("portrait_missing", text) from None
     finally:
         bpy.data.images.remove(copy)
-    return path
+    return _kept(folder, f"{bpy.path.clean_name(image.name)}.png", content)
 
 
 def folder(shot: Any) -> Path | None:
     """The shot's folder; None when it starts at a .blend file that was never saved."""
     if not shot.folder or shot.folder.startswith("//") and not bpy.data.filepath:
         return None
-    return absolute(shot.folder)
+    return absolute(shot.folder, shot.id_data.library)
 
 
 def shares_folder(scene: bpy.types.Scene, shot: Any) -> str | None:
@@ -211,9 +236,20 @@ def camera(scene: bpy.types.Scene, shot: Any) -> Any:
 def stage(scene: bpy.types.Scene, shot: Any) -> bpy.types.Scene:
     """The scene in which head and camera live: the one with the sequencer, or another."""
     head = shot.head
-    if head is None or head.name in scene.objects:
+    if head is None or has(scene.objects, head):
         return scene
-    return next((other for other in bpy.data.scenes if head.name in other.objects), scene)
+    return next((other for other in bpy.data.scenes if has(other.objects, head)), scene)
+
+
+def has(objects: Any, obj: bpy.types.Object) -> bool:
+    """Whether a collection of objects has one. A linked object may have the name of one of the file's own."""
+    found = objects.get(obj.name)
+    return found == obj or (found is not None and any(other == obj for other in objects))
+
+
+def is_deleted(obj: bpy.types.Object) -> bool:
+    """Whether an object is in no scene any more; as long as a shot names it, it stays in the file."""
+    return not any(has(scene.objects, obj) for scene in bpy.data.scenes)
 
 
 def shape_keys(head: Any) -> Any:

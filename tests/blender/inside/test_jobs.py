@@ -185,3 +185,21 @@ def test_an_engine_that_cannot_start_is_told(scene, tmp_path, monkeypatch):
     monkeypatch.setenv("ELOCUTE_PYTHON", str(tmp_path / "nothing"))
     with pytest.raises(RuntimeError, match="nothing"):
         bpy.ops.elocute.render()
+
+
+def test_parts_of_a_shot_are_written_at_the_same_time_and_none_reads_another_s(scene, tmp_path):
+    """As the machines of a farm do: each has got its curves ready before the first one's engine reads them."""
+    rendering, ref = part("addon.rendering"), part("addon.shots").ref(scene, scene.elocute.shots[0])
+    render()  # after that the voice is known
+    job, told = tmp_path / "frames" / "job", []
+    for frames in ((11, 15), (20, 22), None):
+        task = part("addon.task").Task("render", "Render", None)
+        steps = rendering.render(ref, rendering.Order(frames=frames, strip=False), task)
+        asked = next(step for step in steps if step is not None and step.job == "speak")
+        told.append(asked.settings)
+    assert len({settings["curves"] for settings in told}) == 3
+    lengths = [len(json.loads(Path(settings["curves"]).read_text())["values"]) for settings in told]
+    assert lengths == [5, 12, 25]
+    assert {path.name for path in job.iterdir()} == {
+        f"{name}{part}.json" for name in ("curves", "shot") for part in ("", "-000001-000005", "-000010-000012")
+    }

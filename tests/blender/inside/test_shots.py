@@ -229,3 +229,85 @@ def test_transparent_and_coloured_backgrounds(scene, tmp_path):
     render()
     corner = pixels(tmp_path / "frames" / "000001.png")[-4:]  # of the last row: the top right
     assert [round(value, 2) for value in corner] == [1.0, 0.0, 1.0, 1.0]
+
+
+def test_a_portrait_that_was_painted_and_not_saved_is_used_as_it_is(scene, tmp_path):
+    shots, shot = part("addon.shots"), scene.elocute.shots[0]
+    painted = bpy.data.images.new("Painted", 8, 8)
+    painted.pixels = [1, 0, 0, 1] * 64
+    painted.update()
+    edited = bpy.data.images.load(str(EXAMPLES / "portrait.jpg"))
+    edited.pixels[:4] = [0, 0, 1, 1]
+    edited.update()
+    for image, wanted in ((painted, [1, 0, 0, 1]), (edited, [0, 0, 1, 1])):
+        shot.portrait, count = image, len(bpy.data.images)
+        found = Path(shots.portrait(shot, tmp_path / "job"))
+        assert image.is_dirty and len(bpy.data.images) == count and found.parent == tmp_path / "job"
+        kept = found.stat().st_mtime_ns
+        assert pixels(found)[:4] == pytest.approx(wanted, abs=0.01)
+        assert len(pixels(found)) == 4 * image.size[0] * image.size[1]
+        assert Path(shots.portrait(shot, tmp_path / "job")) == found and found.stat().st_mtime_ns == kept
+
+
+def test_a_renamed_voice_gives_its_shot_to_no_strip_that_takes_its_name(scene, voice):
+    shots, shot, mine = part("addon.shots"), scene.elocute.shots[0], sound(scene)
+    mine.name = "Anna take 1"
+    other = add_sound(scene, voice, "Anna.001", 4, 200)
+    assert other.name == shot.voice_strip == "Anna.001"
+    assert shots.voice_strip(scene, shot) == mine
+    part("addon.compat").strips(scene.sequence_editor).remove(mine)
+    assert shots.voice_strip(scene, shot) == other
+
+
+def test_a_new_shot_takes_no_folder_that_is_there(scene, tmp_path):
+    """Another .blend file beside this one may have made it, or a shot that was removed."""
+    (tmp_path / "elocute" / "Bert").mkdir(parents=True)
+    assert part("addon.shotlist").add(scene, "Bert").folder == "//elocute/Bert.001"
+    assert part("addon.shotlist").add(scene, "Carl").folder == "//elocute/Carl"
+
+
+def test_a_head_or_camera_that_was_deleted_is_told(scene):
+    checks, shot = part("addon.checks"), scene.elocute.shots[0]
+    shot.motion, shot.head, shot.camera = "OBJECTS", bpy.data.objects["Cube"], bpy.data.objects["Camera"]
+    assert checks.first(scene, shot) == ""
+    for name in ("Camera", "Cube"):
+        scene.collection.children[0].objects.unlink(bpy.data.objects[name])
+        why = checks.first(scene, shot)
+        assert name in why and "was deleted" in why
+    with pytest.raises(part("core.elocute.errors").BadInput, match="was deleted"):
+        list(part("addon.sampling").sample(part("addon.shots").ref(scene, shot), range(1, 3)))
+
+
+def test_reading_the_scene_keeps_what_is_posed_and_not_keyed(scene):
+    """As Blender's own rendering does; the shot gets what is keyed."""
+    shot, head = scene.elocute.shots[0], bpy.data.objects["Cube"]
+    shot.motion, shot.head, shot.camera = "OBJECTS", head, bpy.data.objects["Camera"]
+    head.shape_key_add(name="Basis")
+    jaw = head.shape_key_add(name="jawOpen")
+    head["mood"] = 1.0
+    for owner, path in ((head, "rotation_euler"), (head, "hide_render"), (head, '["mood"]'), (jaw, "value"),
+                        (shot.camera.data, "lens"), (scene, "elocute.shots[0].blinks")):  # fmt: skip
+        assert owner.keyframe_insert(path, frame=12)
+    scene.frame_set(12)
+    keyed = list(part("addon.sampling").sample(part("addon.shots").ref(scene, shot), range(12, 14)))[-1]
+    head.rotation_euler[2], head.hide_render, head["mood"] = 0.5, True, 3.0
+    jaw.value, shot.camera.data.lens, shot.blinks = 0.75, 33.0, 0.25
+    again = list(part("addon.sampling").sample(part("addon.shots").ref(scene, shot), range(12, 14)))[-1]
+    assert again == keyed and scene.frame_current == 12
+    assert (head.rotation_euler[2], head.hide_render, head["mood"]) == (0.5, True, 3.0)
+    assert (jaw.value, shot.camera.data.lens, shot.blinks) == (0.75, 33.0, 0.25)
+
+
+def test_sliders_in_the_nla_follow_their_shot_when_one_before_it_is_removed(scene):
+    shotlist = part("addon.shotlist")
+    for name in ("Bert", "Carl"):
+        shotlist.add(scene, name)
+    scene.elocute.shots[2].keyframe_insert("blinks", frame=1)
+    animation = scene.animation_data
+    action = animation.action
+    animation.nla_tracks.new().strips.new("sliders", 1, action)
+    animation.action = None
+    scene.elocute.active = 0
+    shotlist.remove(scene)
+    curves = part("addon.compat").Curves(action, scene)
+    assert [curve.data_path for curve in curves] == ["elocute.shots[1].blinks"]
