@@ -31,7 +31,7 @@ def _owners(scenes: list[bpy.types.Scene]) -> dict[Any, None]:
         for obj in scene.objects:
             data = obj.data
             for owner in (obj, data, getattr(data, "shape_keys", None)):
-                if owner is not None and owner.animation_data is not None:
+                if getattr(owner, "animation_data", None) is not None:  # an image of an empty has none
                     found[owner] = None
     return found
 

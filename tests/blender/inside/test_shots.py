@@ -285,6 +285,9 @@ def test_reading_the_scene_keeps_what_is_posed_and_not_keyed(scene):
     head.shape_key_add(name="Basis")
     jaw = head.shape_key_add(name="jawOpen")
     head["mood"] = 1.0
+    empty = bpy.data.objects.new("Image", None)
+    empty.empty_display_type, empty.data = "IMAGE", shot.portrait
+    scene.collection.objects.link(empty)
     for owner, path in ((head, "rotation_euler"), (head, "hide_render"), (head, '["mood"]'), (jaw, "value"),
                         (shot.camera.data, "lens"), (scene, "elocute.shots[0].blinks")):  # fmt: skip
         assert owner.keyframe_insert(path, frame=12)
