@@ -176,3 +176,11 @@ def fcurves_of(owner: Any) -> list[bpy.types.FCurve]:
     """The F-curves of the action that moves a data-block now, if any."""
     animation = owner.animation_data
     return list(Curves(animation.action, owner)) if animation and animation.action else []
+
+
+def all_curves(owner: Any) -> list[Curves]:
+    """The F-curves of the action that moves a data-block, and of the strips in its NLA."""
+    animation = owner.animation_data
+    strips = [strip for track in animation.nla_tracks for strip in track.strips] if animation else []
+    found = [Curves(strip.action, owner, slot=getattr(strip, "action_slot", None)) for strip in strips if strip.action]
+    return [Curves(animation.action, owner), *found] if animation and animation.action else found

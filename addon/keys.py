@@ -42,7 +42,8 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     first, last = plan.whole
     voice = _voice_of(ref.find()[1])
     _leave_tweak_mode(_keys_of(ref))
-    _refuse((yield from _whose(lambda: _keys_of(ref), plan.whole, voice)), existing)
+    theirs = yield from _whose(lambda: _keys_of(ref), plan.whole, voice)
+    _refuse(_keys_of(ref), theirs, existing)
     speech, _ = _speech(_keys_of(ref))
     begun = speech.copy() if speech is not None else bpy.data.actions.new(f"{ref.find()[1].name} Speech")
     change = stretches.Change(stretches.of(begun), plan.whole, voice)
@@ -62,7 +63,7 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
         keys, draft = _still_there(ref, mark)
         _leave_tweak_mode(keys)
         theirs = _at_once(_whose(lambda: keys, plan.whole, voice))  # with what follows: nobody edits a key in between
-        _refuse(theirs, existing)
+        _refuse(keys, theirs, existing)
     except BaseException:  # stopped too: half of the speech is of no use
         unfinished = drafts.find(bpy.data.actions, mark)
         if unfinished is not None:
@@ -88,8 +89,13 @@ def _refuse_head(head: Any) -> None:
         raise BadInput("head_linked", text)
 
 
-def _refuse(theirs: str, existing: str) -> None:
-    """Raises BadInput keys_exist when a person has to decide first what becomes of keys of theirs."""
+def _refuse(keys: Any, theirs: str, existing: str) -> None:
+    """Raises BadInput keys_exist when a person has to decide first what becomes of keys of theirs, nla_off when speech
+    that is added to them would not be seen."""
+    animation = keys.animation_data
+    if theirs == OTHERS and existing == LAYER and not (animation.use_nla and not _solo(animation)):
+        text = "The NLA of the head is off or plays one track alone: speech is not seen there. Have all tracks play"
+        raise BadInput("nla_off", text)
     if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
         raise BadInput("keys_exist", f"{SAID[theirs]}. Speech to Keys in the panel asks what becomes of them")
 
@@ -178,12 +184,18 @@ def _others(keys: Any) -> list[bpy.types.Action]:
         return []
     action = animation.action
     found = [action] if action is not None and any(len(curve.keyframe_points) for curve in Curves(action, keys)) else []
-    tracks = [track for track in animation.nla_tracks if animation.use_nla and not track.mute]
-    for strip in (strip for track in tracks for strip in _playing(track.strips)):
+    alone = _solo(animation)
+    tracks = [track for track in animation.nla_tracks if animation.use_nla and (track in alone or not alone)]
+    for strip in (strip for track in tracks if not track.mute for strip in _playing(track.strips)):
         curves = Curves(strip.action, keys, slot=getattr(strip, "action_slot", None))
         if any(curve.data_path in PATHS and len(curve.keyframe_points) for curve in curves):
             found.append(strip.action)
     return found
+
+
+def _solo(animation: Any) -> list[Any]:
+    """The NLA tracks that play alone."""
+    return [track for track in animation.nla_tracks if track.is_solo]
 
 
 def _playing(strips: Iterable[Any]) -> Iterator[Any]:
@@ -210,12 +222,26 @@ def _use(draft: Curves, first: int, existing: str, theirs: str) -> None:
             animation.action_blend_type = "REPLACE"  # it may have been an addition to what is below
         draft.assign()
     else:
+        if animation.action is not None and len(_others(keys)) > 1:
+            _push_down(keys)  # to the strips below it, it stays what it is
         strip = draft.push_down(action.name, first - 1)  # above all others: what those give together stays the same
         strip.blend_type = "ADD"
         if animation.action is not None:
             animation.action_blend_type = "ADD"  # the hand's keys come on top of the speech
     if strip is not None:
         _fit(strip, action)
+
+
+def _push_down(keys: Any) -> None:
+    """Put the Action that is in place into the NLA, above the strips there, where it gives what it gave."""
+    animation = keys.animation_data
+    action = animation.action
+    strip = Curves(action, keys).push_down(action.name, int(action.curve_frame_range.x))
+    strip.blend_type = animation.action_blend_type
+    _fit(strip, action)
+    strip.extrapolation = animation.action_extrapolation
+    animation.action = None
+    animation.action_blend_type = "REPLACE"
 
 
 def _succeed(action: bpy.types.Action, speech: bpy.types.Action, is_edited: bool) -> None:

@@ -134,6 +134,8 @@ class Voice(_ShotPanel):
             row.alert = bool(shot.voice_strip) and strip is None
             row.prop(shot, "voice_strip", icon="SOUND")
             if strip is not None:
+                if strip.name != shot.voice_strip:
+                    layout.label(text=f"Renamed to {strip.name}", icon="INFO")
                 first, last = compat.span(strip)
                 rate = scene.render.fps / scene.render.fps_base
                 layout.label(text=f"Frames {first}–{last}, {rate:.4g} fps", icon="TIME")

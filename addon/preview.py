@@ -32,8 +32,7 @@ def make(ref: shots.Ref, frame: int, size: int, folder: Path, task: Task) -> Gen
     try:
         yield Ask("speak", settings | {"size": size, "frames": [number, number], "frames_dir": str(kept)})
     finally:
-        for file in drive.values():  # each frame has its own
-            Path(file).unlink(missing_ok=True)
+        rendering.clear(drive.values())  # each frame has its own
     path = kept / sequencer.file_name(number)
     if not path.is_file():
         raise EnvironmentProblem("frames_missing", "The preview was not written. Try again")

@@ -37,19 +37,23 @@ def _sound_names(self: Any, context: bpy.types.Context, text: str) -> list[str]:
 
 
 def _voice_chosen(self: Any, context: bpy.types.Context) -> None:
+    """Mark the chosen strip with an id of its own. A cut or copied strip brings the id along: that stays with the part
+    which another shot has by its name, or with none when it can't be told which part is the other's."""
     marks = {strip.name: strip.elocute for strip in compat.all_strips(self.id_data) if strip.type == "SOUND"}
     if self.voice_strip not in marks:
         return
-    chosen = marks[self.voice_strip]
-    own = chosen.voice_id
-    parts = [mark for mark in marks.values() if mark.voice_id == own] if own else [chosen]
-    is_shared = len(parts) > 1  # a cut or copied strip brings its id along: from now on that names none of them
-    if is_shared or not own:
-        for mark in parts:
-            mark.voice_id = new_id()
-    for shot in self.id_data.elocute.shots:
-        if shot.voice_strip == self.voice_strip or is_shared and shot.voice_id == own:
-            shot.voice_id = marks[shot.voice_strip].voice_id if shot.voice_strip in marks else ""
+    own = marks[self.voice_strip].voice_id
+    parts = [name for name, mark in marks.items() if mark.voice_id == own] if own else [self.voice_strip]
+    others = [shot for shot in self.id_data.elocute.shots if shot != self]
+    theirs = [shot.voice_strip for shot in others if own and shot.voice_id == own and len(parts) > 1]
+    keeper = next((name for name in theirs if name in parts), "" if theirs else self.voice_strip)
+    for name in parts:
+        if name != keeper or not own:
+            marks[name].voice_id = new_id()
+    self.voice_id = marks[self.voice_strip].voice_id
+    for shot in others:
+        if not shot.voice_id and shot.voice_strip == self.voice_strip:
+            shot.voice_id = self.voice_id
 
 
 def _is_camera(self: Any, found: bpy.types.Object) -> bool:

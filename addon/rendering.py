@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import uuid
 from array import array
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -90,6 +91,8 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
         settings["output"] = str(order.movie)
     task.at("Starting the engine")
     yield Ask("speak", _checked(settings))
+    if plan.chosen != plan.whole:
+        clear([*drive.values(), plan.file(job, "shot")])  # curves reach back to the voice's start: a farm's fill a disk
     found = (curves.on_timeline(warning, plan.origin, plan.chosen) for warning in task.warnings)
     task.warnings = [warning for warning in found if warning]
     files, there = yield from finished(folder, plan.numbers)
@@ -101,6 +104,13 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
         name = yield from sequencer.show(ref, folder, there, plan.origin, plan.whole, plan.chosen, plan.span)
         task.message = f"{name}: {len(files)} frames"
     return files
+
+
+def clear(files: Iterable[str | Path]) -> None:
+    """Remove files of a job."""
+    for file in files:
+        with suppress(OSError):  # a virus scanner may hold it
+            Path(file).unlink(missing_ok=True)
 
 
 def finished(folder: Path, numbers: tuple[int, int]) -> Generator[None, Any, tuple[list[str], set[str]]]:

@@ -87,7 +87,10 @@ def shown_frames(strip: Any, origin: int) -> Frames:
     number, start, held = strip.elocute.number, round(compat.content_start(strip)), compat.held_start(strip)
     if not number:  # made before strips told it: those are in sync
         return first, last
-    low, high = (min(max(frame - start, 0) + held, len(strip.elements) - 1) for frame in (first, last))
+    final = len(strip.elements) - 1
+    low, high = (min(max(frame - start, 0) + held, final) for frame in (first, last))
+    if strip.use_reverse_frames:
+        low, high = final - high, final - low
     return origin + number - 1 + low, origin + number - 1 + high
 
 
@@ -123,7 +126,7 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
     if (round(compat.content_start(strip)), compat.span(strip)) != (first, span):
         compat.set_content_start(strip, first)
         compat.set_span(strip, *span)
-        strip.channel = channel  # another one if it was in the way of a neighbour for a moment
+        _back(ref.find()[0], strip, channel)
     if about.width not in (0, place.width):  # the picture stays as large as it was
         scale = about.width / place.width
         strip.transform.scale_x, strip.transform.scale_y = (
@@ -190,6 +193,16 @@ def _free_channel(owner: Any, lowest: int, span: Frames) -> int:
     raise BadInput("channels_full", "There is no free channel above the voice. Make room; the frames are kept")
 
 
+def _back(scene: bpy.types.Scene, strip: Any, channel: int) -> None:
+    """Put a strip back on its channel, from which it went if it was in the way of a neighbour for a moment. Where one
+    is in its way still it stays: Blender would push it aside in time, or 4.5 look for a place for ever."""
+    first, last = compat.span(strip)
+    others = (other for other in compat.strips(compat.owner_of(scene, strip)) if other != strip)
+    spans = [compat.span(other) for other in others if other.channel == channel]
+    if strip.channel != channel and not any(low <= last and first <= high for low, high in spans):
+        strip.channel = channel
+
+
 def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[None, Any, bool]:
     """Have a strip consist of the files of `place`; a `held` one shows on the same frames all the while. Each file that
     it gets or loses moves all others in memory, which for a long voice takes seconds. False, broken off, when it is not
@@ -210,7 +223,7 @@ def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[Non
                 done += 1
         if held and compat.span(strip) != span:
             compat.set_span(strip, *span)
-            strip.channel = channel  # another one if it was in the way of a neighbour for a moment
+            _back(ref.find()[0], strip, channel)
         left = _state(strip, done)
         yield
         strip = _again(ref, name)

@@ -48,9 +48,8 @@ def remove(scene: bpy.types.Scene) -> None:
     animation = scene.animation_data
     if animation is None:
         return
-    layered = {strip.action for track in animation.nla_tracks for strip in track.strips}
-    for action in (layered | {animation.action}) - {None}:
-        _renumber(compat.Curves(action, scene), gone)
+    for curves in compat.all_curves(scene):
+        _renumber(curves, gone)
     _renumber(animation.drivers, gone)
 
 

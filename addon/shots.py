@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from array import array
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -154,7 +155,8 @@ def _kept(folder: Path, name: str, content: bytes) -> Path:
             part.write_bytes(content)
             part.replace(file)
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # a virus scanner may hold it
+                part.unlink(missing_ok=True)
     return file
 
 
@@ -248,8 +250,8 @@ def has(objects: Any, obj: bpy.types.Object) -> bool:
 
 
 def is_deleted(obj: bpy.types.Object) -> bool:
-    """Whether an object is in no scene any more; as long as a shot names it, it stays in the file."""
-    return not any(has(scene.objects, obj) for scene in bpy.data.scenes)
+    """Whether an object is in no scene or collection any more; as long as a shot names it, it stays in the file."""
+    return not any(has(scene.objects, obj) for scene in bpy.data.scenes) and not obj.users_collection
 
 
 def shape_keys(head: Any) -> Any:

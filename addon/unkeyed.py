@@ -40,9 +40,8 @@ def _animated(owner: Any) -> Iterator[tuple[str, int, Any]]:
     animation = owner.animation_data
     if animation is None:
         return
-    actions = {strip.action for track in animation.nla_tracks for strip in track.strips} | {animation.action}
     driven = {(driver.data_path, driver.array_index) for driver in animation.drivers}
-    curves = (curve for action in actions - {None} for curve in compat.Curves(action, owner))
+    curves = (curve for curves in compat.all_curves(owner) for curve in curves)
     for place in dict.fromkeys((curve.data_path, curve.array_index) for curve in curves):
         value = None if place in driven else _get(owner, *place)
         if value is not None:

@@ -278,7 +278,7 @@ def _render_one(elocute: Elocute, scene: bpy.types.Scene, shot: Any, order: Any,
     tasks.on_frame = printer.saved
     tasks.run(task, lambda: printer.tick() or bool(_stopped_by))
     tasks.on_frame = None
-    if of_all and task.code == "range_outside":
+    if of_all and order.frames is not None and task.code == "range_outside":
         print(f"{name}: skipped. {task.message}")
         return None
     if task.state != elocute.task.DONE:

@@ -231,6 +231,32 @@ def test_keys_that_were_pushed_down_stay_below_the_speech(keys, spoken, pushed_d
         assert [jaw(keys, frame) for frame in (5, 10, 20, 25)] == [0.2, *[round(0.2 + value, 5)] * 2, 0.2]
 
 
+@pytest.mark.parametrize(("blend", "before"), [("REPLACE", 0.3), ("ADD", 0.5)])
+def test_keys_above_strips_give_what_they_gave(keys, spoken, pushed_down, blend, before):
+    animation = keys.animation_data
+    keys.key_blocks["jawOpen"].value = 0.3
+    keys.key_blocks["jawOpen"].keyframe_insert("value", frame=1)
+    for point in part("addon.compat").fcurves_of(keys)[0].keyframe_points:
+        point.co.y = 0.3
+    animation.action_blend_type = blend
+    assert [jaw(keys, frame) for frame in (5, 15, 25)] == [before] * 3
+    for value in (0.5, 0.4):
+        assert part("addon.tasks").run(spoken(value, existing="LAYER")).state == "done"
+        assert [jaw(keys, frame) for frame in (5, 15, 25)] == [before, round(before + value, 5), before]
+
+
+@pytest.mark.parametrize("what", ["off", "solo"])
+def test_speech_that_the_nla_would_not_play_is_refused(keys, spoken, pushed_down, what):
+    animation = keys.animation_data
+    if what == "off":
+        keys.key_blocks["jawOpen"].keyframe_insert("value", frame=1)
+        animation.use_nla = False
+    else:
+        animation.nla_tracks[0].is_solo = True
+    task = part("addon.tasks").run(spoken(0.5, existing="LAYER"))
+    assert task.code == "nla_off" and not [action for action in bpy.data.actions if "Speech" in action.name]
+
+
 def test_speech_can_take_the_place_of_keys_that_were_pushed_down(keys, spoken, pushed_down):
     assert part("addon.tasks").run(spoken(0.5, existing="REPLACE")).state == "done"
     assert keys.animation_data.action.name == "Anna Speech" and not pushed_down.mute

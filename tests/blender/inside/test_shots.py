@@ -88,6 +88,7 @@ def test_a_range_goes_into_the_same_strip(scene, tmp_path):
     assert changed(before, bytes_of(tmp_path / "frames"))
     (strip,) = images(scene)
     assert compat.span(strip) == span and len(strip.elements) == 25
+    assert {path.name for path in (tmp_path / "frames" / "job").iterdir()} == {"curves.json", "shot.json"}
 
 
 def test_the_same_shot_makes_the_same_bytes_in_another_folder(scene, tmp_path):
@@ -255,8 +256,31 @@ def test_a_renamed_voice_gives_its_shot_to_no_strip_that_takes_its_name(scene, v
     other = add_sound(scene, voice, "Anna.001", 4, 200)
     assert other.name == shot.voice_strip == "Anna.001"
     assert shots.voice_strip(scene, shot) == mine
-    part("addon.compat").strips(scene.sequence_editor).remove(mine)
-    assert shots.voice_strip(scene, shot) == other
+    ben = part("addon.shotlist").add(scene, "Ben")
+    ben.voice_strip = "Anna.001"
+    shot = scene.elocute.shots[0]
+    assert (shots.voice_strip(scene, shot), shots.voice_strip(scene, ben)) == (mine, other)
+    layout = Mock()
+    part("addon.panels").Voice().show(None, layout, scene, shot)
+    assert "Anna take 1" in layout.label.call_args_list[0].kwargs["text"]
+
+
+def test_another_shot_s_choice_of_a_part_leaves_a_voice_its_id(scene):
+    """By which Speech to Keys knows what it wrote before."""
+    shots, shot, left = part("addon.shots"), scene.elocute.shots[0], sound(scene)
+    known = shot.voice_id
+    right = left.split(frame=20, split_method="SOFT")
+    ben = part("addon.shotlist").add(scene, "Ben")
+    ben.voice_strip = right.name
+    shot = scene.elocute.shots[0]
+    assert shot.voice_id == known == left.elocute.voice_id != ben.voice_id
+    assert (shots.voice_strip(scene, shot), shots.voice_strip(scene, ben)) == (left, right)
+
+
+def test_a_voice_that_was_removed_is_found_again_by_its_name(scene, voice):
+    part("addon.compat").strips(scene.sequence_editor).remove(sound(scene))
+    other = add_sound(scene, voice, "Anna.001", 4, 200)
+    assert part("addon.shots").voice_strip(scene, scene.elocute.shots[0]) == other
 
 
 def test_a_new_shot_takes_no_folder_that_is_there(scene, tmp_path):

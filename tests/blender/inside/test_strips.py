@@ -324,6 +324,21 @@ def test_render_again_renders_the_files_of_a_part_that_a_hold_split_made(scene, 
     assert orders == [(20, 35)]
 
 
+def test_a_strip_comes_back_to_its_voice_though_another_is_in_its_place(scene, tmp_path, voice):
+    """Blender 4.5 looked for a place for ever."""
+    compat, folder = part("addon.compat"), tmp_path / "frames"
+    show(scene, folder, (11, 110))
+    (strip,) = images(scene)
+    channel = strip.channel
+    compat.set_content_start(strip, 300)
+    other = add_sound(scene, voice, "Other", channel, 20)
+    there = compat.span(other)
+    show(scene, folder, (11, 110))
+    (strip,) = images(scene)
+    assert compat.span(strip) == (11, 110) and strip.channel != channel
+    assert compat.span(other) == there and other.channel == channel
+
+
 def test_render_again_goes_with_a_voice_that_was_moved_together_with_its_strip(scene, tmp_path, orders):
     compat = part("addon.compat")
     show(scene, tmp_path / "frames", (11, 35), (11, 35))
