@@ -47,7 +47,7 @@ def test_what_is_no_file(tmp_path):
     assert refused(tmp_path) == "import_not_a_file"
 
 
-@pytest.mark.parametrize("part", [0.02, 0.5, 0.995])
+@pytest.mark.parametrize("part", [0.0002, 0.02, 0.5, 0.995])
 @pytest.mark.parametrize("kind", ["generator", "mouth", "legacy", "tar", "safetensors", "mat", "compressed mat"])
 def test_a_file_that_was_cut_off(tmp_path, kind, part):
     path = tmp_path / "file"

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from elocute.models.weights import load_weights
 
 EXPRESSION = 64  # coefficients of the Basel face
+STYLE = 512  # numbers of a style
 NERF_STYLES = 10  # the first styles are the NeRF's; those of the 2-D part keep the person's look
 
 
 class LipaintNet(nn.Module):
     """Four linear layers that add an expression-dependent change to a style. 1.08 M parameters."""
 
-    def __init__(self, style: int = 512, expression: int = EXPRESSION) -> None:
+    def __init__(self, style: int = STYLE, expression: int = EXPRESSION) -> None:
         super().__init__()
         self.fc1 = nn.Linear(style + expression, style)
         self.fc2 = nn.Linear(style, style)

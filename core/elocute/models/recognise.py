@@ -24,6 +24,7 @@ from elocute.models.unreadable import Room, Unreadable, damaged, too_large
 
 MAX_BYTES = 4 * 2**30  # of one file; the largest official one has 0.7 GB
 MAX_NUMBERS = 2**29  # of all tensors of a network together, which may share theirs; VGG-16 has 138 million
+LONGEST_HEADER = 100_000_000  # bytes, of a safetensors file
 PARALLEL = "module."  # before every name, where a network was trained on several devices at once
 COUNTER = "num_batches_tracked"  # of a batch normalisation: nothing reads it
 Arrays = dict[str, np.ndarray]
@@ -92,7 +93,7 @@ def _pieces(path: Path, data: memoryview, source: Source) -> list[Piece]:
         return _networks(read_tar(data), source)
     if start[:1] == b"\x80" and len(start) > 1 and start[1] <= 5:
         return _networks(read_snapshot(data), source)
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < len(data):
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= LONGEST_HEADER:  # one that is cut short too
         return _safetensors(path, source)
     for kind, arrays in matlab.plain_parts(data):
         return [Piece(kind, arrays, source)]

@@ -67,11 +67,21 @@ def test_a_folded_generator_names_them_too() -> None:
     ({"background_kwargs": {"n_freq_posenc": 30}}, "generator_option_wrong"),  # more than the layer's inputs
     ({"background_kwargs": {"n_freq_posenc": 0}}, "generator_option_wrong"),
     ({"camera_kwargs": {**CAMERA, "depth_transform": "LogWarp"}}, "generator_option_unknown"),
+    ({"camera_kwargs": {**CAMERA, "range_u": 0.3}}, "generator_option_wrong"),
+    ({"resolution_vol": "large"}, "generator_option_wrong"),
 ])  # fmt: skip
 def test_refuses_other_options(synthesis: dict[str, Any], code: str) -> None:
     with pytest.raises(BadInput) as error:
         load_generator(tiny_config("pixelshuffle", **synthesis), tiny_state("pixelshuffle"))
     assert error.value.code == code
+
+
+def test_a_size_that_is_not_told_is_asked_for() -> None:
+    config = tiny_config("pixelshuffle", resolution_vol=None)
+    del config["img_resolution"]
+    with pytest.raises(BadInput, match="img_resolution") as error:
+        load_generator(config, tiny_state("pixelshuffle"))
+    assert error.value.code == "generator_option_wrong"
 
 
 @pytest.mark.parametrize(("change", "code"), [

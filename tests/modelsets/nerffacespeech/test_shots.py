@@ -243,3 +243,13 @@ def test_missing_weights(second: Path, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(EnvironmentProblem, match="SadTalker"):
         speak(shot(tmp_path / "f", voice=second))
     assert sorted(path.stem for path in official_folder().glob("*.json")) == ["face_model", "generator"]
+
+
+def test_a_generator_whose_styles_the_mouth_does_not_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path / "models"))
+    official.write_generator(tmp_path / "g.pkl", official.generator_arguments())
+    official.write_mouth(tmp_path / "m.pt")
+    import_files([tmp_path / "g.pkl", tmp_path / "m.pt"])
+    with pytest.raises(EnvironmentProblem, match="styles of 512 numbers") as problem:
+        _ = Networks("cpu").mouth
+    assert problem.value.code == "weights_mismatch"

@@ -198,7 +198,11 @@ class StyleNerf(nn.Module):
     @classmethod
     def load(cls, kwargs: Mapping[str, Any], state: Mapping[str, Tensor]) -> StyleNerf:
         """From the constructor arguments and the arrays of an official file. Raises BadInput generator_*."""
-        return cls(parse_config(kwargs, state), state)
+        try:
+            return cls(parse_config(kwargs, state), state)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            text = f"the generator's configuration can't be used ({str(error)[:80]}). Take the official file's own."
+            raise BadInput("generator_option_wrong", text) from error
 
     def render(
         self,

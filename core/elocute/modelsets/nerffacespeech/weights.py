@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...errors import EnvironmentProblem
 from ...models import load_generator
 from ...models.official import imported, imported_if_any
 
@@ -63,11 +64,18 @@ class Networks:
 
     @cached_property
     def mouth(self) -> LipaintNet | None:
-        """None when it was never imported: mouths are then what the field shows."""
-        from ...generators.lipaint import load_lipaint
+        """None when it was never imported: mouths are then what the field shows. Raises EnvironmentProblem
+        weights_mismatch for a generator with other styles than it takes."""
+        from ...generators.lipaint import STYLE, load_lipaint
 
         found = imported_if_any("mouth")
-        return load_lipaint(to_tensors(found.arrays()), self.device) if found else None
+        if found is None:
+            return None
+        styles = self.generator_config().w_dim
+        if styles != STYLE:
+            text = f"LipaintNet takes styles of {STYLE} numbers, the imported generator's have {styles}."
+            raise EnvironmentProblem("weights_mismatch", f"{text} Import the official generator that belongs to it.")
+        return load_lipaint(to_tensors(found.arrays()), self.device)
 
     @cached_property
     def parser(self) -> BiSeNet | None:
