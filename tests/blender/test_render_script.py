@@ -56,22 +56,33 @@ def script(blender: Any, environment: dict[str, str]) -> Script:
     return Script(blender, environment)
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, Path]:
+    return {}
+
+
 @pytest.fixture
-def shot(blender: Any, package: Path, environment: dict[str, str], tmp_path: Path) -> Path:
-    """A .blend, and beside it what the panel rendered of it."""
-    voice = cut(tmp_path / "voice.wav", 1.0)
+def shot(
+    blender: Any, package: Path, environment: dict[str, str], made: dict[str, Path], tmp_path_factory: Any
+) -> Path:
+    """A .blend, and beside it what the panel rendered of it. No test changes it, so there is one for each Blender."""
+    if blender.name in made:
+        return made[blender.name]
+    folder = tmp_path_factory.mktemp(blender.name)
+    voice = cut(folder / "voice.wav", 1.0)
     done = subprocess.run(
-        blender.command(Path(__file__).parent / "inside" / "make_shot.py", package, tmp_path, voice),
+        blender.command(Path(__file__).parent / "inside" / "make_shot.py", package, folder, voice),
         capture_output=True, text=True, timeout=600, env=environment,
     )  # fmt: skip
     if "without Audaspace" in done.stderr:
         pytest.skip("this Blender is built without sound")
     assert done.returncode == 0, done.stdout + done.stderr
-    return tmp_path / "shot.blend"
+    made[blender.name] = folder / "shot.blend"
+    return made[blender.name]
 
 
 def test_a_farm_renders_what_the_panel_did(script: Script, shot: Path, tmp_path: Path) -> None:
-    wanted = pictures(tmp_path / "panel")
+    wanted = pictures(shot.parent / "panel")
     out = tmp_path / "farm"
     done = script.run(shot, "--all", "--output", out, "--movie", tmp_path / "farm.mp4")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,9 +2,10 @@
 
 Three layouts occur. Nested: `synthesis_kwargs` holds `camera_kwargs`, `renderer_kwargs` and `upsampler_kwargs`. Flat:
 older files keep the same keys directly in `synthesis_kwargs`; a nested group that is there and not empty wins as a
-whole. What neither names has the default of the file's own class, which differs from the published training settings
-in several places. Sizes of layers are read from the arrays themselves; a key that contradicts them is refused, and so
-is an option that changes the picture in a way not known here.
+whole, as the file's own classes read it; only the upsampler's keys are looked up in both. What neither names has the
+default of the file's own class, which differs from the published training settings in several places. Sizes of layers
+are read from the arrays themselves; a key that contradicts them is refused, and so is an option that changes the
+picture in a way not known here.
 """
 
 from __future__ import annotations
