@@ -28,10 +28,10 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     """Steps of keying a shot's voice; returns the Action's name.
 
     `existing` says what becomes of keys that a person made. LAYER adds the speech to them: an Action of theirs stays in
-    its place and becomes an addition to what is below it, strips of theirs in the NLA stay as they are, with the speech
-    as an addition above them. REPLACE puts the speech in the place of their Action, or of edited speech, and above
-    their strips, which it hides; their Actions stay in the file. Raises BadInput keys_exist for ASK, head_linked when
-    the head could not keep the Action.
+    its place as an addition to the speech below it, or goes into the NLA as it is where it has strips of theirs below
+    it; those stay as they are, with the speech as an addition above them. REPLACE puts the speech in the place of their
+    Action, or of edited speech, and above their strips, which it hides; their Actions stay in the file. Raises BadInput
+    keys_exist for ASK, nla_off, and head_linked when the head could not keep the Action.
     """
     _, shot = ref.find()
     _refuse_head(shot.head)
