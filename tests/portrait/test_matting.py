@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elocute.landmarks import OVAL
+from elocute.landmarks import OUTER_LIPS, OVAL
 from elocute.portrait.analyse import analyse
 from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
@@ -158,6 +158,23 @@ def test_a_high_forehead_that_shines_is_no_hair(portrait):
     middle = person & (np.abs(np.arange(width) - points[10, 0]) < 0.25 * np.ptp(points[:, 0]))
     assert regions["skin"][middle & (down > -0.12) & (down < 0)].mean() > 0.8
     assert regions["hair"][middle & (down < -0.24)].mean() > 0.9
+
+
+def test_a_beard_as_dark_as_the_hair_leaves_the_hair_hair(portrait):
+    """In black and white, where light alone tells them apart; and dark spots within a forehead are none of it."""
+    points, (height, width) = portrait.face.landmarks[:, :2], portrait.matte.shape
+    down, oval = along_face(points, height, width), polygon_mask(points[list(OVAL)], height, width) > 0.5
+    mouth = polygon_mask(points[list(OUTER_LIPS)], height, width) > 0.5
+    grey = 90 + 0.6 * portrait.rgb.mean(-1)
+    hair = (portrait.matte > 0.5) & ~oval & (down < 0.6)
+    dark = hair | oval & (down > 0.72) & ~mouth
+    spot = np.hypot(*(np.indices(oval.shape)[::-1] - points[151][:, None, None])) < 0.02 * height
+    noise = np.random.default_rng(5).normal(0, 1, oval.shape)
+    grey = np.where(dark | spot, 45 + 16 * noise, grey + 3 * noise).clip(0, 255)
+    regions = find_regions(np.repeat(grey[..., None], 3, 2).astype(np.uint8), portrait.matte, portrait.face)
+    beside = hair & (down > 0.1) & (down < 0.5) & (portrait.matte > 0.95)
+    assert regions["hair"][beside].mean() > 0.8
+    assert regions["skin"][spot].mean() > 0.9 and regions["skin"][oval & (down > 0.8) & ~mouth].mean() > 0.9
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
 from elocute.landmarks import CHIN, FOREHEAD, INNER_LIPS, LEFT_LIDS, OUTER_LIPS, OVAL, RIGHT_LIDS
@@ -24,6 +24,13 @@ FEWEST = 50  # pixels: fewer teach no colour
 SHARP = 10.0  # difference from one pixel to the next that makes an edge, in 8-bit CIELAB: of light, hue or both
 WAY = 0.02  # of crossing such an edge: what each pixel of even colour on the way costs
 FINER = 4  # subpixels along each side of a pixel, for outlines
+BEARD = 0.08  # of the way from forehead to chin, above the mouth's corners: where a moustache may begin
+FEATURES = 0.1  # of a face's skin: what has a colour of its own in less is nostrils, lashes and such
+HAZE = 16  # of 255: light that isn't the skin's lies on top of it, and takes the more of its hue the darker it is
+# In chroma over light: photos with less have no hue to tell skin by, and what differs from the skin's by more than this
+# share of it isn't skin in a shade.
+PALE, SAME_HUE = 0.06, 0.35
+HALF_LIGHT = 0.55  # of the skin's CIELAB lightness: so much is left in a shade
 SKIN, HAIR, CLOTHES = range(3)
 
 
@@ -102,9 +109,9 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     person, solid = matte > 0.5, matte > 0.9
 
     lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
-    skin_colour = _colour_logits(lab, lab[oval & (down > brow + 0.12) & (down < 0.95)])
-    # A forehead that nothing covers has more of the skin's colours: it shines, or is paler or darker than a cheek.
-    skin_colour = _colour_logits(lab, lab[oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))])
+    face = oval & (down < 0.95)
+    own, lower = _bare_face(lab, face, _before(points, oval) & (down < mouth - BEARD), down > brow + 0.12)
+    face_colour, skin_colour = _colour_logits(lab, lab[own | lower]), _colour_logits(lab, lab[own])
     # Around the upper face is hair, except what looks like skin: a high forehead, a bald head, ears.
     around = solid & (outside > 0.06) & (outside < 0.6) & (down < brow) & (skin_colour < -4)
     framed = np.pad(person, ((1, 0), (1, 1)))  # where the picture cuts hair off is an outline too
@@ -113,12 +120,11 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     upper = person & (outside < 0.5) & (down < brow + 0.12)
     forehead = np.zeros_like(person)
     if not person[0].any() or (crown & (outside < 0.3)).sum() >= FEWEST:  # else what hair there was may be cut off
-        forehead = _nearer(lab, oval & (down < 0.95) & (skin_colour > -5), crown, upper)
+        forehead = _nearer(lab, face & (skin_colour > -5), crown, upper)
         forehead &= (down < brow) & _before(points, oval)
     if forehead.any() and (around & ~forehead).sum() >= FEWEST:
         around &= ~forehead
-        face = oval & (down < 0.95) & ((skin_colour > -5) | (down > brow + 0.12))
-        skin_colour = _colour_logits(lab, lab[face | (forehead & solid)])
+        skin_colour = _colour_logits(lab, lab[own | (forehead & solid)])
     worn = solid & (down > 1.35) | solid & (down > 1.05) & (outside > 0.35)
     colour = np.stack([skin_colour, _colour_logits(lab, lab[around]), _colour_logits(lab, lab[worn])])
     # Ears lie beside the oval between brow and mouth, a high forehead above it; farther out skin gets unlikely.
@@ -132,11 +138,25 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     logits = np.clip(colour, -12, 0) * 0.5 + place
     # Neck skin belongs to the part that stays with the shoulders.
     below = ~oval & (down > mouth)
-    logits[CLOTHES][below] = np.maximum(logits[CLOTHES], 0.5 * np.clip(colour[SKIN], -12, 0) + 2.0)[below]
+    logits[CLOTHES][below] = np.maximum(logits[CLOTHES], 0.5 * np.clip(face_colour, -12, 0) + 2.0)[below]
     logits[SKIN][below] = -20
     logits[SKIN][oval & (down > brow)] = 20  # a beard or glasses stay skin
     logits[CLOTHES][~person & (down < mouth)] = -20
+    spots, _ = ndimage.label(logits.argmax(0) == HAIR)
+    logits[HAIR][oval & ~np.isin(spots, spots[~oval])] = -20  # a frown's or a brow's: hair comes from without
     return logits
+
+
+def _bare_face(
+    lab: np.ndarray, face: np.ndarray, middle: np.ndarray, below_eyes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W] twice: the pixels of the `face` that look like its cheeks, which lie in the `middle` `below_eyes`, or like
+    them in a shade; and all of it below the eyes. A forehead that nothing covers has more of the skin's colours: it
+    shines, or is paler or darker than a cheek. So has a chin, but a beard's colours may be the hair's."""
+    cheeks = face & middle & below_eyes
+    like = _colour_logits(lab, lab[cheeks], FEATURES) > -5
+    lower = face & below_eyes
+    return face & like | lower & _shaded(lab, lab[cheeks & like]), lower
 
 
 def _nearer(lab: np.ndarray, one: np.ndarray, other: np.ndarray, domain: np.ndarray) -> np.ndarray:
@@ -190,7 +210,7 @@ def _along(points: np.ndarray, where: np.ndarray) -> np.ndarray:
     return (where - points[FOREHEAD]) @ axis / float(axis @ axis)
 
 
-def _colour_logits(lab: np.ndarray, samples: np.ndarray) -> np.ndarray:
+def _colour_logits(lab: np.ndarray, samples: np.ndarray, least: float = 0.0) -> np.ndarray:
     """Log-density [H, W] of each pixel's colour under a small Gaussian mixture of `samples` [N, 3], relative to a
     perfect match; a flat -6 when there is nothing to learn from."""
     if len(samples) < FEWEST:
@@ -207,11 +227,24 @@ def _colour_logits(lab: np.ndarray, samples: np.ndarray) -> np.ndarray:
     density = []
     for k, centre in enumerate(centres):
         member = samples[nearest == k]
-        if len(member) < 8:
+        if len(member) < max(8, least * len(samples)):
             continue
         spread = np.maximum(member.std(axis=0), [7.0, 4.0, 4.0])  # noise and shading of one material
         density.append(np.log(len(member) / len(samples)) - 0.5 * (((lab - centre) / spread) ** 2).sum(axis=2))
     return np.max(np.stack(density), axis=0) if density else np.full(lab.shape[:2], -6.0, np.float32)
+
+
+def _shaded(lab: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """[H, W] which pixels may be what the `samples` [N, 3] are in a shade: of their hue, or where they have hardly one,
+    as in black and white, not much darker."""
+    if not len(samples):
+        return np.zeros(lab.shape[:2], bool)
+    tints, own = ((values[..., 1:] - 128) / (values[..., :1] + HAZE) for values in (lab, samples))
+    usual = np.median(own, axis=0)
+    vivid = float(np.linalg.norm(usual))
+    if vivid < PALE:
+        return lab[..., 0] > HALF_LIGHT * np.median(samples[:, 0])
+    return np.linalg.norm(tints - usual, axis=2) < SAME_HUE * vivid
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
