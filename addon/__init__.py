@@ -4,9 +4,9 @@ Never import torch, NumPy or the engine's stages here: they live in the engine's
 `limits`, `settings`, `protocol` and `installation` of core/elocute are shared, by relative import.
 """
 
-from . import head_operators, operators, panels, preferences, preview, properties, pumping, voices
+from . import head_operators, moving, operators, panels, preferences, preview, properties, pumping, voices
 
-_PARTS = (preferences, properties, preview, operators, head_operators, voices, panels, pumping)
+_PARTS = (preferences, properties, preview, operators, head_operators, voices, panels, pumping, moving)
 
 
 def register() -> None:

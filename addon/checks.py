@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from ..core.elocute.errors import BadInput, EnvironmentProblem
-from . import compat, engine, preferences, shots
+from . import engine, preferences, shots
 
 PACKAGE = engine.PACKAGE
 
@@ -117,9 +117,6 @@ def _voice_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
             shots.voice(scene, shot)
         except BadInput as error:
             yield Problem(error.message)
-    strip = shots.voice_strip(scene, shot) if shot.voice_source == "STRIP" else None
-    if strip is not None and compat.is_retimed(strip):
-        yield Problem("The sound strip is retimed: its lips can't follow. Bake its sound into a file first")
 
 
 def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
@@ -137,5 +134,5 @@ def _head_problems(scene: bpy.types.Scene, shot: Any) -> Iterator[Problem]:
         yield Problem("Choose the camera that looks at the head")
     elif shots.is_deleted(camera):
         yield Problem(f"The camera {camera.name} was deleted. Choose another")
-    elif camera.data.type != "PERSP":
+    elif camera.type != "CAMERA" or camera.data.type != "PERSP":  # a scene's camera may be any object
         yield Problem(f"{camera.name} is not a perspective camera")

@@ -95,9 +95,10 @@ def invalidate(strip: Any) -> None:
     strip.directory = strip.directory  # its update forgets open files and cached pictures
 
 
-def is_retimed(strip: Any) -> bool:
-    """Whether a strip plays at another speed than its file's."""
-    return len(getattr(strip, "retiming_keys", ())) > 0
+def is_retimed(strip: Any) -> bool | None:
+    """Whether a sound strip may play at another speed than its file's: nothing tells how long a retimed file really is.
+    None up to 4.3, which doesn't tell."""
+    return len(strip.retiming_keys) > 0 if hasattr(strip, "retiming_keys") else None
 
 
 class Curves:

@@ -49,6 +49,7 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     change = stretches.Change(stretches.of(begun), plan.whole, voice)
     mark = drafts.new_mark()
     drafts.begin(begun, mark)
+    keyed: list[str] = []
     try:
         yield
         for unit, values in said.items():
@@ -57,6 +58,7 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
             keys, draft = _still_there(ref, mark)
             if keys.key_blocks.get(unit) is not None:
                 stretches.put(draft.ensure(stretches.path_of(unit), GROUP), wanted, change)
+                keyed.append(unit)
             task.done += 1
             yield
         yield from stretches.remember(lambda: _still_there(ref, mark)[1], change, existing == REPLACE)
@@ -74,8 +76,17 @@ def write(ref: shots.Ref, existing: str, folder: Path, task: Task) -> Generator[
     _, shot = ref.find()
     shot.face_source = "AUTO" if shot.face_source == "VOICE" else shot.face_source
     keys.update_tag()
-    task.message = f"{len(said)} curves on frames {first}-{last} of {shot.head.name}"
+    task.message = f"{len(keyed)} curves on frames {first}-{last} of {shot.head.name}"
+    if (driven := _driven(keys, keyed)):
+        task.warnings.append(f"Drivers move {', '.join(driven)}: the keys show when the drivers are deleted or muted")
     return str(draft.action.name)
+
+
+def _driven(keys: Any, units: list[str]) -> list[str]:
+    """The units whose shape keys have a driver, which wins over keys."""
+    drivers = keys.animation_data.drivers if keys.animation_data is not None else ()
+    driven = {driver.data_path for driver in drivers if not driver.mute}
+    return [unit for unit in units if stretches.path_of(unit) in driven]
 
 
 def _refuse_head(head: Any) -> None:

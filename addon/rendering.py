@@ -18,6 +18,7 @@ from ..core.elocute.settings import CurvesSettings, Shot
 from . import curves, sampling, sequencer, shots
 from .task import Ask, Steps, Task
 
+RETIMED = 0.02  # of a voice's length: what of it a container may tell wrongly
 SLICE = 5_000  # names of files looked at between two turns of Blender's, a few milliseconds
 JOB_FOLDER = "job"  # beside the frames: the shot as the engine gets it, for a second look or a run without Blender
 _voices: dict[tuple[Any, ...], curves.Columns] = {}  # the curves of voices that were listened to in this session
@@ -102,6 +103,8 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
         _still_there(ref, folder)
         task.at("Filling the strip")
         name = yield from sequencer.show(ref, folder, there, plan.origin, plan.whole, plan.chosen, plan.span)
+        if (library := ref.find()[0].library) is not None:
+            task.warnings.append(f"The scene is linked: its strip isn't saved here. Render it in {library.filepath}")
         task.message = f"{name}: {len(files)} frames"
     return files
 
@@ -155,7 +158,11 @@ def listen(
     end = voice.last
     if path is not None:
         said = yield from voice_curves(path, fps, shot.variation, job, task)
-        end = voice.origin + len(next(iter(said.values()))) - 1
+        length = len(next(iter(said.values())))
+        if voice.frames is not None and abs(voice.frames - length) > max(2, RETIMED * length):
+            text = f"The sound strip is {voice.frames} frames long and its file {length}"
+            task.warnings.append(f"{text}. If it is retimed, lips can't follow it: use Retiming > Reset")
+        end = voice.origin + length - 1
         said = yield from curves.shifted(said, voice.shift)
     scene, shot = ref.find()
     first = voice.first if voice.first is not None else voice.origin

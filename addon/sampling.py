@@ -24,7 +24,7 @@ from .curves import LONGEST_SMOOTHING, Amounts, reach
 
 SLICE_SECONDS = 0.01  # of frames between two turns of Blender's
 SIDE = 1024  # of the square picture that the camera is asked about; any number gives the same
-MIRRORED = "The head object is mirrored (negative scale). Apply its scale"
+MIRRORED = "{} is mirrored or flat (a scale of 0 or below, its own or a parent's). Make its scale positive"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Frame:
 
     def __init__(self, scenes: list[bpy.types.Scene], changes: bool) -> None:
         self.scenes, self.changes = scenes, changes
-        self._before = [(scene.frame_current, scene.frame_subframe) for scene in scenes]
+        self._before = [math.modf(scene.frame_current_final) for scene in scenes]
         self._values = unkeyed.values(scenes) if changes else []
         self._moved = False
 
@@ -104,8 +104,9 @@ class _Frame:
 
     def __exit__(self, *failure: object) -> None:
         if self._moved:
-            for scene, (frame, subframe) in zip(self.scenes, self._before, strict=True):
-                scene.frame_set(frame, subframe=subframe)
+            for scene, (subframe, frame) in zip(self.scenes, self._before, strict=True):
+                low = subframe < 0  # of frames below 0 too, Blender wants what is to be added
+                scene.frame_set(int(frame) - low, subframe=subframe + low)
             unkeyed.put_back(self._values)
 
 
@@ -170,12 +171,14 @@ def look(depsgraph: bpy.types.Depsgraph, head: Any, camera: Any) -> Look:
     """The head before the camera, as evaluated now. A scaled head is one that is as much nearer, so it is taken at
     its true size, at a distance that looks the same."""
     seen, head_now = camera.evaluated_get(depsgraph), head.evaluated_get(depsgraph)
-    if seen.data.type != "PERSP":
+    if camera.type != "CAMERA" or seen.data.type != "PERSP":  # a scene's camera may be any object
         raise BadInput("camera_type", f"The camera {camera.name} is not a perspective camera. Change its lens type")
     place, turn, scale = head_now.matrix_world.decompose()
+    eye, gaze, seen_scale = seen.matrix_world.decompose()
     if min(scale) <= 0:
-        raise BadInput("head_mirrored", MIRRORED)
-    eye, gaze, _ = seen.matrix_world.decompose()
+        raise BadInput("head_mirrored", MIRRORED.format(head.name))
+    if min(seen_scale) < 0:
+        raise BadInput("camera_mirrored", MIRRORED.format(camera.name))
     back = gaze.inverted()
     matrix = (back @ turn).to_matrix().to_4x4()
     matrix.translation = back @ (place - eye) / ((scale.x * scale.y * scale.z) ** (1 / 3))

@@ -30,26 +30,36 @@ _seen: dict[Path, tuple[float, bool]] = {}  # when a file was asked for, and whe
 
 @dataclass(frozen=True)
 class Ref:
-    """A shot by names; `title` is what people call it."""
+    """A shot by names; `title` is what people call it. `session` is Blender's number of the scene, which another scene
+    or file never has, and `file` the .blend file, which may be opened again: copies of both have a shot of this uid."""
 
     scene: str
     uid: str
     title: str
+    session: int
+    file: str
 
     def find(self) -> tuple[bpy.types.Scene, Any]:
         """Raises BadInput shot_gone."""
-        scenes = sorted(bpy.data.scenes, key=lambda scene: scene.name != self.scene)  # a copied scene has the same uid
-        for scene in scenes:
+        for scene in self._scenes():
             for shot in scene.elocute.shots:
                 if shot.uid == self.uid:
                     return scene, shot
         raise BadInput("shot_gone", f"The shot {self.title} is not in this file any more. Finished frames are kept")
 
+    def _scenes(self) -> list[bpy.types.Scene]:
+        """Where to look: the scene itself, whatever its name and the file's are now, or the file opened again."""
+        same = [scene for scene in bpy.data.scenes if scene.session_uid == self.session]
+        if same or bpy.data.filepath != self.file:
+            return same
+        return sorted(bpy.data.scenes, key=lambda scene: scene.name != self.scene)
+
 
 @dataclass(frozen=True)
 class Voice:
     """What is heard and when. `origin`: timeline frame on which the sound begins, `shift` of a frame later in truth;
-    `first` and `last` timeline frame on which it is heard, None where only the file knows."""
+    `first` and `last` timeline frame on which it is heard, None where only the file knows; `frames` how long the
+    sequencer takes it for, where only that tells a retimed strip."""
 
     sound: Any  # bpy.types.Sound, or None
     path: Path | None
@@ -57,6 +67,7 @@ class Voice:
     shift: float = 0.0
     first: int | None = None
     last: int | None = None
+    frames: int | None = None
 
 
 def active(scene: bpy.types.Scene) -> Any:
@@ -73,7 +84,7 @@ def scene_of(context: bpy.types.Context) -> bpy.types.Scene:
 
 
 def ref(scene: bpy.types.Scene, shot: Any) -> Ref:
-    return Ref(scene.name, shot.uid, shot.name)
+    return Ref(scene.name, shot.uid, shot.name, scene.session_uid, bpy.data.filepath)
 
 
 def fps_of(scene: bpy.types.Scene) -> Fraction:
@@ -99,7 +110,7 @@ def voice_strip(scene: bpy.types.Scene, shot: Any) -> Any:
 
 
 def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
-    """Raises BadInput when the strip or file isn't there."""
+    """Raises BadInput when the strip or file isn't there, or can't be followed."""
     if shot.voice_source == "NONE":
         return Voice(None, None, scene.frame_start, 0.0, scene.frame_start, scene.frame_end)
     if shot.voice_source == "FILE":
@@ -113,10 +124,15 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
     path = absolute(strip.sound.filepath, strip.sound.library)
     if not strip.sound.packed_file and not is_there(path):
         raise BadInput("voice_missing", f"The file of the sound strip is missing: {path}")
+    retimed = compat.is_retimed(strip)
+    if retimed:
+        text = "The sound strip is retimed: lips can't follow it. Use Retiming > Reset, or bake its sound into a file"
+        raise BadInput("voice_retimed", text)
     start = compat.content_start(strip) - compat.held_start(strip)
     late = getattr(strip, "sound_offset", 0.0) * float(fps_of(scene))
     first, last = compat.span(strip)
-    return Voice(strip.sound, path, round(start), start + late - round(start), first, last)
+    frames = strip.frame_duration if retimed is None else None
+    return Voice(strip.sound, path, round(start), start + late - round(start), first, last, frames)
 
 
 def is_there(path: Path) -> bool:

@@ -433,3 +433,13 @@ def test_long_speech_is_keyed_in_short_steps(keys, spoken):
         assert task.state == "done" and sorted(lengths)[-2] < 0.1
         curve = part("addon.compat").Curves(keys.animation_data.action, keys).find(PATH)
         assert len(curve.keyframe_points) == 15002
+
+
+def test_driven_keys_are_named_and_only_what_is_keyed_is_counted(keys, spoken):
+    keys.driver_add(PATH).driver.expression = "0.5"
+    tasks = part("addon.tasks")
+    task = tasks.run(spoken(0.5, units=("jawOpen", "mouthClose", "mouthPucker")))
+    assert task.state == "done" and task.message.startswith("2 curves on frames")
+    assert task.warnings == ["Drivers move jawOpen: the keys show when the drivers are deleted or muted"]
+    keys.animation_data.drivers[0].mute = True
+    assert tasks.run(spoken(0.4)).warnings == []

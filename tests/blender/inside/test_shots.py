@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from unittest.mock import Mock
@@ -338,3 +339,88 @@ def test_sliders_in_the_nla_follow_their_shot_when_one_before_it_is_removed(scen
     shotlist.remove(scene)
     curves = part("addon.compat").Curves(action, scene)
     assert [curve.data_path for curve in curves] == ["elocute.shots[1].blinks"]
+
+
+def test_a_job_is_of_its_own_file_and_scene_and_of_no_copy_of_them(scene, tmp_path):
+    """Versions of a file, and full copies of a scene, have shots of the same id."""
+    own, copy, shots = tmp_path / "shot.blend", tmp_path / "v2.blend", part("addon.shots")
+    bpy.ops.wm.save_as_mainfile(filepath=str(copy))
+    assert shots.ref(scene, scene.elocute.shots[0]).find()[0] == scene
+    bpy.ops.wm.save_as_mainfile(filepath=str(own))
+    ref = shots.ref(scene, scene.elocute.shots[0])
+    scene.name = "Renamed"
+    assert ref.find()[0] == scene
+    bpy.ops.wm.open_mainfile(filepath=str(copy))
+    with pytest.raises(shots.BadInput, match="Anna is not in this file"):
+        ref.find()
+    bpy.ops.wm.open_mainfile(filepath=str(own))
+    assert ref.find()[1].name == "Anna"
+    ref = shots.ref(bpy.context.scene, bpy.context.scene.elocute.shots[0])
+    bpy.ops.scene.new(type="FULL_COPY")
+    bpy.context.scene.name, ref.find()[0].name = ref.scene, "Other"
+    assert ref.find()[0].name == "Other"
+
+
+def test_a_sound_file_is_found_again_when_the_file_is_saved_elsewhere(scene, tmp_path):
+    shot, there = scene.elocute.shots[0], tmp_path / "other" / "shot.blend"
+    there.parent.mkdir()
+    shot.voice_source, shot.voice_file = "FILE", "//voice.wav"
+    bpy.ops.wm.save_as_mainfile(filepath=str(there), copy=True)
+    assert shot.voice_file == "//voice.wav"
+    bpy.ops.wm.save_as_mainfile(filepath=str(there))
+    assert part("addon.shots").voice(scene, shot).path == tmp_path / "voice.wav"
+    bpy.ops.wm.open_mainfile(filepath=str(there))
+    assert bpy.context.scene.elocute.shots[0].voice_file == "//../voice.wav"
+
+
+def test_a_retimed_voice_is_told(scene):
+    """Refused at once where Blender says that it is one, else by its length."""
+    window, strip = bpy.context.window_manager.windows[0], sound(scene)
+    area = window.screen.areas[0]
+    area.type = "SEQUENCE_EDITOR"
+    activate(scene, strip)
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.sequencer.retiming_segment_speed_set(speed=50)
+        first = part("addon.checks").first(scene, scene.elocute.shots[0])
+        if part("addon.compat").is_retimed(strip) is None:
+            told = render().warnings[0]
+            assert not first and re.match("The sound strip is (49|51) frames long and its file 25", told)
+        else:
+            assert "retimed" in first
+        bpy.ops.sequencer.retiming_reset()
+    assert render().warnings == []
+
+
+def test_a_head_or_camera_that_cannot_be_used_is_told_before_anything_starts(scene):
+    """A scene's camera may be any object, and a mirrored camera sees nothing that a lens could."""
+    sampling, checks, shot = part("addon.sampling"), part("addon.checks"), scene.elocute.shots[0]
+    head, camera = bpy.data.objects["Cube"], bpy.data.objects["Camera"]
+    shot.motion, shot.head = "OBJECTS", head
+
+    def refused():
+        bpy.context.view_layer.update()
+        with pytest.raises(sampling.BadInput) as error:
+            sampling.look(bpy.context.evaluated_depsgraph_get(), head, shot.camera or scene.camera)
+        return error.value.code
+
+    for blind in (bpy.data.objects.new("Empty", None), bpy.data.objects["Light"]):
+        if blind.name not in scene.collection.all_objects:
+            scene.collection.objects.link(blind)
+        scene.camera = blind
+        assert f"{blind.name} is not a perspective camera" in checks.first(scene, shot) and refused() == "camera_type"
+    scene.camera = camera
+    assert checks.first(scene, shot) == ""
+    camera.scale.x = -1
+    assert refused() == "camera_mirrored"
+    camera.scale.x, head.scale.y = 2, -1
+    assert refused() == "head_mirrored"
+
+
+@pytest.mark.parametrize(("frame", "subframe"), [(-7, 0.25), (-7, 0.0), (3, 0.5)])
+def test_the_playhead_is_put_back_between_frames_too(scene, frame, subframe):
+    shot = scene.elocute.shots[0]
+    shot.keyframe_insert("expression", frame=1)
+    scene.frame_set(frame, subframe=subframe)
+    *_, samples = part("addon.sampling").sample(part("addon.shots").ref(scene, shot), range(1, 4))
+    assert len(samples.amounts) == 3 and scene.frame_current_final == frame + subframe
