@@ -187,10 +187,12 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
     for expression in expressions:
         running.frame(expression, np.zeros(3))
     assert told == [(stored.motion.head.presence(e), 0) for e in expressions]
-    for yaw in (0.05, 0.1, -0.1, 0.3):
+    for yaw in (0.03, 0.06, -0.06, 0.12, 0.3):
         running.frame(own, np.array([yaw, 0, 0]))
     assert 0 < told[3][1] < told[4][1] == told[5][1] < told[6][1] == 1
-    assert [p for p, _ in told[3:]] == pytest.approx([1 - t for _, t in told[3:]]), "the photo's mouth stays in front"
+    presences = [p for p, _ in told[3:]]
+    assert 1 > presences[0] > presences[1] > presences[3] > presences[4] == 0, "the photo's mouth stays in front"
+    assert presences[3] > 0.1, "longer than the outline does"
     running.frame(own, np.array([0, 0, 0.2]))
     assert told[-1] == (1, 1), "a tilt shows it from the same side"
 

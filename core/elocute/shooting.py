@@ -16,7 +16,9 @@ from .spaces import viewer_rotation
 from .values import AS_IN_PORTRAIT, View
 
 Box = tuple[int, int, int, int]
-TURNED = 0.2  # radians after which neither outline and neck nor the mouth's inside are what the photo shows of them
+# Radians after which outline and neck, and the mouth's inside, aren't what the photo shows of them any more. An outline
+# that is left behind is a second one beside the first, however thin.
+OUTLINE_TURNED, MOUTH_TURNED = 0.1, 0.2
 MARGIN = 4  # pixels around moved triangles: cubic taps and the edge test reach one out, a finer mesh may bulge
 
 
@@ -43,8 +45,9 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
-        turned, aside = (float(smooth_step(np.hypot.reduce(part), 0, TURNED)) for part in (angles, angles[:2]))
+        turned = float(smooth_step(np.hypot.reduce(angles), 0, OUTLINE_TURNED))
         # From the side, what the photo shows within the mouth would lie flat on whatever is deepest there.
+        aside = float(smooth_step(np.hypot.reduce(angles[:2]), 0, MOUTH_TURNED))
         presence = (1 - aside) * self.head.motion.head.presence(expression)
         dimmed = self.head.motion.dimmed(moved)
         if (angles, view) != self._aimed:
