@@ -11,7 +11,9 @@ from ..core.elocute.errors import BadInput
 from ..core.elocute.limits import portrait_seed
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif")
-SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".aac", ".aiff")
+# Of files that sound strips are added from, videos too.
+SOUNDS = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".ac3", ".aif", ".aiff", ".wma",
+          ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".ts", ".wmv")  # fmt: skip
 
 
 def read_mapping(text: str, base: Path) -> dict[str, str]:
@@ -39,13 +41,19 @@ def _rows(text: str) -> Iterator[list[str]]:
         raise BadInput("mapping_unreadable", told) from None
 
 
+def plain_name(name: str) -> str:
+    """A strip's name without the suffix of its file. What else stands behind a dot tells it from others: "v2.1"."""
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SOUNDS else name
+
+
 def match(name: str, mapping: dict[str, str], folder: Path | None) -> str | None:
     """A strip's portrait: what the mapping says, else the picture in the folder with its name, else the one whose name
     it begins with, the longest first: "anna_01.wav" speaks as "anna.jpg".
 
     Raises BadInput folder_unreadable.
     """
-    stem = Path(name).stem if Path(name).suffix.lower() in SOUNDS else name
+    stem = plain_name(name)
     for key in (name, stem):
         if key in mapping:
             return mapping[key]

@@ -11,7 +11,8 @@ from bpy.app.handlers import persistent
 
 from ..core.elocute.errors import ElocuteError
 from . import checks, compat, pumping, rendering, sequencer, shotlist, shots, tasks
-from .task import DONE, Task
+from .casting import plain_name
+from .task import DONE, Steps, Task
 
 Result = set[str]
 
@@ -21,7 +22,7 @@ _playback_ended = 0.0
 
 def queue(operator: bpy.types.Operator, kind: str, title: str, ref: shots.Ref, steps: Any) -> Result:
     """Queue a task, and in a background run report what came of it."""
-    task = pumping.start(Task(kind, title, steps, {"scene": ref.scene, "shot": ref.uid}))
+    task = pumping.start(Task(kind, title, steps, {"scene": ref.scene, "session": ref.session, "shot": ref.uid}))
     if not bpy.app.background:
         return {"FINISHED"}
     for warning in task.warnings:
@@ -32,12 +33,19 @@ def queue(operator: bpy.types.Operator, kind: str, title: str, ref: shots.Ref, s
 
 def queue_render(operator: bpy.types.Operator, scene: bpy.types.Scene, shot: Any, order: rendering.Order) -> Result:
     ref = shots.ref(scene, shot)
-    return queue(operator, "render", f"Render {shot.name}", ref, lambda task: rendering.render(ref, order, task))
+
+    def steps(task: Task) -> Steps:
+        files = yield from rendering.render(ref, order, task)
+        task.warnings += sequencer.keep_colors(*ref.find())
+        return files
+
+    return queue(operator, "render", f"Render {shot.name}", ref, steps)
 
 
 def is_rendering(shot: Any, task: Task) -> bool:
     """Whether a task renders this shot, or is going to."""
-    return task.kind == "render" and not task.over and task.about.get("shot") == shot.uid
+    own = task.about.get("shot") == shot.uid and task.about.get("session") == shot.id_data.session_uid
+    return task.kind == "render" and not task.over and own
 
 
 def work_folder(ref: shots.Ref, name: str) -> Path:
@@ -77,7 +85,7 @@ class ELOCUTE_OT_shot_add(bpy.types.Operator):
             strip = sounds[0] if len(sounds) == 1 else None
         before = shots.active(scene)
         portrait = (before.portrait_source, before.portrait, before.identity) if before else None
-        shot = shotlist.add(scene, Path(strip.name).stem if strip else "Shot")
+        shot = shotlist.add(scene, plain_name(strip.name) if strip else "Shot")
         if portrait:
             shot.portrait_source, shot.portrait, shot.identity = portrait
         if strip is not None:

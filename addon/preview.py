@@ -48,8 +48,11 @@ def show(path: Path) -> None:
     if image is None:
         image = bpy.data.images.load(str(path))
         image.name = IMAGE
+    if image.packed_file:
+        image.unpack(method="REMOVE")  # else it would keep the picture that is packed
     image.filepath = str(path)
     image.reload()
+    image.pack()  # a saved file must not name a temporary one
     for area in editors():
         if area.spaces.active.image is None:
             area.spaces.active.image = image

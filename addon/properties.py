@@ -217,8 +217,8 @@ class ElocuteShot(bpy.types.PropertyGroup):
     )  # type: ignore[valid-type]
     keep_colors: BoolProperty(
         name="Keep Colors",
-        description="Set the scene's view transform to Standard when the strip is added, as Blender does for images: "
-        "AgX or Filmic would change the colors of the frames",
+        description="Set the scene's view transform to Standard when the strip is added, as Blender does for images, "
+        "or to Un-tone-mapped where there is none: AgX or Filmic would change the colors of the frames",
         default=True, options=FIXED,
     )  # type: ignore[valid-type]
 

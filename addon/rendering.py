@@ -87,11 +87,13 @@ def render(ref: shots.Ref, order: Order, task: Task) -> Steps:
     settings |= {"frames_dir": str(folder), "frames": list(plan.numbers)}
     if order.size is not None:
         settings["size"] = order.size
-    curves.write_json(_portable(settings, job), plan.file(job, "shot"))
+    portable = _portable(settings, job)
     if order.movie is not None:
         settings["output"] = str(order.movie)
+    checked = _checked(settings)
+    curves.write_json(portable, plan.file(job, "shot"))
     task.at("Starting the engine")
-    yield Ask("speak", _checked(settings))
+    yield Ask("speak", checked)
     if plan.chosen != plan.whole:
         clear([*drive.values(), plan.file(job, "shot")])  # curves reach back to the voice's start: a farm's fill a disk
     found = (curves.on_timeline(warning, plan.origin, plan.chosen) for warning in task.warnings)

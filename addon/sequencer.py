@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ SLICE_SECONDS = 0.01  # of filling a strip between two turns of Blender's
 SLICE = 100  # files looked into between two turns, a few milliseconds
 NAMES = 5_000  # or names looked for
 BEGINNINGS = 1_000  # of filling strips that something else changes again and again, seconds at least
-STANDARD: Any = "Standard"  # the stubs don't know the names of the configuration's transforms
+# Views that show pictures as they are, Blender's and of studios' colour configurations. "Raw" makes them darker in 5.x.
+NEUTRAL = ("Standard", "Un-tone-mapped")
 
 
 def file_name(number: int) -> str:
@@ -74,10 +76,23 @@ def show(
         if beginnings > BEGINNINGS:
             text = f"The strip {names[0]} was changed again and again while it was filled. Render again to fill it"
             raise BadInput("strip_changed", text)
-    scene, shot = ref.find()
-    if shot.keep_colors and scene.view_settings.view_transform != STANDARD:
-        scene.view_settings.view_transform = STANDARD
     return names[0]
+
+
+def keep_colors(scene: bpy.types.Scene, shot: Any) -> list[str]:
+    """Have the scene show the frames' colours as they are, if the shot asks for that. Returns what to warn of."""
+    view: Any = scene.view_settings  # the stubs don't know the views, which are the colour configuration's
+    if not shot.keep_colors or view.view_transform in NEUTRAL:
+        return []
+    for name in NEUTRAL:
+        with suppress(TypeError):  # the configuration has no such view
+            view.view_transform = name
+            return []
+    views = " nor ".join(NEUTRAL)
+    return [
+        f"Colors may change on screen: the color configuration has neither the view {views}. Choose another under "
+        "Color Management, or switch Keep Colors off"
+    ]
 
 
 def shown_frames(strip: Any, origin: int) -> Frames:
@@ -185,12 +200,16 @@ def _new(scene: bpy.types.Scene, shot: Any, path: Path, span: Frames) -> Any:
 
 
 def _free_channel(owner: Any, lowest: int, span: Frames) -> int:
-    """The lowest channel from `lowest` on that has nothing on these frames."""
+    """The lowest channel from `lowest` on that has nothing on these frames, and on which a strip shows and can be
+    edited."""
+    closed = {number for number, channel in enumerate(owner.channels) if channel.mute or channel.lock}
     taken = [(strip.channel, compat.span(strip)) for strip in compat.strips(owner)]
     for channel in range(lowest, CHANNELS + 1):
-        if not any(c == channel and first <= span[1] and span[0] <= last for c, (first, last) in taken):
+        held = (first <= span[1] and span[0] <= last for c, (first, last) in taken if c == channel)
+        if channel not in closed and not any(held):
             return channel
-    raise BadInput("channels_full", "There is no free channel above the voice. Make room; the frames are kept")
+    text = "There is no free channel above the voice that is neither muted nor locked. Make room; the frames are kept"
+    raise BadInput("channels_full", text)
 
 
 def _back(scene: bpy.types.Scene, strip: Any, channel: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -12,7 +11,7 @@ from bpy.props import BoolProperty, StringProperty
 from ..core.elocute.errors import BadInput, ElocuteError
 from ..core.elocute.limits import portrait_seed
 from . import checks, compat, operators, rendering, shotlist, shots
-from .casting import match, read_mapping
+from .casting import match, plain_name, read_mapping
 
 # What a new shot takes over from the active one: not what moves its face, as it has no head whose keys could.
 COPIED = ("expression", "blinks", "gaze", "smoothing", "framing", "size", "background", "color", "model_set", "device",
@@ -110,7 +109,7 @@ def _shot(scene: bpy.types.Scene, strip: Any, portrait: str | None, model: str) 
     data = scene.elocute
     shot = next((s for s in data.shots if s.voice_source == "STRIP" and shots.voice_strip(scene, s) == strip), None)
     if shot is None:
-        shot = shotlist.add(scene, Path(strip.name).stem)
+        shot = shotlist.add(scene, plain_name(strip.name))
         shot.voice_strip = strip.name
         source = next((other for other in data.shots if other.uid == model), None)
         for name in COPIED if source is not None else ():

@@ -21,6 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -46,7 +47,7 @@ def main() -> int:
     file, words = _split(sys.argv)
     args = _parser().parse_args(words)
     try:
-        _check_files(args)
+        _check(args)
     except Refused as error:
         return _refused(error)
     if args.python:
@@ -56,12 +57,7 @@ def main() -> int:
     extension = _extension()
     try:
         if file is not None:
-            if not file.is_file():
-                raise Refused(f"there is no file {file}. Check the path")
-            try:
-                bpy.ops.wm.open_mainfile(filepath=str(file.resolve()))
-            except RuntimeError as error:
-                raise Refused(_words(error)) from None
+            _open(file, args.enable_autoexec)
         return _render(Elocute(extension), args)
     except Refused as error:
         return _refused(error)
@@ -77,8 +73,20 @@ def _refused(error: Refused) -> int:
     return USAGE
 
 
-def _check_files(args: argparse.Namespace) -> None:
-    """What can be told of the arguments' paths before anything is started."""
+def _open(file: Path, scripts: bool) -> None:
+    if not file.is_file():
+        raise Refused(f"there is no file {file}. Check the path")
+    allowed = {"use_scripts": True} if scripts else {}  # else as the preferences say
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(file.resolve()), **allowed)
+    except RuntimeError as error:
+        raise Refused(_words(error)) from None
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What can be told of the arguments, above all of their paths, before anything is started."""
+    if args.enable_autoexec and bpy.app.binary_path:
+        raise Refused("--enable-autoexec is for the wheel `bpy`: Blender has opened the file. Start it with blender -y")
     voice, movie = args.voice, args.movie  # asked by os.path, which answers for folders that can't be entered too
     if voice and not os.path.isfile(voice):
         found = "a folder" if os.path.isdir(voice) else "not there"
@@ -98,6 +106,7 @@ class Elocute:
 
     def __init__(self, extension: ModuleType) -> None:
         part = f"{extension.__name__}.addon."
+        self.compat = importlib.import_module(part + "compat")
         self.shots = importlib.import_module(part + "shots")
         self.shotlist = importlib.import_module(part + "shotlist")
         self.task = importlib.import_module(part + "task")
@@ -122,7 +131,7 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("render.py", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--scene", help="the scene with the shots; the file's active one when not given")
+    parser.add_argument("--scene", help="the scene with the shots; the one in the sequencer when not given")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--shot", help="name of a shot; the active one when not given")
     which.add_argument("--all", action="store_true", help="every shot of the scene")
@@ -134,6 +143,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--voice", type=Path, help="what the portrait says, a sound or video file")
     parser.add_argument("--fps", help="frames per second of that shot: 25, 23.976; the scene's when not given")
     parser.add_argument("--background", help="of that shot: keep, transparent or #rrggbb")
+    parser.add_argument(
+        "--enable-autoexec", action="store_true",
+        help="run scripts and drivers of a .blend that you trust, as blender -y does; for the wheel bpy",
+    )  # fmt: skip
     parser.add_argument("--python", help="the Python that has the engine; the extension's own when not given")
     return parser
 
@@ -156,7 +169,7 @@ def _extension() -> ModuleType:
 
 
 def _render(elocute: Elocute, args: argparse.Namespace) -> int:
-    scene = bpy.data.scenes.get(args.scene) if args.scene else bpy.context.scene
+    scene = bpy.data.scenes.get(args.scene) if args.scene else elocute.compat.sequencer_scene(bpy.context)
     if scene is None:
         raise Refused(f"there is no scene {args.scene!r}. Scenes: {', '.join(bpy.data.scenes.keys())}")
     frames = _frames(args.frames)
@@ -203,7 +216,9 @@ def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) 
     if args.voice or args.fps or args.background:
         raise Refused("--voice, --fps and --background go with --portrait")
     if not shots:
-        raise Refused(f"the scene {scene.name!r} has no shots. Add one in the sidebar, or give --portrait and --voice")
+        others = ", ".join(other.name for other in bpy.data.scenes if other.elocute.shots)
+        more = f"Name another with --scene: {others}" if others else "Add one in the sidebar"
+        raise Refused(f"the scene {scene.name!r} has no shots. {more}, or give --portrait and --voice")
     if args.all:
         return shots
     if not args.shot:
@@ -211,6 +226,8 @@ def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) 
     named = [shot for shot in shots if shot.name == args.shot]
     if not named:
         raise Refused(f"there is no shot {args.shot!r}. Shots: {', '.join(shot.name for shot in shots)}")
+    if len(named) > 1:
+        raise Refused(f"{len(named)} shots are called {args.shot!r}. Rename one, or render every shot with --all")
     return named
 
 
@@ -306,12 +323,22 @@ class _Printer:
 
     def tick(self) -> bool:
         task = self.task
+        if bpy.app.autoexec_fail:
+            _warn_of_blocked()
         if time.monotonic() - self._told > PROGRESS_SECONDS and task.stage:
             self._told = time.monotonic()
             left = task.seconds_left()
             more = f" | {task.fps:.1f} fps, {left:.0f} s left" if task.fps and left is not None else ""
             print(f"Elocute | {task.title} | {task.stage} {task.done}/{task.total}{more}", flush=True)
         return False
+
+
+@cache  # once
+def _warn_of_blocked() -> None:
+    """A driver that may not run fails nothing: what it moves stands still."""
+    allow = "start Blender with -y" if bpy.app.binary_path else "add --enable-autoexec"
+    told = f"Warning: scripts of the file are blocked and what they move stands still: {bpy.app.autoexec_fail_message}."
+    print(f"{told} If you trust the file, {allow}", flush=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

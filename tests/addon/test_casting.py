@@ -34,6 +34,17 @@ def test_a_strip_gets_the_photo_of_its_name(casting: ModuleType, photos: Path, s
     assert casting.match(strip, {}, photos) == (str(photos / photo) if photo else None)
 
 
+@pytest.mark.parametrize(
+    ("strip", "name"),
+    [
+        ("anna.wav", "anna"), ("anna.WAV", "anna"), ("clip.mp4", "clip"), ("sc010 v2.1", "sc010 v2.1"),
+        ("Mr. Jones intro", "Mr. Jones intro"), ("a/b.c.ogg", "a/b.c"), ("Anna.001", "Anna.001"),
+    ],
+)  # fmt: skip
+def test_a_name_loses_the_suffix_of_a_sound_and_no_other(casting: ModuleType, strip: str, name: str) -> None:
+    assert casting.plain_name(strip) == name
+
+
 def test_the_mapping_goes_first(casting: ModuleType, photos: Path) -> None:
     mapping = casting.read_mapping("# who\nanna_01.wav, old/one.png\n\nbob,seed:7\n\"a, b\", c.jpg\n", photos)
     assert mapping == {"anna_01.wav": str(photos / "old/one.png"), "bob": "seed:7", "a, b": str(photos / "c.jpg")}

@@ -132,6 +132,40 @@ def test_a_video_that_cannot_be_written_is_told_before_any_frame(scene, tmp_path
     assert not bytes_of(tmp_path / "frames")
 
 
+@pytest.mark.parametrize(
+    ("views", "view"), [(("Standard",), "Standard"), (("No", "Raw"), "Raw"), (("No", "Neither"), "AgX")]
+)
+def test_colors_are_kept_by_the_views_that_the_configuration_has(scene, monkeypatch, views, view):
+    """A studio's has no Standard."""
+    monkeypatch.setattr(part("addon.sequencer"), "NEUTRAL", views)
+    for keep, shown in ((False, "AgX"), (True, view)):
+        scene.elocute.shots[0].keep_colors = keep
+        told = [warning for warning in render().warnings if "Keep Colors" in warning]
+        assert scene.view_settings.view_transform == shown
+        assert len(told) == (keep and view == "AgX") and all("No nor Neither" in warning for warning in told)
+
+
+def test_a_packed_preview_shows_the_next_frame_and_a_saved_file_has_its_own(scene, tmp_path):
+    preview, paths = part("addon.preview"), [tmp_path / f"{name}.png" for name in ("dark", "bright", "grey")]
+    for path, value in zip(paths, (0.2, 0.8, 0.4), strict=True):
+        picture = bpy.data.images.new("Made", 2, 2)
+        picture.pixels = [value, value, value, 1.0] * 4
+        picture.save(filepath=str(path))
+    preview.show(paths[0])
+    bpy.data.images[preview.IMAGE].pack()  # as Automatically Pack Resources does
+    preview.show(paths[1])
+    image = bpy.data.images[preview.IMAGE]
+    assert image.pixels[0] == pytest.approx(0.8, abs=0.01)
+    image.use_fake_user = True  # as an Image Editor that shows it
+    bpy.ops.wm.save_mainfile()
+    paths[1].unlink()
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
+    image = bpy.data.images[preview.IMAGE]
+    assert image.pixels[0] == pytest.approx(0.8, abs=0.01), "what it showed, though the session's folder is gone"
+    preview.show(paths[2])
+    assert image.pixels[0] == pytest.approx(0.4, abs=0.01)
+
+
 def test_cancel_keeps_finished_frames_and_rendering_goes_on_from_there(long_shot, tmp_path):
     task = begin(long_shot)
     part("addon.tasks").cancel(task)

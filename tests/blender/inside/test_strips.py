@@ -85,19 +85,84 @@ def test_all_voices_are_one_step_to_undo(scene, voice):
     assert [shot.name for shot in bpy.context.scene.elocute.shots] == ["Anna"]
 
 
-def test_a_farm_gives_every_shot_a_folder_of_its_own(scene, tmp_path, monkeypatch):
+def test_what_tells_the_names_of_strips_apart_is_in_their_shots_names(scene, voice):
+    names = "sc010 v2.1", "sc010 v2.2", "Mr. Jones intro", "Bert.WAV"
+    strips = [add_sound(scene, voice, name, channel, 60) for channel, name in enumerate(names, 5)]
+    for strip in part("addon.compat").all_strips(scene):
+        strip.select = strip in strips
+    bpy.ops.elocute.all_voices("EXEC_DEFAULT", use_active=True, render=False)
+    assert {shot.name for shot in scene.elocute.shots} == {"Anna", *names[:3], "Bert"}
+    scene.sequence_editor.active_strip = add_sound(scene, voice, "sc010 v2.3", 10, 60)
+    bpy.ops.elocute.shot_add()
+    assert scene.elocute.shots[-1].name == "sc010 v2.3"
+
+
+@pytest.fixture
+def script():
+    """scripts/render.py as a module."""
     spec = importlib.util.spec_from_file_location("render", EXAMPLES.parent / "scripts" / "render.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def farm(script, monkeypatch):
+    """What scripts/render.py would render, without the engine: scene, shot and folder of each."""
+
+    def run(*words):
+        orders = []
+        take = lambda _, scene, shot, order, of_all: orders.append((scene.name, shot.name, order.folder)) or True  # noqa: E731
+        monkeypatch.setattr(script, "_render_one", take)
+        assert script._render(script.Elocute(script._extension()), script._parser().parse_args(words)) == 0
+        return orders
+
+    return run
+
+
+def test_a_farm_gives_every_shot_a_folder_of_its_own(scene, tmp_path, script, farm):
     for name in ("A/B", "A:B", "Anna", "anna", "anna"):
         part("addon.shotlist").add(scene, "Other")
         scene.elocute.shots[-1].name = name
-    folders = []
-    monkeypatch.setattr(script, "_render_one", lambda *args: folders.append(args[3].folder) or True)
-    args = script._parser().parse_args(["--all", "--output", str(tmp_path)])
-    assert script._render(script.Elocute(script._extension()), args) == 0
     names = "Anna", "A_B", "A_B.001", "Anna.001", "anna.002", "anna.003"
-    assert folders == [tmp_path / name for name in names]
+    assert [folder for *_, folder in farm("--all", "--output", str(tmp_path))] == [tmp_path / name for name in names]
+    for option in ("--output", "--movie"):  # one would be written over the other
+        with pytest.raises(script.Refused, match=r"2 shots are called 'Anna'\. Rename one"):
+            farm("--shot", "Anna", option, str(tmp_path / "out.mp4"))
+
+
+def test_a_farm_renders_the_scene_of_the_sequencer_or_names_those_with_shots(scene, script, farm):
+    other, workspace = bpy.data.scenes.new("Stage"), bpy.context.workspace
+    apart = hasattr(workspace, "sequencer_scene")  # since 5.0
+    with bpy.context.temp_override(scene=other):
+        if apart:
+            assert [of[:2] for of in farm()] == [("Scene", "Anna")]
+            workspace.sequencer_scene = other
+        with pytest.raises(script.Refused, match=r"'Stage' has no shots\. Name another with --scene: Scene,"):
+            farm()
+        assert [of[:2] for of in farm("--scene", "Scene")] == [("Scene", "Anna")]
+        scene.elocute.shots.clear()
+        with pytest.raises(script.Refused, match="'Stage' has no shots. Add one in the sidebar, or"):
+            farm()
+
+
+def test_a_farm_tells_once_that_drivers_are_blocked_and_can_allow_them(scene, tmp_path, script, capfd):
+    """A head that they move stands still otherwise, and nothing fails."""
+    text = "bpy.context.scene.frame_current * 0.5"
+    bpy.data.objects["Cube"].driver_add("location", 0).driver.expression = text
+    bpy.ops.wm.save_mainfile()
+    printer = script._Printer(part("addon.task").Task("render", "Render", None))
+    told = []
+    for allowed, place in ((False, 0.0), (True, 7.0)):
+        script._open(tmp_path / "shot.blend", allowed)
+        bpy.context.scene.frame_set(14)
+        assert bpy.data.objects["Cube"].location.x == place
+        for _ in range(3):
+            printer.tick()
+        told += [line for line in capfd.readouterr().out.splitlines() if line.startswith("Warning: ")]
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath, use_scripts=False)  # for the tests that follow
+    (said,) = told
+    assert f"Driver '{text}'" in said and ("-y" if bpy.app.binary_path else "--enable-autoexec") in said
 
 
 def test_shots_that_differ_only_in_case_have_different_folders_on_every_system(scene):
@@ -171,6 +236,26 @@ def test_a_strip_grows_with_its_frames_until_somebody_trims_it(scene, tmp_path):
     assert pictures(*images(scene)) == in_sync(20, 80)
     show(scene, folder, (15, 100), whole=(15, 100))  # the voice was trimmed at both ends
     assert pictures(*images(scene)) == in_sync(20, 80)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_new_strip_goes_where_it_shows(scene, tmp_path, within):
+    """In a meta strip, its channels are meant."""
+    voice, owner = sound(scene), scene.sequence_editor
+    if within:
+        owner = part("addon.compat").strips(owner).new_meta("Meta", 8, 11)
+        voice.move_to_meta(owner)
+        scene.sequence_editor.channels[voice.channel + 3].mute = True
+    free = voice.channel + 3
+    owner.channels[free - 2].mute = owner.channels[free - 1].lock = True
+    show(scene, tmp_path / "frames", (11, 35), (11, 35))
+    assert images(scene)[0].channel == free
+    for channel in owner.channels:
+        channel.lock = True
+    for strip in images(scene):
+        strip.elocute.shot = ""  # not of this shot any more
+    with pytest.raises(Exception, match="neither muted nor locked"):
+        show(scene, tmp_path / "frames", (11, 35), (11, 35))
 
 
 def test_the_parts_of_a_strip_that_was_cut_stay_where_they_are(scene, tmp_path):
