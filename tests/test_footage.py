@@ -16,7 +16,7 @@ import pytest
 
 from elocute.errors import BadInput
 from elocute.finishing.video import VideoWriter
-from elocute.footage import PICTURES, open_footage
+from elocute.footage import PICTURES, open_footage, probe
 
 
 def grey(path: Path, value: int) -> None:
@@ -223,6 +223,48 @@ def test_a_steady_rate_loses_no_frame_wherever_it_starts(tmp_path: Path, rate: s
     assert found[-30:] == list(range(30)) and len(found) <= 32
 
 
+def broken_off(source: Path, path: Path, *how: str) -> None:
+    """Write a video as a recorder does that never gets to say how long it was."""
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", str(source)]
+    live = [*ffmpeg, *(how or ("-c", "copy")), "-f", "matroska", "-live", "1", "pipe:1"]
+    path.write_bytes(subprocess.run(live, capture_output=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("rate", ["25", "30000/1001"])
+def test_a_recording_that_states_no_length_is_counted(tmp_path: Path, rate: str) -> None:
+    reordered(tmp_path / "v.mp4", 30, range(0), rate)
+    broken_off(tmp_path / "v.mp4", tmp_path / "live.mkv")
+    footage = open_footage(tmp_path / "live.mkv")
+    assert (footage.count, footage.fps) == (30, Fraction(rate))
+    assert numbers(tmp_path / "live.mkv") == list(range(30))
+
+
+def test_a_recording_whose_frames_waver_has_their_mean_rate(tmp_path: Path) -> None:
+    """As a browser's has, for which OpenCV tells up to a thousand frames a second."""
+    path = tmp_path / "live.webm"
+    reordered(tmp_path / "v.mp4", 30, range(0), "30")
+    wavering = ["-vf", "setpts='(N/30+0.02*random(1))/TB'", "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
+    broken_off(tmp_path / "v.mp4", path, *wavering, "-c:v", "libvpx")
+    data = path.read_bytes()  # without its DefaultDuration, of which as many bytes of nothing are made
+    path.write_bytes(data.replace(b"\x23\xe3\x83\x84", b"\xec\x86\x83\x84", 1))
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) > 40, "or the test shows nothing"
+    footage = open_footage(path)
+    assert (footage.count, footage.fps) == (30, 30)
+    assert numbers(path) == list(range(30))
+
+
+def test_a_recording_that_states_no_length_may_last_an_hour_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reordered(tmp_path / "v.mp4", 30, range(0))
+    broken_off(tmp_path / "v.mp4", tmp_path / "live.mkv")
+    monkeypatch.setattr("elocute.footage.LONGEST_SECONDS", 1)
+    assert probe(tmp_path / "live.mkv")[1] == 26, "counted no further than has to be known"
+    with pytest.raises(BadInput) as caught:
+        open_footage(tmp_path / "live.mkv")
+    assert caught.value.code == "video_too_long"
+
+
 def test_an_avi_that_reorders_its_pictures_begins_with_the_first_one(tmp_path: Path) -> None:
     reordered(tmp_path / "v.avi", 20, range(0))
     assert numbers(tmp_path / "v.avi") == list(range(20))
@@ -280,3 +322,34 @@ def test_what_is_no_footage_is_named(tmp_path: Path, name: str, code: str) -> No
     with pytest.raises(BadInput) as caught:
         open_footage(tmp_path / name)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("kind", "name"), [("WEBP", "a.webp"), ("PNG", "a.png"), ("PNG", "a.apng"), ("WEBP", "a.mp4"),
+                                            ("AVIF", "a.avif")])  # fmt: skip
+def test_an_animated_picture_is_not_taken_for_its_first_one(tmp_path: Path, kind: str, name: str) -> None:
+    from PIL import Image
+
+    first, *others = (Image.new("RGB", (64, 64), (value, 90, 90)) for value in (10, 120, 240))
+    first.save(tmp_path / name, kind, save_all=True, append_images=others, duration=40)
+    with pytest.raises(BadInput) as caught:
+        open_footage(tmp_path / name)
+    called = {"WEBP": "WebP"}.get(kind, kind)
+    assert caught.value.code == "video_unreadable"
+    assert caught.value.message.startswith(f"{name} is an animated {called}") and ".mp4" in caught.value.message
+
+
+@pytest.mark.parametrize(("brand", "kind"), [("avif", "an AVIF"), ("heic", "a HEIC"), ("mif1", "a HEIC")])
+@pytest.mark.parametrize("ending", ["heic", "jpg"])
+def test_a_picture_of_another_kind_is_told_which_ones_do(tmp_path: Path, brand: str, kind: str, ending: str) -> None:
+    path = tmp_path / f"photo.{ending}"
+    path.write_bytes(b"\0\0\0\x1cftyp" + brand.encode() + bytes(100))
+    with pytest.raises(BadInput, match=f"photo.{ending} is {kind} picture.* PNG or JPEG") as caught:
+        open_footage(path)
+    assert caught.value.code == "video_unreadable"
+
+
+def test_a_picture_is_no_video(tmp_path: Path) -> None:
+    grey(tmp_path / "p.jpg", 90)
+    with pytest.raises(BadInput) as caught:
+        probe(tmp_path / "p.jpg")
+    assert caught.value.code == "video_unreadable"

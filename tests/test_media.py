@@ -11,7 +11,7 @@ import pytest
 
 from elocute.doctor import examine
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.media import hear, load_audio
+from elocute.media import hear, last_words, load_audio
 
 JFK = Path(__file__).parent / "data/jfk.wav"
 
@@ -34,7 +34,8 @@ def ffmpeg(*arguments):
 
 
 def write_wav(path, samples, rate=16000, kind="f"):
-    """`samples` [N] or [N, 2] as float32 ("f") or 16-bit ("h") WAV; Python's own writer knows no floats."""
+    """`samples` [N] or [N, channels] as float32 ("f") or 16-bit ("h") WAV without a layout; Python's own writer knows
+    no floats."""
     samples = np.asarray(samples)
     data = samples.astype("<f4" if kind == "f" else "<i2").tobytes()
     channels, width = (samples.shape[1] if samples.ndim > 1 else 1), 4 if kind == "f" else 2
@@ -102,6 +103,38 @@ def test_a_voice_is_as_loud_as_its_samples_say(tmp_path, channels):
     noise = np.random.default_rng(3).uniform(-0.5, 0.5, 16000).astype(np.float32)
     path = write_wav(tmp_path / "v.wav", np.repeat(noise[:, None], channels, 1))
     assert np.abs(load_audio(path) - (noise - noise.mean())).max() < 1e-6
+
+
+@pytest.mark.parametrize(("tracks", "voice"), [(3, 2), (4, 3), (6, 3), (8, 3), (9, 8), (13, 0), (32, 31)])
+def test_a_voice_is_heard_on_whichever_track_it_is(tmp_path, tracks, voice):
+    """Without a layout a guess would make a subwoofer of some, and of other counts nothing at all."""
+    noise = np.random.default_rng(3).uniform(-0.5, 0.5, 16000).astype(np.float32)
+    several = np.zeros((len(noise), tracks), np.float32)
+    several[:, voice] = noise
+    heard = load_audio(write_wav(tmp_path / "v.wav", several))
+    assert np.abs(heard - (noise - noise.mean())).max() < 1e-6
+
+
+def test_tracks_that_are_too_loud_together_are_held(tmp_path, original):
+    voice = 0.9 * original[:32000] / np.abs(original[:32000]).max()
+    several = np.round(32767 * np.repeat(voice[:, None], 3, 1))
+    heard = load_audio(write_wav(tmp_path / "v.wav", several, kind="h"))
+    assert 0.9 < np.abs(heard).max() < 1.05 and likeness(heard, voice) > 0.97
+
+
+def test_tracks_of_a_video_stay_in_their_place(tmp_path, original):
+    several = np.zeros((32000, 3), np.float32)
+    several[:, 2] = original[:32000]
+    late = ["-itsoffset", 0.5, "-i", write_wav(tmp_path / "v.wav", several), "-map", "0:v", "-map", "1:a"]
+    ffmpeg("-f", "lavfi", "-i", "color=s=64x64:d=2", *late, "-c:a", "copy", tmp_path / "late.mkv")
+    got = load_audio(tmp_path / "late.mkv")
+    assert np.abs(got[:7900]).max() < 0.01 and likeness(got[8000:], original[:32000]) > 0.999
+
+
+def test_what_ffmpeg_says_is_told_without_its_addresses():
+    said = "Input #0\n[aost#0:0/pcm @ 0x55f8] [enc:pcm_f32le @ 000001c2D8] Could not open [it] before EOF\n\n"
+    assert last_words(said) == "Could not open [it] before EOF"
+    assert last_words(" \n") == ""
 
 
 def test_stereo_out_of_phase_is_still_heard(tmp_path, original):

@@ -23,18 +23,23 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")  # what Pillow calls them; it opens an MPO as the JPEG that it is
+# Pictures in boxes, as phones and browsers write them, by their brand: OpenCV sees a video of one tile, or of nothing.
+_STILLS = {b"avif": "an AVIF", **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1"), "a HEIC")}
+_MOVING = {b"avis": "AVIF", **dict.fromkeys((b"hevc", b"hevx", b"msf1"), "HEIC")}
 MOST_PIXELS = 64_000_000  # of one picture: more is a decoder's bomb or no frame
 LONGEST_SECONDS = 3610  # the hour that a voice may last, and what a codec pads at its end
 MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are: beyond, a file is cut off
 HELD_BACK = 16  # frames at most that a decoder has in hand: by then what a damage cost has shown as a gap in the times
 LONGEST_STILL = 10.0  # seconds that a frame may last: beyond, times jump and are counted from there on
+WAVERS = 1.1  # so many times the mean, a rate that was told by the shortest distance of two pictures is no rate
 STEADY = 0.75  # of a frame: so far from its place by time a frame stays in it, or rounding would drop some
 
 
 @dataclass(frozen=True)
 class Footage:
     """What a video, or a folder of pictures, says about itself: `fps` None for a folder; `count` as the container
-    states it; `files` of a folder in the order of the numbers in their names. One picture is a folder of one."""
+    states it, else of what it holds; `files` of a folder in the order of the numbers in their names. One picture is
+    a folder of one."""
 
     path: Path
     fps: Fraction | None
@@ -53,9 +58,12 @@ class Footage:
 
 
 def open_footage(path: Path) -> Footage:
-    """Look at a video or a folder. Raises BadInput video_missing, video_unreadable, video_too_long or frames_empty."""
-    if not path.is_dir() and of_pictures(path) and path.is_file():
-        return Footage(path, None, 1, (path,))
+    """Look at a video, a folder or one picture. Raises BadInput video_missing, video_unreadable (also for animated
+    pictures, AVIF and HEIC), video_too_long or frames_empty."""
+    if path.is_file():
+        _refuse_other_pictures(path)
+        if of_pictures(path):
+            return Footage(path, None, 1, (path,))
     if not path.is_dir():
         fps, count = probe(path)
         if count / fps > LONGEST_SECONDS:
@@ -74,6 +82,33 @@ def open_footage(path: Path) -> Footage:
 def of_pictures(path: Path) -> bool:
     """Whether it is a folder or one picture: what has no sound and no rate of its own."""
     return path.is_dir() or path.suffix.lower() in PICTURES
+
+
+def _refuse_other_pictures(path: Path) -> None:
+    """Raises BadInput video_unreadable for pictures that can't be used, or only the first of them."""
+    from PIL import Image
+
+    from .files import BROKEN_PICTURE
+
+    moving: str | None = None
+    brand = b""
+    try:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            head = stream.read(12)
+            if head[4:8] == b"ftyp":
+                brand = head[8:]
+                moving = _MOVING.get(brand)
+            elif getattr(picture := Image.open(stream, formats=("PNG", "WEBP")), "is_animated", False):
+                moving = {"WEBP": "WebP"}.get(str(picture.format), picture.format)
+    except (*BROKEN_PICTURE, Image.DecompressionBombError):
+        return  # whatever else it may be
+    if brand in _STILLS:
+        why = f"{path.name} is {_STILLS[brand]} picture; pictures have to be PNG or JPEG here. Convert it."
+        raise BadInput("video_unreadable", why)
+    if moving:
+        why = f"{path.name} is an animated {moving}, of which only the first picture could be used"
+        raise BadInput("video_unreadable", f"{why}. Convert it to .mp4.")
 
 
 def _natural(file: Path) -> list[tuple[int, str]]:
@@ -116,16 +151,16 @@ def _decodable(content: bytes) -> bool:
 
 
 def probe(path: Path) -> tuple[Fraction, int]:
-    """Frame rate and number of frames by the container. Raises BadInput video_missing or video_unreadable."""
-    import cv2
-
+    """Frame rate and number of frames by the container, or by what it holds where it doesn't say. Raises BadInput
+    video_missing or video_unreadable."""
     if not path.is_file():
         raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
     capture = _open(path)
     try:
-        fps, count = round(capture.get(cv2.CAP_PROP_FPS), 3), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        rate, count = _rate_and_count(path, capture)
     finally:
         capture.release()
+    fps = round(rate, 3)
     if not 0 < fps < math.inf or count < 1:
         raise BadInput("video_unreadable", f"{path.name} can't be read as a video. Use an .mp4, .mov or .mkv file.")
     usual = FRAME_RATES[0] <= fps <= FRAME_RATES[1]  # no limit for a video's own: slow motion, time lapse
@@ -146,7 +181,7 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
     from .media import pictures_start
 
     capture = _open(path)
-    fps = capture.get(cv2.CAP_PROP_FPS)
+    fps, _ = _rate_and_count(path, capture)
     late = math.floor(pictures_start(path) * fps + 0.5)  # whole frames, so that a steady rate stays one
     index = damaged = owed = since = 0
     before = 0.0
@@ -184,6 +219,30 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
             last = picture
     finally:
         capture.release()
+
+
+def _rate_and_count(path: Path, capture: cv2.VideoCapture) -> tuple[float, int]:
+    """As the container states them; a count below 1 when there is none.
+
+    A recording of a browser, or one that was broken off, states no length. Its packets are counted then, of which
+    nothing is decoded, and where the distances of its pictures waver the mean rate counts, in whole frames.
+    """
+    import cv2
+
+    from .media import run_ffmpeg
+
+    fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    if count >= 1 or not 0 < fps < math.inf:
+        return fps, int(count) if count >= 1 else 0
+    most = math.ceil(LONGEST_SECONDS * fps) + 1
+    copied = f"-map 0:V:0 -c copy -frames:v {most} -f null -progress pipe:1 -".split()
+    said = dict(re.findall(r"^(\w+)= *(\d+)", run_ffmpeg(path, *copied).stdout, re.MULTILINE))  # the last of each
+    counted, micros = int(said.get("frame", 0)), int(said.get("out_time_us", 0))
+    if counted < 2:
+        return fps, 0  # one picture, which OpenCV takes for a video
+    if micros and fps > WAVERS * (mean := (counted - 1) * 1e6 / micros):  # to the last one's beginning
+        fps = max(1.0, float(round(mean)))
+    return fps, counted
 
 
 def _open(path: Path) -> cv2.VideoCapture:

@@ -36,12 +36,14 @@ _LOG_TAIL = 4096  # bytes of what ffmpeg says, of which the last line is told
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What the container says: `seconds` (None when it doesn't say, or only guesses), `rate` in Hz, whether it has one
-    channel only, ffmpeg's name of its format."""
+    """What the container says: `seconds` (None when it doesn't say, or only guesses), `rate` in Hz, whether it is
+    `mono`, how many `tracks` stand beside each other (0 where channels have places around the listener, as in stereo
+    and 5.1), ffmpeg's name of its format."""
 
     seconds: float | None
     rate: int
     mono: bool
+    tracks: int = 0
     format: str = ""
 
 
@@ -82,18 +84,33 @@ def probe_audio(path: str | Path) -> AudioInfo:
     streams = re.findall(r"^\s*Stream #0:\d+.*?: Audio: (.*)$", log, re.MULTILINE)
     if not streams:
         raise BadInput("audio_no_track", f"{path.name} has no audio track. Use a file with sound in it.")
-    rate = re.search(r"(\d+) Hz", streams[0])
-    if rate is None:
+    sound = re.search(r"(\d+) Hz(?:, (?:(\d+) channels|(mono))\b)?", streams[0])
+    if sound is None:
         raise _unreadable(path, streams[0])
+    channels = int(sound[2] or 0)  # counted where they have no layout
     length = re.search(r"^  Duration: (\d+):(\d+):([\d.]+)", log, re.MULTILINE)  # tags are indented further
     guessed = "Estimating duration from bitrate" in log  # can be wrong by any factor
     seconds = None
     if length and not guessed:
         hours, minutes, rest = length.groups()
         seconds = int(hours) * 3600 + int(minutes) * 60 + float(rest)
-    mono = bool(re.search(r" Hz, (mono|1 channels)\b", streams[0]))
+    mono = channels == 1 or sound[3] is not None
     named = re.search(r"Input #0, (\w+)", log)
-    return AudioInfo(seconds, int(rate.group(1)), mono, named.group(1) if named else "")
+    return AudioInfo(seconds, int(sound[1]), mono, 0 if mono else channels, named.group(1) if named else "")
+
+
+def heard(info: AudioInfo) -> list[str]:
+    """ffmpeg's filters for what is heard of a track: the face follows it, and the finished video plays it.
+
+    Silence stands where the track starts late or has holes, so sound stays where a player would play it. Tracks beside
+    each other, as recorders and editors write them, count alike whichever the voice is on; where they are louder
+    together than a file can be, a limiter holds them.
+    """
+    in_place = ["aresample=async=1:first_pts=0"]
+    if not info.tracks:
+        return in_place
+    mix = "+".join(f"c{i}" for i in range(info.tracks))
+    return ["aformat=sample_fmts=fltp", f"pan=mono|c0={mix}", "alimiter=level=0:latency=1", *in_place]
 
 
 def pictures_start(path: Path) -> float:
@@ -107,9 +124,14 @@ def pictures_start(path: Path) -> float:
 
 def _described(path: Path) -> str:
     """What ffmpeg says of a file whose header it reads."""
-    command = [ffmpeg(), "-hide_banner", "-nostdin", *_input(path)]
+    return run_ffmpeg(path).stderr
+
+
+def run_ffmpeg(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What ffmpeg says (`stderr`) and writes (`stdout`) of a file. Raises EnvironmentProblem ffmpeg_missing."""
+    command = [ffmpeg(), "-hide_banner", "-nostdin", *input_options(path), *options]
     try:
-        return subprocess.run(command, capture_output=True, text=True, errors="replace").stderr
+        return subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:  # of another kind of machine, or no program at all
         raise ffmpeg_broken(command[0], error.strerror or "no reason given") from error
 
@@ -172,10 +194,12 @@ def ffmpeg_broken(path: str, why: str) -> EnvironmentProblem:
     return EnvironmentProblem("ffmpeg_missing", f"can't start ffmpeg {path} ({why}). {advice}.")
 
 
-def _input(path: Path) -> list[str]:
+def input_options(path: Path) -> list[str]:
+    """How ffmpeg is told to open a file."""
     # "file:" keeps names such as "-y" or "concat:a" from being read as options or protocols, and the whitelist
-    # keeps playlists from opening anything but local files.
-    return ["-protocol_whitelist", "file,crypto,data", "-i", f"file:{path}"]
+    # keeps playlists from opening anything but local files. Of more than two channels no layout is guessed: a third
+    # would be taken for a subwoofer, which nobody hears in stereo.
+    return ["-protocol_whitelist", "file,crypto,data", "-guess_layout_max", "2", "-i", f"file:{path}"]
 
 
 def _decode(path: Path, info: AudioInfo, channel: str) -> tuple[np.ndarray, bool]:
@@ -204,14 +228,13 @@ def _decode(path: Path, info: AudioInfo, channel: str) -> tuple[np.ndarray, bool
 
 
 def _blocks(path: Path, info: AudioInfo) -> Iterator[np.ndarray]:
-    """Decoded sound as float32 blocks [n, 2], or [n, 1] of a file with one channel, which ffmpeg would make 3 dB
-    quieter on its way to two; ffmpeg is always ended, also when the reader stops early."""
-    channels = 1 if info.mono else 2
+    """Decoded sound as float32 blocks [n, 2], or [n, 1] of what has or becomes one channel, which ffmpeg would make
+    3 dB quieter on its way to two; ffmpeg is always ended, also when the reader stops early."""
+    channels = 1 if info.mono or info.tracks else 2
     sample = 4 * channels  # bytes of one moment
     command = [
-        *(ffmpeg(), "-v", "error", "-nostdin", *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"),
-        # Silence where the track starts late or has holes: sound stays where a player would play it.
-        *("-af", "aresample=async=1:first_pts=0", "-ac", str(channels)),
+        *(ffmpeg(), "-v", "error", "-nostdin", *input_options(path), "-map", "0:a:0", "-vn", "-sn", "-dn"),
+        *("-af", ",".join(heard(info)), "-ac", str(channels)),
         *("-ar", str(info.rate), "-f", "f32le", "-"),
     ]
     with tempfile.TemporaryFile() as log:  # not a pipe: one that nobody reads fills up and stops ffmpeg for ever
@@ -250,9 +273,14 @@ def _too_long(path: Path, how_long: str) -> BadInput:
     return BadInput("audio_too_long", f"{path.name} lasts {how_long}; the limit is 1 hour. Cut it into parts.")
 
 
+def last_words(log: str) -> str:
+    """The last line of what ffmpeg says, without the addresses of its parts; "" when it says nothing."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    return re.sub(r"\[[^\[\]]* @ (0x)?[0-9a-fA-F]+\] *", "", lines[-1]).strip() if lines else ""
+
+
 def _unreadable(path: Path, log: str) -> BadInput:
-    lines = [line.strip() for line in log.strip().splitlines() if line.strip()]
-    why = lines[-1].removeprefix(f"file:{path}").lstrip(": ") if lines else "ffmpeg gave no reason"
+    why = last_words(log).removeprefix(f"file:{path}").lstrip(": ") or "ffmpeg gave no reason"
     return BadInput(
         "audio_unreadable", f"{path.name} can't be read as audio ({why}). Convert it to WAV, MP3, M4A or FLAC."
     )

@@ -57,3 +57,11 @@ def test_a_folder_has_the_shots_rate_and_a_video_its_own() -> None:
 def test_other_lengths_are_told(frames: int, rule: str, says: str | None) -> None:
     told = difference(followed(25, Fraction(12)), Fraction(24), frames, rule, "v.mp4")
     assert (not told) if says is None else (len(told) == 1 and says in told[0] and "v.mp4" in told[0])
+
+
+@pytest.mark.parametrize(("count", "fps", "says"), [(1, 100, "has 1 frame at"), (1, 25, "has 1 frame at"),
+                                                    (6, 100, "has 2 frames at")])  # fmt: skip
+def test_a_picture_has_a_frame(count: int, fps: int, says: str) -> None:
+    """Also one that lasts for less than one of the shot's, as a still GIF does."""
+    (told,) = difference(followed(count, Fraction(fps)), Fraction(25), 50, "hold", "still.gif")
+    assert says in told

@@ -17,6 +17,7 @@ import pytest
 from elocute.errors import BadInput, EnvironmentProblem
 from elocute.files import Temporary
 from elocute.finishing.video import SUFFIXES, VideoWriter, check_output, ffmpeg
+from elocute.media import load_audio
 
 RATE = 16000
 
@@ -57,8 +58,9 @@ def sound(path: Path, rate: int = 48000) -> np.ndarray:
 
 
 def write_wav(path: Path, samples: np.ndarray) -> Path:
+    """`samples` [N] or [N, channels]."""
     with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
+        out.setnchannels(samples.shape[1] if samples.ndim > 1 else 1)
         out.setsampwidth(2)
         out.setframerate(RATE)
         out.writeframes((samples * 32000).astype("<i2").tobytes())
@@ -144,6 +146,21 @@ def test_a_videos_track_serves_as_voice(tmp_path: Path) -> None:
     assert np.flatnonzero(np.abs(heard) > 0.2)[0] / 48000 == pytest.approx(0.5, abs=0.005)
 
 
+@pytest.mark.parametrize(("tracks", "voice"), [(1, 0), (2, 1), (3, 2), (6, 3), (9, 8)])
+def test_the_video_plays_what_the_face_follows(tmp_path: Path, tracks: int, voice: int) -> None:
+    """On whichever track of a recording it is."""
+    several = np.zeros((RATE, tracks))
+    several[:, voice] = clicks(1, 0.5) + 0.1 * np.sin(np.arange(RATE) / 5)
+    path = write_wav(tmp_path / "voice.wav", several)
+    with VideoWriter(tmp_path / "out.mp4", (64, 64), Fraction(25), path, 1) as out:
+        for _ in range(25):
+            out.write(np.zeros((64, 64, 3), np.uint8))
+    followed, played = load_audio(path), load_audio(tmp_path / "out.mp4")[:RATE]
+    assert np.corrcoef(followed[: len(played)], played)[0, 1] > 0.97
+    assert 0.6 < played.std() / followed.std() < 1.1
+    assert "stereo" in describe(tmp_path / "out.mp4")
+
+
 def test_a_wall_stays_still_over_key_frames(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     wall = np.clip(128 + rng.normal(0, 12, (96, 96, 3)), 0, 255).astype(np.uint8)
@@ -224,15 +241,23 @@ def test_a_video_without_frames_is_none(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_encoders_reason_is_told(tmp_path: Path) -> None:
-    (tmp_path / "voice.wav").write_bytes(b"no sound at all")
+def test_the_encoders_reason_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elocute.finishing.video.PRESET", "none-such")
     with (
         pytest.raises(EnvironmentProblem) as caught,
-        VideoWriter(tmp_path / "out.mp4", (512, 512), Fraction(25), tmp_path / "voice.wav", 1) as out,
+        VideoWriter(tmp_path / "out.mp4", (512, 512), Fraction(25)) as out,
     ):
         for _ in range(100):
             out.write(np.zeros((512, 512, 3), np.uint8))
-    assert caught.value.code == "encoder_failed"
+    assert caught.value.code == "encoder_failed" and " @ " not in caught.value.message
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_voice_that_is_none_is_refused_before_there_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "voice.wav").write_bytes(b"no sound at all")
+    with pytest.raises(BadInput) as caught:
+        VideoWriter(tmp_path / "out.mp4", (64, 64), Fraction(25), tmp_path / "voice.wav", 1)
+    assert caught.value.code == "audio_unreadable"
     assert [file.name for file in tmp_path.iterdir()] == ["voice.wav"]
 
 

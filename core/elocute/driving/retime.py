@@ -57,7 +57,8 @@ def difference(
     how = {"hold": "the last is held", "loop": "it goes back and forth", "stretch": "it is stretched"}[rule]
     if own > frames:
         how = "it is compressed" if rule == "stretch" else "the rest is not used"
-    return [f"{name} has {float(own):.0f} frames at the shot's rate and the shot {frames}: {how}"]
+    count = max(1, round(own))
+    return [f"{name} has {count} frame{'s' if count > 1 else ''} at the shot's rate and the shot {frames}: {how}"]
 
 
 def placements(followed: Followed, own: Placements, amount: float) -> Placements:

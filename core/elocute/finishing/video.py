@@ -14,7 +14,7 @@ import numpy as np
 
 from elocute.errors import BadInput, ElocuteError, EnvironmentProblem
 from elocute.files import Temporary, check_writable, remove_abandoned
-from elocute.media import ffmpeg, ffmpeg_broken
+from elocute.media import ffmpeg, ffmpeg_broken, heard, input_options, last_words, probe_audio
 
 SUFFIXES = (".mp4", ".mov", ".mkv")
 # Constant quantiser instead of the usual CRF: rate control codes each key frame a little differently, and a wall that
@@ -61,10 +61,11 @@ class VideoWriter:
         """`size` (width, height) in pixels; `duration` in seconds, the frames' total, to which the sound is cut or
         padded with silence; `audio_start` in seconds is where in the sound the first frame lies.
 
-        Raises what `check_output` raises, EnvironmentProblem ffmpeg_missing.
+        Raises what `check_output` and `probe_audio` raise, EnvironmentProblem ffmpeg_missing.
         """
         check_output(path)
         program = ffmpeg()  # before there is a file that its absence would leave behind
+        sound = _sound_options(audio, audio_start, duration) if audio else ["-an"]
         self.path = path
         self.width, self.height = size
         self.frames = 0
@@ -75,10 +76,10 @@ class VideoWriter:
             *(program, "-hide_banner", "-nostdin", "-v", "error", "-y"),
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{_even(self.width)}x{_even(self.height)}"),
             *("-framerate", f"{fps.numerator}/{fps.denominator}", "-i", "pipe:0"),
-            *(("-protocol_whitelist", "file,crypto,data,pipe", "-i", f"file:{audio}") if audio else ()),
+            *(input_options(audio) if audio else ()),
             *("-map", "0:v:0", "-vf", _COLOUR, "-c:v", "libx264", "-profile:v", "high", "-preset", PRESET),
             *("-qp", str(QP), "-x264-params", _KEEP_DETAIL, "-pix_fmt", "yuv420p", *_TAGS),
-            *(_sound_options(audio_start, duration) if audio else ("-an",)),
+            *sound,
             # No title, place or date of the voice recording leaks into the video; the same input, the same bytes.
             *("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact", "-flags:v", "+bitexact"),
             *("-movflags", "+faststart", f"file:{self._temporary.path}"),
@@ -160,7 +161,7 @@ class VideoWriter:
             return EnvironmentProblem(
                 "disk_full", f"the disk is full: can't write {self.path}. Free some space and run again."
             )
-        why = log.strip().splitlines()[-1] if log.strip() else f"exit code {self._process.returncode}"
+        why = last_words(log) or f"exit code {self._process.returncode}"
         return EnvironmentProblem("encoder_failed", f"ffmpeg can't write {self.path.name} ({why}). Run elocute doctor.")
 
     def _read_log(self) -> None:
@@ -183,10 +184,9 @@ def check_output(path: Path) -> None:
     check_writable(path.parent)
 
 
-def _sound_options(start: Fraction | float, duration: Fraction | float | None) -> list[str]:
-    # A track that starts late, or has holes, gets silence there: sound stays where a player would play it, and
-    # where the face was made for it. Then cut to the shot and padded to exactly its length.
-    chain = ["aresample=async=1:first_pts=0"]
+def _sound_options(audio: Path, start: Fraction | float, duration: Fraction | float | None) -> list[str]:
+    """What the face was made for, cut to the shot and padded to exactly its length."""
+    chain = heard(probe_audio(audio))
     if start:
         chain += [f"atrim=start={float(start):.6f}", "asetpts=PTS-STARTPTS"]
     chain += [f"aresample={SOUND_RATE}", "apad"]
