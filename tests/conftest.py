@@ -86,6 +86,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work"
 
 
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder: no HOME and no account, as in a container."""
+    pwd = pytest.importorskip("pwd")  # POSIX
+
+    def unknown(user: Any) -> Any:
+        raise KeyError(user)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "ELOCUTE_MODELS", "ELOCUTE_AVATARS", "ELOCUTE_MODEL_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
 @pytest.fixture(scope="session")
 def stored(example: Example) -> Any:
     """The example's field as shots use it: read back from its avatar file."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refused_commands import PORTRAIT, VOICE, told
+from refused_commands import PORTRAIT, VOICE, posix, told
 
+from elocute.errors import EnvironmentProblem
+from elocute.files import check_writable, through_link, write_whole
 from elocute.models.store import verify
 
 
@@ -44,9 +46,38 @@ def test_places_where_nothing_can_be_written(place: Path) -> None:
     assert told("evaluate", VOICE, "--html", ".") == (2, "output_is_directory")
 
 
-def test_a_name_as_long_as_names_may_be(place: Path) -> None:
-    from elocute.files import write_whole
+@posix
+def test_a_link_to_nothing_is_told_before_any_work(place: Path) -> None:
+    Path("dang").symlink_to("/nowhere/disk")
+    Path("o.mp4").symlink_to("/nowhere/disk/o.mp4")
+    refused = (3, "output_not_writable")
+    assert told("curves", VOICE, "-o", "dang/c.json") == refused
+    for output in ("dang/sub/o.mp4", "o.mp4"):
+        assert told("speak", PORTRAIT, VOICE, "-o", output) == refused
+    for folder in ("dang", "dang/frames"):
+        assert told("speak", PORTRAIT, VOICE, "--frames-dir", folder) == refused
+    assert told("head", PORTRAIT, "-o", "dang") == refused
+    assert told("evaluate", VOICE, "--html", "dang/e.html") == refused
+    with pytest.raises(EnvironmentProblem, match=r"^dang is a link to /nowhere/disk, which is not there \(not mounted"):
+        check_writable(Path("dang/sub/folder"))
 
+
+@posix
+def test_a_link_that_was_named_leads_to_its_file_and_another_is_replaced(place: Path) -> None:
+    Path("store").mkdir()
+    Path("one").symlink_to("two")
+    Path("two").symlink_to("store/file")
+    assert through_link(Path("one")) == place.resolve() / "store" / "file", "which needn't be there yet"
+    assert through_link(Path("store/file")) == Path("store/file")
+    Path("round").symlink_to("round")
+    with pytest.raises(EnvironmentProblem):
+        through_link(Path("round"))
+    Path("store/file").write_bytes(b"somebody's")
+    write_whole(Path("two"), b"a frame, or an avatar")
+    assert Path("store/file").read_bytes() == b"somebody's" and not Path("two").is_symlink()
+
+
+def test_a_name_as_long_as_names_may_be(place: Path) -> None:
     target = place / ("x" * 250 + ".json")
     write_whole(target, b"{}")
     assert target.read_bytes() == b"{}" and len(list(place.iterdir())) == 1

@@ -127,6 +127,21 @@ def test_json_lines_end_with_the_result(pipeline: types.SimpleNamespace) -> None
     assert not done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_json_names_the_contact_sheet_which_is_written_through_a_link(
+    pipeline: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr("elocute.evaluate.sheet.sheet_of_video", lambda video, path: written.append(path))
+    (tmp_path / "real").mkdir()
+    (tmp_path / "s.png").symlink_to(tmp_path / "real" / "latest.png")
+    command = ("speak", "seed:7", "v.wav", "-o", "o.mp4", "--json")
+    done = run(*command, "--sheet", str(tmp_path / "s.png"))
+    assert json.loads(done.stdout.splitlines()[-1])["sheet"] == str(tmp_path / "s.png")
+    assert written == [tmp_path.resolve() / "real" / "latest.png"]
+    assert json.loads(run(*command).stdout.splitlines()[-1])["sheet"] is None
+
+
 def test_render_runs_a_shot_file(pipeline: types.SimpleNamespace, tmp_path: Path) -> None:
     (tmp_path / "shot.json").write_text(json.dumps({"portrait": "a.jpg", "voice": "v.wav", "output": "o.mp4"}))
     assert run("render", str(tmp_path / "shot.json")).exit_code == 0
@@ -241,6 +256,12 @@ def test_the_doctor_names_the_variable_that_gives_a_folder_another_place(monkeyp
             monkeypatch.setenv(variable, str(place))
             check = next(check for check in examine()["checks"] if check["name"] == name)
             assert check["ok"] is ok and str(place) in check["detail"] and (ok or variable in check["fix"])
+
+
+def test_the_doctor_tells_what_a_user_without_a_home_does(homeless: None) -> None:
+    told = [check for check in examine()["checks"] if "no home folder is known" in check["detail"]]
+    assert {"model face", "folders"} <= {check["name"] for check in told} and not any(check["ok"] for check in told)
+    assert {check["fix"] for check in told} == {"Set HOME, or name folders in ELOCUTE_MODELS and ELOCUTE_AVATARS."}
 
 
 def start(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

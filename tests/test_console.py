@@ -55,9 +55,16 @@ def test_what_nobody_foresaw_is_added_to_the_log_that_the_caller_names(
         told = as_known_error(ValueError(f"odd {number} \udcff"))
         assert str(log) in told.message and not list(own.iterdir())
     assert "odd 1" in log.read_text() and "odd 2" in log.read_text()
-    monkeypatch.setenv("ELOCUTE_LOG", str(tmp_path))  # a folder: the other way is left
-    as_known_error(ValueError("odd"))
-    assert "ValueError: odd" in next(own.iterdir()).read_text()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ELOCUTE_LOG", "~/engine.log")
+    assert str(log) in as_known_error(ValueError("odd 3")).message and "odd 3" in log.read_text()
+    for nowhere in (str(tmp_path), "~nobody-is-called-so/log"):  # a folder: the other way is left
+        monkeypatch.setenv("ELOCUTE_LOG", nowhere)
+        as_known_error(ValueError("odd"))
+        (written,) = own.iterdir()
+        assert "ValueError: odd" in written.read_text()
+        written.unlink()
 
 
 def test_torch_out_of_memory_is_no_defect(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

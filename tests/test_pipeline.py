@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import wave
 from collections.abc import Callable
 from fractions import Fraction
@@ -19,7 +20,7 @@ from elocute.finishing.frames import encode_png, read_png
 from elocute.media import load_audio
 from elocute.models.store import verify
 from elocute.protocol import Frame, Progress
-from elocute.settings import Shot
+from elocute.settings import CurvesSettings, Shot
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTRAIT, VOICE = ROOT / "examples" / "portrait.jpg", ROOT / "examples" / "voice.wav"
@@ -131,6 +132,25 @@ def test_a_range_past_the_end_stops_there_and_one_beyond_is_refused(clip: Path, 
     with pytest.raises(BadInput) as problem:
         speak(make(clip, frames_dir=tmp_path, frames=(FRAMES + 1, 999)))
     assert problem.value.code == "frames_outside" and str(FRAMES) in str(problem.value)
+    ends = f"the shot ends with frame {FRAMES}: frame"
+    for last, told in ((FRAMES, []), (FRAMES + 1, [f"{ends} 16 doesn't exist"]), (99, [f"{ends}s 16-99 don't exist"])):
+        assert pipeline._range(make(clip, frames_dir=tmp_path, frames=(1, last)), FRAMES) == (1, FRAMES, told)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_outputs_are_written_through_the_links_that_name_them_and_frames_never(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "frames").mkdir()
+    for link in ("o.mp4", "c.json", "frames/000001.png"):
+        (tmp_path / link).symlink_to(tmp_path / "store" / Path(link).name)
+    (tmp_path / "store" / "o.mp4").write_bytes(b"old")
+    shot = make(clip, output=tmp_path / "o.mp4", frames_dir=tmp_path / "frames", frames=(1, 1))
+    assert speak(shot)[0].output == tmp_path / "o.mp4"
+    pipeline.curves(CurvesSettings(clip, tmp_path / "c.json"), lambda message: None, lambda: False)
+    assert (tmp_path / "o.mp4").is_symlink() and (tmp_path / "c.json").is_symlink()
+    assert {file.name for file in (tmp_path / "store").iterdir()} == {"o.mp4", "c.json"}
+    assert b"ftyp" in (tmp_path / "store" / "o.mp4").read_bytes()[:16]
+    assert not (tmp_path / "frames" / "000001.png").is_symlink()
 
 
 def test_frames_of_a_longer_shot_are_named_and_stay(clip: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elocute.errors import BadInput
+from elocute.errors import BadInput, EnvironmentProblem
 from elocute.limits import (
     EXPRESSION_SCALES,
     FIT_STEPS,
@@ -139,8 +139,9 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert shot.output == tmp_path / "in" / "o.mp4"
     assert shot.frames_dir is not None and shot.frames_dir.resolve() == tmp_path / "frames"
     assert shot.curves == tmp_path / "c.json"
-    file.write_text(json.dumps(MINIMAL | {"portrait": "seed:7"}))
-    assert Shot.read(file).portrait == "seed:7"
+    for encoding in ("utf-8", "utf-8-sig"):  # with the mark that Windows likes to put before it
+        file.write_text(json.dumps(MINIMAL | {"portrait": "seed:7"}), encoding=encoding)
+        assert Shot.read(file).portrait == "seed:7"
 
 
 @pytest.mark.parametrize(
@@ -270,6 +271,12 @@ def test_a_job_files_paths_may_start_at_the_users_folder(monkeypatch: pytest.Mon
     for name in ("~", "~root.wav", "./~/v.wav"):
         assert Shot.from_json({**MINIMAL, "voice": name}, Path("/jobs")).voice == Path("/jobs") / name
     assert Shot.from_json({**MINIMAL, "voice": "~/v.wav"}).voice == Path("~/v.wav")  # of a command, or the worker
+
+
+def test_a_job_that_starts_at_a_folder_that_is_not_known_is_told(homeless: None) -> None:
+    with pytest.raises(EnvironmentProblem, match="Set HOME, or write the path out") as caught:
+        Shot.from_json({**MINIMAL, "voice": "~/v.wav"}, Path("/jobs"))
+    assert caught.value.code == "home_missing"
 
 
 def test_the_documented_job_is_one_and_every_key_is_documented() -> None:

@@ -138,22 +138,24 @@ def render(
 def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
     if sheet is not None:
         from elocute.evaluate.sheet import check_sheet
-        from elocute.files import check_not_input
+        from elocute.files import check_not_input, through_link
         from elocute.finishing.frames import check_no_frame
 
-        check_sheet(sheet)
+        target = through_link(sheet)
+        check_sheet(target)
         folders = (shot.poses_from, shot.drive)  # or videos, in which nothing lies
-        check_not_input(sheet, shot.portrait, *shot.inputs, *(path / sheet.name for path in folders if path))
-        check_no_frame(sheet, shot.frames_dir)
+        check_not_input(target, shot.portrait, *shot.inputs, *(path / target.name for path in folders if path))
+        check_no_frame(target, shot.frames_dir)
     result = jobs.speak(shot, console, _never)
     if sheet is not None:
         from elocute.evaluate.sheet import sheet_of_frames, sheet_of_video
 
         if shot.output is not None:
-            sheet_of_video(shot.output, sheet)
+            sheet_of_video(shot.output, target)
         elif shot.frames_dir is not None:
             first = shot.frames[0] if shot.frames else 1
-            sheet_of_frames(shot.frames_dir, range(first, first + result["frames"]), sheet)
+            sheet_of_frames(shot.frames_dir, range(first, first + result["frames"]), target)
+    result["sheet"] = str(sheet) if sheet else None
     places = [str(place) for place in (result["output"], result["frames_dir"], sheet) if place]
     text = f"{', '.join(places)}: {_frames(result)} at {result['fps']} fps in {result['seconds']:.1f} s"
     reused = f" ({result['reused']} were there already)" if result["reused"] else ""

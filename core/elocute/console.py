@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from elocute.errors import BadInput, Cancelled, ElocuteError, EnvironmentProblem
 from elocute.files import discard_all, is_disk_full
+from elocute.limits import named_place
 from elocute.protocol import Frame, Message, Progress, Warned
 
 if TYPE_CHECKING:
@@ -212,11 +213,11 @@ def write_log(error: BaseException) -> Path | None:
     """The traceback at the end of the file that ELOCUTE_LOG names, else in one of its own in the temporary folder; None
     when even that fails."""
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(error))}"
-    named = os.environ.get("ELOCUTE_LOG")
-    if named:
-        with contextlib.suppress(OSError), open(named, "a", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
-            return Path(named)
+    with contextlib.suppress(OSError, EnvironmentProblem):  # of a home that isn't there: the other way is left
+        if named := named_place("ELOCUTE_LOG"):
+            with named.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write(text)
+            return named
     try:
         handle, name = tempfile.mkstemp(prefix="elocute-", suffix=".log", text=True)
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:

@@ -13,9 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elocute import __version__
+
+if TYPE_CHECKING:
+    from elocute.errors import ElocuteError
 
 # import name -> (package to install, what it is for, whether Elocute works without it)
 _LIBRARIES: dict[str, tuple[str, str, bool]] = {
@@ -86,10 +89,20 @@ def _check(name: str, ok: bool, detail: str, fix: str = "", needed: bool = True)
 
 
 def _whatever_happens(name: str, look: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    from elocute.errors import ElocuteError
+
     try:
         return look()
+    except ElocuteError as error:
+        return [_refused(name, error)]
     except Exception as error:  # noqa: BLE001 - broken environments raise anything; saying it is this module's work
         return [_check(name, False, _words(error), "get what is missing above, then ask again")]
+
+
+def _refused(name: str, error: ElocuteError) -> dict[str, Any]:
+    """What is missing by an error's sentence, and by the next one what to do."""
+    what, _, remedy = error.message.partition(". ")
+    return _check(name, False, what, remedy)
 
 
 def _words(error: Exception) -> str:
@@ -145,7 +158,9 @@ def _models() -> list[dict[str, Any]]:
             checks.append(_check(f"model {model.role}", True, str(model_path(model.role))))
         except EnvironmentProblem as error:
             fix = "reinstall Elocute" if model.bundled else "elocute models --fetch"
-            checks.append(_check(f"model {model.role}", False, error.message, fix))
+            fetched = error.code in ("model_missing", "model_hash")
+            name = f"model {model.role}"
+            checks.append(_check(name, False, error.message, fix) if fetched else _refused(name, error))
     return checks
 
 

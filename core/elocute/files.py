@@ -179,8 +179,10 @@ def check_writable(folder: Path) -> None:
     Raises EnvironmentProblem output_not_writable or disk_full, BadInput output_not_a_folder.
     """
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
+    if existing.is_symlink() and not existing.exists():
+        raise _leads_nowhere(f"{existing} is a link to {os.readlink(existing)}")
     if not existing.is_dir():
         raise BadInput("output_not_a_folder", f"{existing} is a file, not a folder. Choose another output folder.")
     try:  # asking for permission bits is not enough: read-only file systems, quotas, Windows
@@ -191,6 +193,31 @@ def check_writable(folder: Path) -> None:
             os.rmdir(tempfile.mkdtemp(dir=existing))
     except OSError as error:
         raise write_problem(folder, error) from error
+
+
+def through_link(target: Path) -> Path:
+    """The file to write, before any work, where the user named `target`: what it leads to if it is a link, which then
+    stays one. Not for the files of a folder (frames, avatars, models): nobody named what a link among them leads to.
+
+    Raises EnvironmentProblem output_not_writable: a link into a folder that isn't there, or one not to be followed.
+    """
+    if not target.is_symlink():
+        return target
+    try:
+        target.stat()  # the system follows no stranger's link in a folder where everybody may write, such as /tmp
+    except FileNotFoundError:
+        pass  # the file will be made
+    except OSError as error:
+        raise write_problem(target, error) from error
+    real = Path(os.path.realpath(target))
+    if not real.parent.is_dir():
+        raise _leads_nowhere(f"{target} is a link into {real.parent}")
+    return real
+
+
+def _leads_nowhere(link: str) -> EnvironmentProblem:
+    why = f"{link}, which is not there (not mounted?)"
+    return EnvironmentProblem("output_not_writable", f"{why}. Bring that back, or choose another place.")
 
 
 def write_problem(target: Path, error: OSError) -> EnvironmentProblem:

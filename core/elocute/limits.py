@@ -1,4 +1,5 @@
-"""What a setting may be: ranges, texts that stand for numbers, and one check for each name (standard library only)."""
+"""What a setting may be: ranges, texts that stand for numbers, one check for each name; and the places that the
+environment names (standard library only)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .errors import BadInput
+from .errors import BadInput, EnvironmentProblem
 
 SIZES = (64, 2048)  # below 64 px a face has no mouth to speak of; a head keeps 1024 pixels, twice enlarged at most
 FRAME_RATES = (1, 240)
@@ -174,8 +175,27 @@ def _path(name: str, value: Any) -> Path:
 def at_home(name: str, value: Any) -> Any:
     """A path of a file that passes through no shell: `~/` is the user's own folder. Other values as they are."""
     if CHECKS.get(name) in (_path, _portrait) and isinstance(value, str) and value.startswith(("~/", "~\\")):
-        return str(Path.home() / value[2:])
+        return str(home("write the path out") / value[2:])
     return value
+
+
+def home(otherwise: str) -> Path:
+    """The user's own folder. `otherwise` is what helps without one. Raises EnvironmentProblem home_missing."""
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and a user without an account, as in a container
+        raise EnvironmentProblem("home_missing", f"no home folder is known. Set HOME, or {otherwise}.") from None
+
+
+def named_place(variable: str) -> Path | None:
+    """The file or folder that a variable of the environment names, where `~` is a user's own folder; None when it names
+    none. Raises EnvironmentProblem home_missing."""
+    named = os.environ.get(variable)
+    try:
+        return Path(named).expanduser() if named else None
+    except RuntimeError:
+        why = f"{variable} is {named}, and no such home folder is known"
+        raise EnvironmentProblem("home_missing", f"{why}. Write the path out.") from None
 
 
 def _portrait(name: str, value: Any) -> str:

@@ -115,16 +115,17 @@ def _check_head_folder(folder: Path) -> None:
 def curves(settings: CurvesSettings, report: Report, cancelled: Callable[[], bool]) -> dict[str, Any]:
     """Write what a voice makes any face do as curves that a person can edit. Returns the file and how much it holds."""
     from .drive import frame_count
-    from .files import check_not_input, check_writable
+    from .files import check_not_input, check_writable, through_link
     from .media import SAMPLE_RATE, hear
     from .rendering.device import pick_device
     from .speech.track_io import check_curves_output, write_curves
 
-    if settings.output.is_dir():
-        raise BadInput("output_is_directory", f"{settings.output} is a directory. Name a file for the curves.")
-    check_writable(settings.output.parent)
-    check_not_input(settings.output, settings.voice)
-    check_curves_output(settings.output)
+    output = through_link(settings.output)
+    if output.is_dir():
+        raise BadInput("output_is_directory", f"{output} is a directory. Name a file for the curves.")
+    check_writable(output.parent)
+    check_not_input(output, settings.voice)
+    check_curves_output(output)
     device = "cpu" if settings.device == "auto" else pick_device(settings.device)  # a CPU hears a minute in a second
     report(Progress("curves", 0, 1))
     audio, told = hear(settings.voice)
@@ -134,8 +135,7 @@ def curves(settings: CurvesSettings, report: Report, cancelled: Callable[[], boo
     track = model_set(settings.model_set).curves(audio, settings, frames, device)
     if cancelled():
         raise Cancelled
-    settings.output.parent.mkdir(parents=True, exist_ok=True)
-    write_curves(track, settings.output)
+    write_curves(track, output)
     report(Progress("curves", 1, 1))
     size = {"frames": frames, "curves": len(track.names), "fps": settings.fps, "seconds": float(frames / settings.fps)}
     return {"output": settings.output, **size}
@@ -154,13 +154,13 @@ def _ticking(report: Report, cancelled: Callable[[], bool]) -> Callable[[int, in
 
 def _check(shot: Shot, models: ModelSet) -> None:
     """What can be refused before any file is decoded."""
-    from .files import check_not_input
+    from .files import check_not_input, through_link
     from .finishing.frames import check_frames_folder
     from .finishing.video import check_output
     from .rendering.device import pick_device
 
     if shot.output:
-        check_output(shot.output)
+        check_output(through_link(shot.output))
         check_not_input(shot.output, shot.portrait, *shot.inputs)
     if shot.frames_dir:
         check_frames_folder(shot.frames_dir, shot.portrait, *shot.inputs)
@@ -178,6 +178,7 @@ def _render(
     cancelled: Callable[[], bool],
 ) -> int:  # fmt: skip
     """Frames `numbers` (from 1) to where the shot wants them. Returns how many had to be rendered."""
+    from .files import through_link
     from .finishing.frames import FrameWriter
     from .finishing.video import VideoWriter
 
@@ -187,8 +188,8 @@ def _render(
         video = None
         if shot.output:
             length, offset = len(numbers) / shot.fps, (numbers[0] - 1) / shot.fps
-            writer = VideoWriter(shot.output, (shot.size, shot.size), shot.fps, sound, length, offset)
-            video = stack.enter_context(writer)
+            path, size = through_link(shot.output), (shot.size, shot.size)
+            video = stack.enter_context(VideoWriter(path, size, shot.fps, sound, length, offset))
         for done, number in enumerate(numbers, 1):
             if cancelled():
                 raise Cancelled
@@ -224,6 +225,7 @@ def _range(shot: Shot, total: int) -> tuple[int, int, list[str]]:
     """First and last frame, and what to tell when the shot ends before the asked range does."""
     first, last = shot.frames or (1, total)
     if first > total:
-        raise BadInput("frames_outside", f"the shot has {total} frames, so none from {first} on. Change the range.")
-    told = [f"the shot ends with frame {total}: frames {total + 1}-{last} don't exist"] if last > total else []
+        raise BadInput("frames_outside", f"the shot ends with frame {total}, before frame {first}. Change the range.")
+    beyond = f"frames {total + 1}-{last} don't" if last > total + 1 else f"frame {last} doesn't"
+    told = [f"the shot ends with frame {total}: {beyond} exist"] if last > total else []
     return first, min(last, total), told

@@ -73,7 +73,7 @@ class _Record:
     def read(cls: type[Record], path: Path) -> Record:
         """From a JSON file; its relative paths start at the file's own folder."""
         try:
-            data = json.loads(_content(path).decode("utf-8"))
+            data = json.loads(_content(path).decode("utf-8-sig"))  # Windows likes to put a BOM there
         except FileNotFoundError:
             raise BadInput("shot_not_found", f"no file {path}. Check the path.") from None
         except OSError as error:

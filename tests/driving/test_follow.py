@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -119,6 +121,32 @@ def test_frames_without_a_face_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         follow(open_footage(tmp_path))
     assert caught.value.code == "video_no_face"
+
+
+def test_frames_without_a_face_cost_no_more_the_longer_they_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elocute.driving.follow.load_head_model", lambda: None)
+    monkeypatch.setattr("elocute.driving.follow.shared_landmarker", lambda: None)
+
+    def calls(frames: int) -> int:
+        """Of functions, which one machine makes as many as another."""
+        made = 0
+
+        def count(_frame: Any, event: str, _argument: Any) -> None:
+            nonlocal made
+            made += event == "call"
+
+        unreadable = SimpleNamespace(frames=lambda: [None] * frames, count=frames, path=Path("v.mp4"))
+        sys.setprofile(count)
+        try:
+            follow(unreadable)  # type: ignore[arg-type]
+        except BadInput:
+            return made
+        finally:
+            sys.setprofile(None)
+        raise AssertionError("frames that can't be read were followed")
+
+    calls(1)  # what only a first call does
+    assert calls(400) < 3 * calls(200)
 
 
 EVENTS = {

@@ -84,6 +84,13 @@ def test_a_portrait_is_read_as_speak_reads_it(tmp_path: Path) -> None:
     assert caught.value.code == "image_truncated"
 
 
+def test_a_seed_has_no_photo_to_compare_with(tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_bytes(b"")
+    with pytest.raises(BadInput, match="seed:7 has no photo") as caught:
+        evaluate(Evaluation(tmp_path / "v.mp4", Path("seed:7")), lambda message: None)
+    assert caught.value.code == "portrait_not_photo"
+
+
 @pytest.mark.skipif(not identity.available(), reason="the evaluate extra is not installed")
 def test_the_same_person_is_near(video: Path) -> None:
     out = evaluate(Evaluation(video, PORTRAIT), lambda message: None)
@@ -127,6 +134,14 @@ def test_a_part_of_a_video_is_told_to_be_one(video: Path, tmp_path: Path) -> Non
     assert whole["frames"] == FRAMES and not any("measured" in note for note in whole["notes"])
 
 
+def test_one_frame_is_too_few_and_results_are_written_through_a_link(video: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "e.json").symlink_to(tmp_path / "real" / "e.json")
+    one = evaluate(Evaluation(video, voice=VOICE, json_file=tmp_path / "e.json", max_frames=1), lambda message: None)
+    assert any(note.startswith("1 frame is too few to tell") for note in one["notes"])
+    assert json.loads((tmp_path / "real" / "e.json").read_text()) == one and (tmp_path / "e.json").is_symlink()
+
+
 def test_a_container_that_says_too_few_frames_hides_none(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("run", "observe"):
         monkeypatch.setattr(f"elocute.evaluate.{module}.probe", lambda path: (Fraction(25), 5))
@@ -145,6 +160,11 @@ def test_labels_that_are_none(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadInput) as caught:
         read_labels(tmp_path / "labels.json")
     assert caught.value.code == "labels_unreadable"
+
+
+def test_labels_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "labels.json").write_text('{"viseme": [0, 14]}', encoding="utf-8-sig")
+    assert read_labels(tmp_path / "labels.json").tolist() == [0, 14]
 
 
 def test_labels_that_are_not_there_and_one_file_for_two_results(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from elocute import files
 from elocute.errors import EnvironmentProblem
 from elocute.inversion.avatar import MADE_HERE, Avatar, avatar_folder, avatar_key, find, remove_outdated, store
-from elocute.models.store import cache_folder
+from elocute.models.store import cache_folder, models_folder
 
 ARRAYS = {"numbers": np.arange(5.0), "small": np.zeros((2, 3), np.float16)}
 MODELS = {"face": "aa", "matting": "bb"}
@@ -195,3 +195,20 @@ def test_the_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert avatar_folder() == tmp_path
     monkeypatch.delenv("ELOCUTE_AVATARS")
     assert avatar_folder() == cache_folder() / "avatars"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ELOCUTE_AVATARS", "~/mine")
+    assert avatar_folder() == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(("named", "says"), [("", "Set HOME, or .* ELOCUTE_AVATARS"), ("~/mine", "is ~/mine.* path")])
+def test_a_user_without_a_home_is_told_to_name_the_folder(
+    homeless: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str, says: str
+) -> None:
+    monkeypatch.setenv("ELOCUTE_AVATARS", named)
+    with pytest.raises(EnvironmentProblem, match=says) as problem:
+        avatar_folder()
+    assert problem.value.code == "home_missing"
+    monkeypatch.setenv("ELOCUTE_AVATARS", str(tmp_path))
+    monkeypatch.setenv("ELOCUTE_MODELS", str(tmp_path))
+    assert avatar_folder() == models_folder() == tmp_path

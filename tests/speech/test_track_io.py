@@ -85,6 +85,7 @@ def test_mediapipes_neutral_column_moves_nothing(tmp_path):
         ({"fps": 25, "names": ["jawOpen"], "values": [[0], [None]]}, "curves_nan", "jawOpen at frame 2"),
         ('{"fps": 25, "names": ["jawOpen"], "values": [[NaN]]}', "curves_nan", "jawOpen at frame 1"),
         ('{"fps": 25, "names": ["jawOpen"], "values": [[Infinity]]}', "curves_nan", "jawOpen"),
+        ({"fps": 25, "names": ["jawOpen"], "values": [[0.5], [-1e308]]}, "curves_nan", "frame 2 of c.json is beyond"),
     ],
 )
 def test_wrong_curves_are_named(tmp_path, data, code, says):

@@ -81,6 +81,7 @@ def follow(footage: Footage, tick: Tick | None = None) -> Followed:
     model, landmarker = load_head_model(), shared_landmarker()
     person: _Person | None = None
     early: list[tuple[Face | None, tuple[int, int]]] = []
+    faces = 0  # among the early frames
     rows: list[_Row | None] = []
     face: Face | None = None
     for index, frame in enumerate(footage.frames()):
@@ -88,13 +89,14 @@ def follow(footage: Footage, tick: Tick | None = None) -> Followed:
         size = frame.shape[:2] if frame is not None else (0, 0)
         if person is None:
             early.append((face, size))
-            if sum(found is not None for found, _ in early) >= EARLY:
+            faces += face is not None
+            if faces >= EARLY:
                 person, early = _met(model, early, rows), []
         else:
             rows.append(person.row(face, size) if face else None)
         if tick:
             tick(index + 1, footage.count)
-    if person is None and any(found for found, _ in early):
+    if person is None and faces:
         _met(model, early, rows)
     return _finished(rows, footage, sum(size != (0, 0) for _, size in early))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, sharpness
 from elocute.evaluate.sheet import check_sheet, encode_sheet
-from elocute.files import check_not_input, check_writable, read_input, write_whole
+from elocute.files import check_not_input, check_writable, read_input, through_link, write_whole
 from elocute.footage import probe
+from elocute.limits import portrait_seed
 from elocute.media import SAMPLE_RATE, hear, load_audio
 from elocute.protocol import Message, Progress
 from elocute.speech.pose_io import read_poses
@@ -41,17 +42,7 @@ class Evaluation:
 
 def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, Any]:
     """Measure a video and write the asked files. Raises BadInput and EnvironmentProblem, with nothing written."""
-    for place in (job.json_file, job.html, job.sheet):
-        if place is not None:
-            if place.is_dir():
-                raise BadInput("output_is_directory", f"{place} is a directory. Name a file for the results.")
-            check_writable(place.parent)
-            check_not_input(place, job.video, job.portrait, job.voice, job.poses, job.labels)
-    places = [place.resolve() for place in (job.json_file, job.html, job.sheet) if place is not None]
-    if len({*places}) < len(places):
-        raise BadInput("output_twice", "two of --json-file, --html and --sheet name one file. Give each its own.")
-    if job.sheet is not None:
-        check_sheet(job.sheet)
+    job = _outputs_checked(job)
     voice, told = hear(job.voice) if job.voice else (None, [])
     if job.poses is not None:
         read_poses(job.poses, Fraction(25), 1)
@@ -71,7 +62,8 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
         line = measure.curves(seen, _sound(job.video, voice, out))
         out |= measure.picture_numbers(seen, line) | measure.sound_numbers(line)
         if n < measure.ENOUGH and (line.loudness is not None or labels is not None):
-            out["notes"].append(f"{n} frames are too few to tell how the mouth follows a voice: {measure.ENOUGH} do")
+            few = "1 frame is" if n == 1 else f"{n} frames are"
+            out["notes"].append(f"{few} too few to tell how the mouth follows a voice: {measure.ENOUGH} do")
         if labels is not None:
             out["lips"] = measure.lip_numbers(line, labels, fps)
         if job.poses is not None:
@@ -87,10 +79,26 @@ def evaluate(job: Evaluation, report: Callable[[Message], None]) -> dict[str, An
     return out
 
 
+def _outputs_checked(job: Evaluation) -> Evaluation:
+    """The job with the files that its outputs really are. Raises what keeps any of them from being written."""
+    named = {"json_file": job.json_file, "html": job.html, "sheet": job.sheet}
+    places: dict[str, Any] = {name: through_link(place) for name, place in named.items() if place is not None}
+    for place in places.values():
+        if place.is_dir():
+            raise BadInput("output_is_directory", f"{place} is a directory. Name a file for the results.")
+        check_writable(place.parent)
+        check_not_input(place, job.video, job.portrait, job.voice, job.poses, job.labels)
+    if len({place.resolve() for place in places.values()}) < len(places):
+        raise BadInput("output_twice", "two of --json-file, --html and --sheet name one file. Give each its own.")
+    if "sheet" in places:
+        check_sheet(places["sheet"])
+    return replace(job, **places)
+
+
 def read_labels(path: Path) -> np.ndarray:
     """Viseme labels, int [T] at 100 a second. Raises BadInput labels_unreadable."""
     try:
-        visemes = json.loads(read_input(path, MOST_BYTES).decode("utf-8"))["viseme"]
+        visemes = json.loads(read_input(path, MOST_BYTES).decode("utf-8-sig"))["viseme"]
         labels = np.array(visemes)
     except FileNotFoundError:
         raise BadInput("labels_unreadable", f"there is no file {path}. Check the path of the labels.") from None
@@ -105,6 +113,9 @@ def _read_photo(path: Path) -> np.ndarray:
     """The photo as `speak` reads it, but at its full size: reducing it first would change how sharp it measures."""
     from elocute.portrait.image import load_image
 
+    if portrait_seed(str(path)) is not None:
+        why = f"{path} has no photo to compare the video with"
+        raise BadInput("portrait_not_photo", f"{why}. Name a photo, or leave --portrait out.")
     return load_image(path, max_side=None).rgb
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EnvironmentProblem
-from ..limits import USUAL_FRAMING
+from ..limits import USUAL_FRAMING, named_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,7 +99,6 @@ def store(
 
     from ..files import write_whole
 
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{key}.safetensors"
     content = _content(arrays)
     write_whole(path, save(arrays, {"content": content, "made_by": made_by}))
@@ -143,10 +142,7 @@ def _unused(since: float) -> bool:
 
 
 def avatar_folder() -> Path:
-    """ELOCUTE_AVATARS, or the user's cache folder."""
-    named = os.environ.get("ELOCUTE_AVATARS")
-    if named:
-        return Path(named)
+    """ELOCUTE_AVATARS, or the user's cache folder. Raises EnvironmentProblem home_missing."""
     from ..models.store import cache_folder
 
-    return cache_folder() / "avatars"
+    return named_place("ELOCUTE_AVATARS") or cache_folder() / "avatars"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from elocute.errors import EnvironmentProblem
 from elocute.files import remove_abandoned, write_whole
+from elocute.limits import home, named_place
 from elocute.models.catalogue import Carrier, Model, find_model
 
 Progress = Callable[[str], None]
@@ -21,19 +22,21 @@ _verified: dict[tuple[str, int, int], str] = {}  # (path, mtime_ns, size) -> sha
 
 
 def models_folder() -> Path:
-    """The folder for fetched models: `ELOCUTE_MODELS`, or `elocute/models` in the platform's user cache."""
-    chosen = os.environ.get("ELOCUTE_MODELS")
-    return Path(chosen).expanduser() if chosen else cache_folder() / "models"
+    """The folder for fetched models: `ELOCUTE_MODELS`, or `elocute/models` in the platform's user cache.
+    Raises EnvironmentProblem home_missing."""
+    return named_place("ELOCUTE_MODELS") or cache_folder() / "models"
 
 
 def cache_folder() -> Path:
-    """The platform's per-user cache folder for Elocute (Linux: `~/.cache/elocute`, or below `XDG_CACHE_HOME`)."""
+    """The platform's per-user cache folder for Elocute (Linux: `~/.cache/elocute`, or below `XDG_CACHE_HOME`).
+    Raises EnvironmentProblem home_missing."""
+    otherwise = "name folders in ELOCUTE_MODELS and ELOCUTE_AVATARS"
     if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or home(otherwise) / "AppData" / "Local")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home(otherwise) / "Library" / "Caches"
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home(otherwise) / ".cache")
     return base / "elocute"
 
 
@@ -110,13 +113,8 @@ def _matches(model: Model, data: bytes) -> bool:
     return hashlib.sha256(data).hexdigest() == model.sha256
 
 
-def _cache() -> Path | None:
-    folder = os.environ.get("ELOCUTE_MODEL_CACHE")
-    return Path(folder).expanduser() if folder else None
-
-
 def _from_cache(model: Model) -> bytes | None:
-    folder = _cache()
+    folder = named_place("ELOCUTE_MODEL_CACHE")
     if folder is None or not folder.is_dir():
         return None
     bare = folder / model.file_name
@@ -130,7 +128,7 @@ def _from_cache(model: Model) -> bytes | None:
 
 
 def _fill_cache(model: Model, data: bytes) -> None:
-    folder = _cache()
+    folder = named_place("ELOCUTE_MODEL_CACHE")
     if folder is None:
         return
     try:

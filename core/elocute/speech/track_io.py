@@ -80,12 +80,11 @@ def curves_and_notes(
         told.append(f"{path.name}: {NEUTRAL} moves nothing and is ignored")
         values = np.delete(values, names.index(NEUTRAL), axis=1)
         names = [name for name in names if name != NEUTRAL]
-    if not np.isfinite(values).all():
-        frame, column = np.argwhere(~np.isfinite(values))[0]
-        raise BadInput(
-            "curves_nan",
-            f"{names[column]} at frame {frame + 1} of {path.name} is not a number. Put a value between 0 and 1.",
-        )
+    if not (kept := np.abs(values) <= np.finfo(np.float32).max).all():  # which NaN is not either
+        frame, column = np.argwhere(~kept)[0]
+        wrong = "not a number" if np.isnan(values[frame, column]) else "beyond all bounds"
+        where = f"{names[column]} at frame {frame + 1} of {path.name}"
+        raise BadInput("curves_nan", f"{where} is {wrong}. Put a value between 0 and 1.")
     full = np.zeros((len(values), len(vocabulary)), np.float32)
     full[:, [vocabulary.index(name) for name in names]] = values
     return ExpressionTrack(vocabulary, full, rate(data["fps"], "curves", path)), told
