@@ -222,25 +222,35 @@ def _use(draft: Curves, first: int, existing: str, theirs: str) -> None:
     """Have a finished draft move the head: in the place of the speech before it, else in one of its own."""
     keys, action = draft.owner, draft.action
     speech, strip = _speech(keys)
-    animation = keys.animation_data or keys.animation_data_create()
-    if speech == action:
-        pass  # somebody has it move the head already
-    elif speech is not None:
+    if speech is not None and speech != action:  # else somebody has it move the head already
         _succeed(action, speech, bool(theirs))
-    elif not theirs or existing == REPLACE:
-        for other in _others(keys):
-            other.use_fake_user = True
-            animation.action_blend_type = "REPLACE"  # it may have been an addition to what is below
-        draft.assign()
-    else:
-        if animation.action is not None and len(_others(keys)) > 1:
-            _push_down(keys)  # to the strips below it, it stays what it is
-        strip = draft.push_down(action.name, first - 1)  # above all others: what those give together stays the same
-        strip.blend_type = "ADD"
-        if animation.action is not None:
-            animation.action_blend_type = "ADD"  # the hand's keys come on top of the speech
+    elif speech is None and theirs and existing != REPLACE:
+        strip = _add(draft, first)
+    elif speech is None:
+        _assign(draft)
     if strip is not None:
         _fit(strip, action)
+
+
+def _assign(draft: Curves) -> None:
+    """A first speech in the place of Actions of others, which stay in the file."""
+    animation = draft.owner.animation_data or draft.owner.animation_data_create()
+    for other in _others(draft.owner):
+        other.use_fake_user = True
+        animation.action_blend_type = "REPLACE"  # it may have been an addition to what is below
+    draft.assign()
+
+
+def _add(draft: Curves, first: int) -> Any:
+    """A first speech that is added to Actions of others; returns its NLA strip."""
+    animation = draft.owner.animation_data
+    if animation.action is not None and len(_others(draft.owner)) > 1:
+        _push_down(draft.owner)  # to the strips below it, it stays what it is
+    strip = draft.push_down(draft.action.name, first - 1)  # above all others: what those give together stays the same
+    strip.blend_type = "ADD"
+    if animation.action is not None:
+        animation.action_blend_type = "ADD"  # the hand's keys come on top of the speech
+    return strip
 
 
 def _push_down(keys: Any) -> None:

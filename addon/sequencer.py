@@ -122,14 +122,8 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
     """Have a strip show the files of `place`. What people did to it stays: where they trimmed it, it begins and ends as
     before; as one of several it stays where it is. Returns whether nothing else changed it meanwhile."""
     strip = _again(ref, name)
-    about, start, kept, channel = strip.elocute, round(compat.content_start(strip)), compat.span(strip), strip.channel
-    untouched = alone and tuple(about.placed) in {(0, 0), (kept[0] - start, kept[1] - start)}
-    first, span = place.first, place.span
-    late = place.first - place.number - (start - (about.number or place.number))  # frames that pictures come later now
-    if not untouched and alone:
-        span = kept[0] + late, kept[1] + late
-    elif not untouched:
-        first, span = place.first - late, kept
+    about, channel = strip.elocute, strip.channel
+    untouched, first, span = _target(strip, place, alone)
     if untouched:
         about.placed = 0, 0  # it grows: broken off or undone halfway, it is not to be taken for trimmed
     if not (yield from _fill(ref, name, place, held=not untouched)):
@@ -152,6 +146,19 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
         about.placed = [end - first for end in compat.span(strip)]
     compat.invalidate(strip)
     return True
+
+
+def _target(strip: Any, place: _Place, alone: bool) -> tuple[bool, int, Frames]:
+    """Whether nobody has trimmed or cut a strip, and where it goes: the start of its content and the frames that it
+    shows. An untouched one covers all there is, a trimmed one keeps its ends on the same pictures, one of several its
+    frames."""
+    about, start, shown = strip.elocute, round(compat.content_start(strip)), compat.span(strip)
+    if alone and tuple(about.placed) in {(0, 0), (shown[0] - start, shown[1] - start)}:
+        return True, place.first, place.span
+    late = place.first - place.number - (start - (about.number or place.number))  # frames that pictures come later now
+    if alone:
+        return False, place.first, (shown[0] + late, shown[1] + late)
+    return False, place.first - late, shown
 
 
 def _again(ref: shots.Ref, name: str) -> Any:

@@ -59,7 +59,16 @@ def rests(stretches: list[Stretch]) -> set[int]:
 
 class Change:
     """What becomes of the stretches when a voice writes its frames: an earlier stretch of this voice goes, it was said
-    elsewhere or longer; those of other voices keep the frames that they have besides."""
+    elsewhere or longer; those of other voices keep the frames that they have besides. When Anna (A) comes between two
+    stretches of Bob (B), with a frame at rest (-) beside each::
+
+        before  -BBBBBBBB-  -BBB-
+        frames        AAAAAAAA
+        after   -BBBBBAAAAAAAABB-
+
+    Here two stretches of Bob are `touched`, the rests between them are `gone`, and on the frames beside Anna's Bob's
+    values are `held`. `due` are rests that have to be there.
+    """
 
     def __init__(self, before: list[Stretch], frames: Frames, voice: str) -> None:
         low, high = self.frames = frames
