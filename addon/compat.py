@@ -55,7 +55,21 @@ def content_start(strip: Any) -> float:
 
 def held_start(strip: Any) -> int:
     """So many frames of a strip's file lie before its content: a cut with Hold Split (Shift+K) takes them away."""
-    name = "content_trim_start" if hasattr(strip, "content_trim_start") else "animation_offset_start"
+    return _held(strip, "start")
+
+
+def is_held(strip: Any) -> bool:
+    """Whether a cut with Hold Split has taken frames away."""
+    return bool(_held(strip, "start") or _held(strip, "end"))
+
+
+def file_length(strip: Any) -> int:
+    """Frames of a strip's file, with those that Hold Split has taken away."""
+    return int(strip.frame_duration) + _held(strip, "start") + _held(strip, "end")
+
+
+def _held(strip: Any, end: str) -> int:
+    name = f"content_trim_{end}" if hasattr(strip, "content_trim_start") else f"animation_offset_{end}"
     return int(getattr(strip, name, 0))
 
 

@@ -22,7 +22,7 @@ _playback_ended = 0.0
 
 def queue(operator: bpy.types.Operator, kind: str, title: str, ref: shots.Ref, steps: Any) -> Result:
     """Queue a task, and in a background run report what came of it."""
-    task = pumping.start(Task(kind, title, steps, {"scene": ref.scene, "session": ref.session, "shot": ref.uid}))
+    task = pumping.start(Task(kind, title, steps, {"ref": ref}))
     if not bpy.app.background:
         return {"FINISHED"}
     for warning in task.warnings:
@@ -44,8 +44,13 @@ def queue_render(operator: bpy.types.Operator, scene: bpy.types.Scene, shot: Any
 
 def is_rendering(shot: Any, task: Task) -> bool:
     """Whether a task renders this shot, or is going to."""
-    own = task.about.get("shot") == shot.uid and task.about.get("session") == shot.id_data.session_uid
-    return task.kind == "render" and not task.over and own
+    return renders(shot, task) and not task.over
+
+
+def renders(shot: Any, task: Task) -> bool:
+    """Whether a task renders this shot, is going to or has done it."""
+    ref = task.about.get("ref")
+    return task.kind == "render" and ref is not None and ref.is_of(shot)
 
 
 def work_folder(ref: shots.Ref, name: str) -> Path:

@@ -76,7 +76,7 @@ class ELOCUTE_UL_shots(bpy.types.UIList):
         self, context: Any, layout: Any, data: Any, item: Any, icon: Any, active_data: Any, active_property: Any,
         index: int = 0, flt_flag: int = 0,
     ) -> None:  # fmt: skip
-        task = next((t for t in reversed(tasks.tasks) if t.about.get("shot") == item.uid and t.kind == "render"), None)
+        task = next((task for task in reversed(tasks.tasks) if operators.renders(item, task)), None)
         layout.prop(item, "name", text="", emboss=False, icon=STATE_ICONS[task.state] if task else "USER")
 
 

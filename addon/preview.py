@@ -52,7 +52,7 @@ def show(path: Path) -> None:
         image.unpack(method="REMOVE")  # else it would keep the picture that is packed
     image.filepath = str(path)
     image.reload()
-    image.pack()  # a saved file must not name a temporary one
+    image.pack()  # a saved file must not depend on a temporary one
     for area in editors():
         if area.spaces.active.image is None:
             area.spaces.active.image = image

@@ -88,7 +88,7 @@ class _Frame:
 
     def __init__(self, scenes: list[bpy.types.Scene], changes: bool) -> None:
         self.scenes, self.changes = scenes, changes
-        self._before = [math.modf(scene.frame_current_final) for scene in scenes]
+        self._before = [math.modf(scene.frame_current + scene.frame_subframe) for scene in scenes]
         self._values = unkeyed.values(scenes) if changes else []
         self._moved = False
 

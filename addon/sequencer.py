@@ -231,22 +231,24 @@ def _back(scene: bpy.types.Scene, strip: Any, channel: int) -> None:
 
 def _fill(ref: shots.Ref, name: str, place: _Place, held: bool) -> Generator[None, Any, bool]:
     """Have a strip consist of the files of `place`; a `held` one shows on the same frames all the while. Each file that
-    it gets or loses moves all others in memory, which for a long voice takes seconds. False, broken off, when it is not
-    as it was left after a turn of Blender's."""
+    it gets or loses moves all others in memory, which for a long voice takes seconds. One that was cut with Hold Split
+    keeps as many as it has: Blender takes those that the cut hides for none when it makes room. False, broken off, when
+    the strip is not as it was left after a turn of Blender's."""
     strip = _again(ref, name)
+    count = min(place.count, len(strip.elements)) if compat.is_held(strip) else place.count
     strip.directory = _relative(place.folder) or f"{place.folder}/"
     done = 0
-    while done < place.count or len(strip.elements) > place.count:
+    while done < count or (len(strip.elements) > count and not compat.is_held(strip)):
         end, elements = time.perf_counter() + SLICE_SECONDS, strip.elements
         span, channel = compat.span(strip), strip.channel
         while time.perf_counter() < end:
-            if len(elements) > place.count:
-                elements.pop(len(elements) - 1)
-            elif done == place.count:
-                break
-            else:
+            if done < count:
                 _set_file(elements, done, file_name(place.number + done))
                 done += 1
+            elif len(elements) > count and not compat.is_held(strip):
+                elements.pop(len(elements) - 1)
+            else:
+                break
         if held and compat.span(strip) != span:
             compat.set_span(strip, *span)
             _back(ref.find()[0], strip, channel)

@@ -22,7 +22,7 @@ import bpy
 from ..core.elocute.errors import BadInput
 from ..core.elocute.limits import FRAME_RATES, USUAL_FRAMING, parse_fps
 from ..core.elocute.units import ARKIT_NAMES
-from . import compat
+from . import compat, moving
 
 SEEN_SECONDS = 1.0
 _seen: dict[Path, tuple[float, bool]] = {}  # when a file was asked for, and whether it was there
@@ -31,13 +31,15 @@ _seen: dict[Path, tuple[float, bool]] = {}  # when a file was asked for, and whe
 @dataclass(frozen=True)
 class Ref:
     """A shot by names; `title` is what people call it. `session` is Blender's number of the scene, which another scene
-    or file never has, and `file` the .blend file, which may be opened again: copies of both have a shot of this uid."""
+    or file never has, and `file` the .blend file, which may be opened again, also under a name that it gets after so
+    many `saves`: copies of both have a shot of this uid."""
 
     scene: str
     uid: str
     title: str
     session: int
     file: str
+    saves: int
 
     def find(self) -> tuple[bpy.types.Scene, Any]:
         """Raises BadInput shot_gone."""
@@ -50,9 +52,17 @@ class Ref:
     def _scenes(self) -> list[bpy.types.Scene]:
         """Where to look: the scene itself, whatever its name and the file's are now, or the file opened again."""
         same = [scene for scene in bpy.data.scenes if scene.session_uid == self.session]
-        if same or bpy.data.filepath != self.file:
+        if same or bpy.data.filepath not in moving.names_of(self.file, self.saves):
             return same
         return sorted(bpy.data.scenes, key=lambda scene: scene.name != self.scene)
+
+    def is_of(self, shot: Any) -> bool:
+        """Whether it finds this shot."""
+        try:
+            scene, found = self.find()
+        except BadInput:
+            return False
+        return scene == shot.id_data and found.uid == shot.uid
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def scene_of(context: bpy.types.Context) -> bpy.types.Scene:
 
 
 def ref(scene: bpy.types.Scene, shot: Any) -> Ref:
-    return Ref(scene.name, shot.uid, shot.name, scene.session_uid, bpy.data.filepath)
+    return Ref(scene.name, shot.uid, shot.name, scene.session_uid, bpy.data.filepath, moving.count())
 
 
 def fps_of(scene: bpy.types.Scene) -> Fraction:
@@ -131,7 +141,7 @@ def voice(scene: bpy.types.Scene, shot: Any) -> Voice:
     start = compat.content_start(strip) - compat.held_start(strip)
     late = getattr(strip, "sound_offset", 0.0) * float(fps_of(scene))
     first, last = compat.span(strip)
-    frames = strip.frame_duration if retimed is None else None
+    frames = compat.file_length(strip) if retimed is None else None
     return Voice(strip.sound, path, round(start), start + late - round(start), first, last, frames)
 
 

@@ -32,7 +32,7 @@ class Task:
     kind: str  # "render", "preview", "head", "keys"
     title: str
     steps: Callable[[Task], Steps]
-    about: dict[str, Any] = field(default_factory=dict)  # whose it is: the scene and the shot
+    about: dict[str, Any] = field(default_factory=dict)  # whose it is, a shot's Ref, and what its steps note
     state: str = WAITING
     stage: str = ""
     done: int = 0

@@ -131,7 +131,7 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("render.py", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--scene", help="the scene with the shots; the one in the sequencer when not given")
+    parser.add_argument("--scene", help="the scene with the shots, or the one that the sequencer shows")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--shot", help="name of a shot; the active one when not given")
     which.add_argument("--all", action="store_true", help="every shot of the scene")
@@ -169,7 +169,7 @@ def _extension() -> ModuleType:
 
 
 def _render(elocute: Elocute, args: argparse.Namespace) -> int:
-    scene = bpy.data.scenes.get(args.scene) if args.scene else elocute.compat.sequencer_scene(bpy.context)
+    scene = bpy.data.scenes.get(args.scene) if args.scene else _usual_scene(elocute)
     if scene is None:
         raise Refused(f"there is no scene {args.scene!r}. Scenes: {', '.join(bpy.data.scenes.keys())}")
     frames = _frames(args.frames)
@@ -209,6 +209,12 @@ def _frames(text: str | None) -> tuple[int, int] | None:
     if low > high:
         raise Refused(f"--frames {text} ends before it begins. Write --frames={high}-{low}")
     return low, high
+
+
+def _usual_scene(elocute: Elocute) -> Any:
+    """The one in the sequencer, which since 5.0 can be another than the window's; that where only it has shots."""
+    scene, other = elocute.compat.sequencer_scene(bpy.context), bpy.context.scene
+    return other if other.elocute.shots and not (scene and scene.elocute.shots) else scene
 
 
 def _chosen(elocute: Elocute, scene: bpy.types.Scene, args: argparse.Namespace) -> list[Any]:

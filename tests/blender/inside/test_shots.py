@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from unittest.mock import Mock
@@ -361,16 +362,37 @@ def test_a_job_is_of_its_own_file_and_scene_and_of_no_copy_of_them(scene, tmp_pa
     assert ref.find()[0].name == "Other"
 
 
+def test_a_job_knows_its_file_under_another_name_and_its_shot_is_being_rendered(scene, tmp_path):
+    shots, operators, task = part("addon.shots"), part("addon.operators"), part("addon.task")
+    ref = shots.ref(scene, scene.elocute.shots[0])
+    running = task.Task("render", "Render", None, {"ref": ref})
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "v2.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "v2.blend"))
+    assert ref.find()[1].name == "Anna"
+    assert operators.is_rendering(bpy.context.scene.elocute.shots[0], running)
+    bpy.ops.scene.new(type="FULL_COPY")
+    assert not operators.is_rendering(bpy.context.scene.elocute.shots[0], running)
+
+
 def test_a_sound_file_is_found_again_when_the_file_is_saved_elsewhere(scene, tmp_path):
+    """By the shot and by the strip that has it as text; not where the sound was brought along."""
     shot, there = scene.elocute.shots[0], tmp_path / "other" / "shot.blend"
     there.parent.mkdir()
     shot.voice_source, shot.voice_file = "FILE", "//voice.wav"
+    strip = sound(scene)
+    strip.elocute.job = part("addon.shotlist").store(shot)
     bpy.ops.wm.save_as_mainfile(filepath=str(there), copy=True)
-    assert shot.voice_file == "//voice.wav"
+    assert shot.voice_file == json.loads(strip.elocute.job)["voice_file"] == "//voice.wav"
     bpy.ops.wm.save_as_mainfile(filepath=str(there))
     assert part("addon.shots").voice(scene, shot).path == tmp_path / "voice.wav"
     bpy.ops.wm.open_mainfile(filepath=str(there))
-    assert bpy.context.scene.elocute.shots[0].voice_file == "//../voice.wav"
+    scene = bpy.context.scene
+    for named in (scene.elocute.shots[0].voice_file, json.loads(sound(scene).elocute.job)["voice_file"]):
+        assert named == "//../voice.wav"
+    scene.elocute.shots[0].voice_file = "//voice.wav"
+    shutil.copy(tmp_path / "voice.wav", there.parent)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert scene.elocute.shots[0].voice_file == "//voice.wav"
 
 
 def test_a_retimed_voice_is_told(scene):
@@ -389,6 +411,7 @@ def test_a_retimed_voice_is_told(scene):
         else:
             assert "retimed" in first
         bpy.ops.sequencer.retiming_reset()
+        bpy.ops.sequencer.split(frame=20, channel=strip.channel, type="HARD", side="RIGHT", ignore_selection=True)
     assert render().warnings == []
 
 
@@ -417,10 +440,13 @@ def test_a_head_or_camera_that_cannot_be_used_is_told_before_anything_starts(sce
     assert refused() == "head_mirrored"
 
 
+@pytest.mark.parametrize("remapped", [100, 200])
 @pytest.mark.parametrize(("frame", "subframe"), [(-7, 0.25), (-7, 0.0), (3, 0.5)])
-def test_the_playhead_is_put_back_between_frames_too(scene, frame, subframe):
+def test_the_playhead_is_put_back_between_frames_too(scene, frame, subframe, remapped):
     shot = scene.elocute.shots[0]
+    scene.render.frame_map_new = remapped
     shot.keyframe_insert("expression", frame=1)
     scene.frame_set(frame, subframe=subframe)
     *_, samples = part("addon.sampling").sample(part("addon.shots").ref(scene, shot), range(1, 4))
-    assert len(samples.amounts) == 3 and scene.frame_current_final == frame + subframe
+    assert len(samples.amounts) == 3
+    assert scene.frame_current_final == pytest.approx((frame + subframe) * 100 / remapped)
