@@ -69,6 +69,8 @@ def test_a_link_that_was_named_leads_to_its_file_and_another_is_replaced(place: 
     Path("two").symlink_to("store/file")
     assert through_link(Path("one")) == place.resolve() / "store" / "file", "which needn't be there yet"
     assert through_link(Path("store/file")) == Path("store/file")
+    Path("video.mp4").symlink_to("store/file")
+    assert through_link(Path("video.mp4")) == Path("video.mp4"), "what it leads to is no video by its name"
     Path("round").symlink_to("round")
     with pytest.raises(EnvironmentProblem):
         through_link(Path("round"))

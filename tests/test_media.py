@@ -11,7 +11,7 @@ import pytest
 
 from elocute.doctor import examine
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.media import hear, last_words, load_audio
+from elocute.media import hear, last_words, load_audio, probe_audio
 
 JFK = Path(__file__).parent / "data/jfk.wav"
 
@@ -113,6 +113,12 @@ def test_a_voice_is_heard_on_whichever_track_it_is(tmp_path, tracks, voice):
     several[:, voice] = noise
     heard = load_audio(write_wav(tmp_path / "v.wav", several))
     assert np.abs(heard - (noise - noise.mean())).max() < 1e-6
+
+
+def test_a_layout_without_a_name_of_its_own_is_one(tmp_path):
+    places = "aformat=channel_layouts=mono,pan=FL+FR+BL|FL=c0|FR=c0|BL=0*c0"
+    ffmpeg("-f", "lavfi", "-i", "sine=d=1", "-af", places, tmp_path / "v.wav")
+    assert probe_audio(tmp_path / "v.wav").tracks == 0
 
 
 def test_tracks_that_are_too_loud_together_are_held(tmp_path, original):

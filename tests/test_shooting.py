@@ -187,7 +187,7 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
     for expression in expressions:
         running.frame(expression, np.zeros(3))
     assert told == [(stored.motion.head.presence(e), 0) for e in expressions]
-    for yaw in (0.03, 0.06, -0.06, 0.12, 0.3):
+    for yaw in (0.03, 0.06, -0.06, 0.15, 0.3):
         running.frame(own, np.array([yaw, 0, 0]))
     assert 0 < told[3][1] < told[4][1] == told[5][1] < told[6][1] == 1
     presences = [p for p, _ in told[3:]]

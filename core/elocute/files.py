@@ -197,7 +197,8 @@ def check_writable(folder: Path) -> None:
 
 def through_link(target: Path) -> Path:
     """The file to write, before any work, where the user named `target`: what it leads to if it is a link, which then
-    stays one. Not for the files of a folder (frames, avatars, models): nobody named what a link among them leads to.
+    stays one. Not where that is of another kind by its name, as in a store that names files by their content: such a
+    link is replaced. Nor for the files of a folder (frames, avatars): nobody named what a link among them leads to.
 
     Raises EnvironmentProblem output_not_writable: a link into a folder that isn't there, or one not to be followed.
     """
@@ -212,7 +213,7 @@ def through_link(target: Path) -> Path:
     real = Path(os.path.realpath(target))
     if not real.parent.is_dir():
         raise _leads_nowhere(f"{target} is a link into {real.parent}")
-    return real
+    return real if real.suffix.lower() == target.suffix.lower() else target
 
 
 def _leads_nowhere(link: str) -> EnvironmentProblem:

@@ -84,7 +84,7 @@ def probe_audio(path: str | Path) -> AudioInfo:
     streams = re.findall(r"^\s*Stream #0:\d+.*?: Audio: (.*)$", log, re.MULTILINE)
     if not streams:
         raise BadInput("audio_no_track", f"{path.name} has no audio track. Use a file with sound in it.")
-    sound = re.search(r"(\d+) Hz(?:, (?:(\d+) channels|(mono))\b)?", streams[0])
+    sound = re.search(r"(\d+) Hz(?:, (?:(\d+) channels(?! \()|(mono))\b)?", streams[0])
     if sound is None:
         raise _unreadable(path, streams[0])
     channels = int(sound[2] or 0)  # counted where they have no layout

@@ -18,7 +18,7 @@ from .values import AS_IN_PORTRAIT, View
 Box = tuple[int, int, int, int]
 # Radians after which outline and neck, and the mouth's inside, aren't what the photo shows of them any more. An outline
 # that is left behind is a second one beside the first, however thin.
-OUTLINE_TURNED, MOUTH_TURNED = 0.1, 0.2
+OUTLINE_TURNED, MOUTH_TURNED = 0.14, 0.2
 MARGIN = 4  # pixels around moved triangles: cubic taps and the edge test reach one out, a finer mesh may bulge
 
 
