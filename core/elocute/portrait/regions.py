@@ -212,7 +212,8 @@ def _along(points: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def _colour_logits(lab: np.ndarray, samples: np.ndarray, least: float = 0.0) -> np.ndarray:
     """Log-density [H, W] of each pixel's colour under a small Gaussian mixture of `samples` [N, 3], relative to a
-    perfect match; a flat -6 when there is nothing to learn from."""
+    perfect match, without colours that fewer than the share `least` of them have; a flat -6 when there is nothing to
+    learn from."""
     if len(samples) < FEWEST:
         return np.full(lab.shape[:2], -6.0, np.float32)
     samples = samples[:: max(len(samples) // SAMPLES, 1)]
