@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from elocute.generators.appearance import PARTS
-from elocute.generators.members import EAR, _presume_ears, _presume_members, head_members, named
+from elocute.generators.members import EAR, _presume_ears, _presume_members, has_long_hair, head_members, named
+from elocute.generators.scene import Scene
 from elocute.head.model import load_head_model
+from elocute.landmarks import CHIN, FOREHEAD
 
 SKIN, HAIR = named("skin"), named("hair")
 
@@ -58,19 +63,42 @@ def test_an_ear_under_hair_brings_no_skin_out_of_it() -> None:
     bald = members.copy()
     bald[visible] = SKIN
     for given in (members, bald):
-        _presume_ears(given, model, visible, np.ones(len(x)))
+        _presume_ears(given, model, visible, np.ones(len(x)), long=False)
     hair = members[:, PARTS.index("hair")]
     assert hair[near & (np.abs(x) > 0.076)].all(), "both ears"
     assert not hair[(np.abs(x) < 0.05) | (y > 0.05)].any(), "nothing but the ears"
     before = (np.abs(x) > 0.055) & (np.abs(y) < 0.03) & (z > 0.018)
     assert hair[before & (z < 0.024)].min() > 0.99 and hair[before & (z > 0.045)].max() == 0
-    _presume_ears(frontal := np.where(visible[:, None], HAIR, SKIN), model, near | visible, np.ones(len(x)))
+    _presume_ears(frontal := np.where(visible[:, None], HAIR, SKIN), model, near | visible, np.ones(len(x)), long=True)
     assert not frontal[near & ~visible, PARTS.index("hair")].any(), "what the photo shows from the front stays"
     np.testing.assert_array_equal(bald, np.tile(SKIN, (len(x), 1)))
     half = np.where((visible & (y > np.median(y[visible])))[:, None], HAIR, SKIN).astype(np.float32)
-    _presume_ears(half, model, visible, np.ones(len(x)))
+    _presume_ears(short := half.copy(), model, visible, np.ones(len(x)), long=False)
+    np.testing.assert_array_equal(short, half, "the hair above a bare ear and behind it is a short cut's")
+    _presume_ears(half, model, visible, np.ones(len(x)), long=True)
     assert half[near & (x < -0.076), PARTS.index("hair")].all(), "the hidden one is under hair that touches the other"
     assert not half[visible & (y < np.median(y[visible])), PARTS.index("hair")].any(), "which is as the photo shows it"
+
+
+@pytest.mark.parametrize("tilt", [-0.4, 0.0, 0.4])
+def test_long_hair_hangs_beside_the_face_below_the_ears(tilt: float) -> None:
+    """In pictures of a face 100 pixels high and 80 wide, tilted about its middle."""
+    side = 300
+    y, x = np.mgrid[:side, :side] + 0.5 - side / 2
+    cos, sin = np.cos(tilt), np.sin(tilt)
+    aside, down = cos * x + sin * y, cos * y - sin * x
+    landmarks = np.zeros((478, 3), np.float32)
+    for mark, at in {FOREHEAD: (0, -50), CHIN: (0, 50), 234: (-40, 0), 454: (40, 0)}.items():
+        landmarks[mark, :2] = [cos * at[0] - sin * at[1] + side / 2, sin * at[0] + cos * at[1] + side / 2]
+    landmarks[landmarks[:, 0] == 0] = landmarks[CHIN]
+    fit: Any = None  # nothing here looks at the head
+    cut = (np.abs(aside) < 50) & (down > -80) & ((np.abs(aside) > 40) | (down < -50)) & (down < 10)
+    beard = (np.abs(aside) < 35) & (down > 0) & (down < 90)
+    locks = (aside > 42) & (aside < 60) & (down > -50) & (down < 90)
+    for hair, long in ((cut, False), (cut | beard, False), (cut | locks, True)):
+        regions = {"hair": hair.astype(np.float32)}
+        photo = np.zeros((side, side, 3), np.float32)
+        assert has_long_hair(Scene(photo, photo, np.ones_like(photo[..., 0]), regions, landmarks, fit)) == long
 
 
 def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -> None:
@@ -80,11 +108,11 @@ def test_behind_a_collar_a_hidden_neck_is_cloth_and_behind_a_chin_it_is_skin() -
     low = model.base[:, 1] < np.median(model.base[model.regions["neck"] > 0.9, 1])
     in_photo[low] = named("clothes")
     none = np.zeros(count)
-    members = head_members(in_photo, model, none, none, none > 0, none > 0, none + 1)
+    members = head_members(in_photo, model, none, none, none > 0, none > 0, none + 1, False)
     neck = (model.regions["neck"] > 0.9) & (model.vertex_part == model.parts.index("skin"))
     np.testing.assert_array_equal(members[neck & low], np.tile(named("clothes"), (int((neck & low).sum()), 1)))
     np.testing.assert_array_equal(members[neck & ~low], np.tile(SKIN, (int((neck & ~low).sum()), 1)))
-    below = head_members(in_photo, model, none, none, none > 0, low, none + 1)
+    below = head_members(in_photo, model, none, none, none > 0, low, none + 1, False)
     np.testing.assert_array_equal(below[neck], np.tile(SKIN, (int(neck.sum()), 1)))  # where nothing is known of it
     assert (members[model.part("teeth_upper"), PARTS.index("teeth")] == 1).all(), "whatever the photo shows there"
 
@@ -96,6 +124,6 @@ def test_what_closed_lips_hide_between_them_is_lip() -> None:
     lips = model.seams["lips"]
     shown[lips.upper] = 0
     none = np.zeros(len(model.base))
-    members = head_members(in_photo, model, shown, none + 1, none > 0, none > 0, none + 1)
+    members = head_members(in_photo, model, shown, none + 1, none > 0, none > 0, none + 1, False)
     np.testing.assert_array_equal(members[lips.upper], np.tile(named("lips"), (len(lips.upper), 1)))
     np.testing.assert_array_equal(members[lips.lower[1:-1]], np.tile(SKIN, (len(lips.lower) - 2, 1)))

@@ -26,7 +26,7 @@ from .canonical import (
     without_rim,
     without_strips,
 )  # fmt: skip
-from .members import head_members, named
+from .members import has_long_hair, head_members, named
 from .motion import FieldMotion
 from .relief import BEYOND, CELLS, Relief, build_relief
 from .rims import bare_neck, foreign_light, other_than_skin, outline_rim, sides_of
@@ -112,7 +112,7 @@ def _join(
     members = part_members(regions, scene.outward(without_strips(scene.bare, scene.matte)), uv)
     members[:count] = head_members(
         members[:count], model, shown[:count], sight.facing, cut, uv[:count, 1] > scene.side,
-        sample(scene.matte, uv[:count]),
+        sample(scene.matte, uv[:count]), has_long_hair(scene),
     )
     members[:count] += sample(hangs, uv[:count])[:, None] * (named("skin") - members[:count])
     margin = _margin(scene.side)

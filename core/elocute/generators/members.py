@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..head.model import HeadModel
+from ..landmarks import CHIN, FOREHEAD
+from ..portrait.regions import along_face
 from ..ramps import ramp
 from .appearance import PARTS
 from .canonical import diffuse
+from .scene import Scene
 
 APPEARANCE_OF_PART = {
     "teeth_upper": "teeth", "teeth_lower": "teeth", "tongue": "tongue", "mouth_cavity": "lips",
@@ -18,8 +21,11 @@ EAR = ((0.062, 0.1), (-0.04, 0.038), (-0.05, 0.018))  # metres, head space: |x|,
 # covers is not, and wholly, in that hair: where hair and skin cross as the head turns, no skin pokes out of it.
 BEFORE_EARS = (0.05, (-0.055, 0.05), (0.045, 0.024))
 EDGE_ON = (0.2, 0.45)  # cosine to the photo's ray from which on it begins to show, and surely shows, skin before an ear
-# Of an ear shown, to judge it by itself; of that hair, to call it covered, and to call one covered that isn't shown.
+# Of an ear shown, to judge it by itself; of that hair, to call it covered, and to call one covered that isn't shown, of
+# somebody with long hair: over a short cut an ear's own shadows and the hair behind it look like as much.
 EAR_SEEN, EAR_COVERED, EAR_TOUCHED = 0.15, 0.5, 0.25
+BELOW_EARS = 0.65  # down the face, from forehead to chin
+LONG = 0.05  # of the face's height, squared: more hair than this beside the face below the ears is long
 EARS_TOP, EARS_BACK = 0.04, -0.025  # metres, head space: above or behind these lies no fold of an ear
 TEMPLES = 0.01  # metres, head space: above this, hair on one side of the head is hair on the other
 SCALP_FORGETTING = 1e-5  # see `diffuse`: a fringe goes on all the way around the head
@@ -35,11 +41,11 @@ def named(part: str) -> np.ndarray:
 
 def head_members(
     in_photo: np.ndarray, model: HeadModel, shown: np.ndarray, facing: np.ndarray, cut: np.ndarray, below: np.ndarray,
-    matte: np.ndarray,
+    matte: np.ndarray, long: bool,
 ) -> np.ndarray:  # fmt: skip
     """Membership [V, PARTS] of every vertex of the head. in_photo [V, PARTS]: what the photo shows at its place;
     shown [V] 0 or 1: whether that is the vertex, and facing [V] at which cosine; cut [V]: what a larger photo would
-    show; below [V]: what lies below the photo; matte [V] at its place."""
+    show; below [V]: what lies below the photo; matte [V] at its place; long: see `has_long_hair`."""
     members = in_photo.copy()
     beyond_ears = (model.base[:, 1] > EARS_TOP) | (model.base[:, 2] < EARS_BACK)
     temples = model.base[:, 1] > TEMPLES
@@ -52,7 +58,7 @@ def head_members(
         members[model.part(part)] = named(name)
     rims = np.concatenate([model.seams["lips"].upper, model.seams["lips"].lower])
     members[rims[shown[rims] < 0.5]] = named("lips")  # between them, closed lips hide no skin
-    _presume_ears(members, model, (shown > 0.5) & (matte > 0.5), facing)
+    _presume_ears(members, model, (shown > 0.5) & (matte > 0.5), facing, long)
     return members
 
 
@@ -85,10 +91,26 @@ def _continued(values: np.ndarray, known: np.ndarray, faces: np.ndarray) -> np.n
     return np.where(share > 1e-9, total / np.maximum(share, 1e-9), 0)
 
 
-def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray, facing: np.ndarray) -> None:
+def has_long_hair(scene: Scene) -> bool:
+    """Whether hair hangs beside the face below the ears; what a beard looks like lies within the face's width."""
+    marks = scene.landmarks[:, :2]
+    down = marks[CHIN] - marks[FOREHEAD]
+    height = float(np.linalg.norm(down))
+    across = np.array([-down[1], down[0]]) / height
+    y, x = np.mgrid[0 : scene.side, 0 : scene.side] + 0.5
+    place, face = x * across[0] + y * across[1], marks @ across
+    beside = (place < face.min()) | (place > face.max())
+    below = along_face(marks, scene.side, scene.side) > BELOW_EARS
+    return float(scene.regions["hair"][beside & below].sum()) > LONG * height**2
+
+
+def _presume_ears(
+    members: np.ndarray, model: HeadModel, visible: np.ndarray, facing: np.ndarray, long: bool
+) -> None:
     """An ear that hair covers in the photo is hair in all its folds, and so is what lies right before it, hidden or
-    edge-on: a turn must not bring skin out of it. So is an ear that the photo doesn't show, if hair is over a part of
-    the other one. `visible` [V]: the photo shows this point of the person; facing [V]: cosine at which it does."""
+    edge-on: a turn must not bring skin out of it. So is an ear that the photo doesn't show, if the other one is, or if
+    `long` hair is over a part of it. `visible` [V]: the photo shows this point of the person; facing [V]: cosine at
+    which it does."""
     ears, near = ears_of(model), near_ears(model)
     hidden = np.where(ears, ~visible, 1 - visible * ramp(facing, *EDGE_ON))
     hair = PARTS.index("hair")
@@ -96,7 +118,7 @@ def _presume_ears(members: np.ndarray, model: HeadModel, visible: np.ndarray, fa
         ear = ears & (np.sign(model.base[:, 0]) == side)
         seen = ear & visible
         itself = seen.sum() > EAR_SEEN * ear.sum()
-        witness, enough = (seen, EAR_COVERED) if itself else (ears & visible, EAR_TOUCHED)
+        witness, enough = (seen, EAR_COVERED) if itself else (ears & visible, EAR_TOUCHED if long else EAR_COVERED)
         if witness.any() and members[witness, hair].mean() > enough:
             share = near * (np.sign(model.base[:, 0]) == side) * hidden
             members += share[:, None] * (named("hair") - members)
