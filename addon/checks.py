@@ -46,9 +46,11 @@ def engine_python() -> Path:
     named = os.environ.get("ELOCUTE_PYTHON")
     if not named:
         return preferences.chosen_python()
-    if not Path(named).is_file():
-        raise EnvironmentProblem("engine_missing", f"The engine's Python {named} is not there. Correct ELOCUTE_PYTHON")
-    return Path(named)
+    program = engine.program_in(Path(named).absolute())
+    if program is None:
+        text = f"There is no Python at {named}, which --python or ELOCUTE_PYTHON names for the engine"
+        raise EnvironmentProblem("engine_missing", f"{text}. Name an environment's folder or its Python")
+    return program
 
 
 def fix_of(code: str) -> Problem | None:

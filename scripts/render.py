@@ -47,6 +47,7 @@ def main() -> int:
     file, words = _split(sys.argv)
     args = _parser().parse_args(words)
     try:
+        args.output, args.movie = (_place(name, file) for name in (args.output, args.movie))
         _check(args)
     except Refused as error:
         return _refused(error)
@@ -78,9 +79,19 @@ def _open(file: Path, scripts: bool) -> None:
         raise Refused(f"there is no file {file}. Check the path")
     allowed = {"use_scripts": True} if scripts else {}  # else as the preferences say
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(file.resolve()), **allowed)
+        bpy.ops.wm.open_mainfile(filepath=str(file.absolute()), **allowed)
     except RuntimeError as error:
         raise Refused(_words(error)) from None
+
+
+def _place(name: str | None, file: Path | None) -> Path | None:
+    """A path that may begin with //, the folder of the .blend file, as everywhere in Blender."""
+    if name is None or not name.startswith("//"):
+        return Path(name) if name else None
+    blend = file.absolute() if file else Path(bpy.data.filepath)
+    if blend == Path():
+        raise Refused(f"{name} begins at the folder of a .blend file, and none is open. Name the whole path")
+    return blend.parent / name[2:]
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -124,7 +135,7 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
     front, after = argv[1:mark], argv[mark + 1 :]
     if bpy.app.binary_path:  # a Blender, which has taken its own arguments and opened the file
         return None, after
-    if front and front[0].endswith(".blend"):
+    if front and front[0].lower().endswith(".blend"):
         return Path(front[0]), [*front[1:], *after]
     return None, [*front, *after]
 
@@ -137,8 +148,11 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--all", action="store_true", help="every shot of the scene")
     parser.add_argument("--frames", help="only these frames of the timeline, such as 1-100 or, below 0, =-20-5")
     parser.add_argument("--size", type=int, help="width and height in pixels")
-    parser.add_argument("--output", type=Path, help="folder of the frames; with --all, of a folder for each shot")
-    parser.add_argument("--movie", type=Path, help="also write a video with the sound: .mp4, .mov or .mkv")
+    parser.add_argument(
+        "--output",
+        help="folder of the frames; with --all, of a folder for each shot; // is the .blend file's folder",
+    )
+    parser.add_argument("--movie", help="also write a video with the sound: .mp4, .mov or .mkv")
     parser.add_argument("--portrait", help="a photo, or seed:7: makes a shot of its own instead of the file's")
     parser.add_argument("--voice", type=Path, help="what the portrait says, a sound or video file")
     parser.add_argument("--fps", help="frames per second of that shot: 25, 23.976; the scene's when not given")
@@ -183,7 +197,7 @@ def _render(elocute: Elocute, args: argparse.Namespace) -> int:
     for shot in chosen:
         folder = args.output
         if folder and args.all:
-            name = elocute.shotlist.unused(bpy.path.clean_name(shot.name), taken)
+            name = elocute.shotlist.unused(elocute.shotlist.folder_name(shot), taken)
             taken.add(name)
             folder = folder / name
         order = elocute.rendering.Order(

@@ -105,6 +105,19 @@ def test_a_farm_renders_what_the_panel_did(script: Script, shot: Path, tmp_path:
         assert "Traceback" not in done.stderr
 
 
+def test_two_slashes_are_the_folder_of_the_file_that_was_named(script: Script, shot: Path, tmp_path: Path) -> None:
+    """By a link to a file of another folder, with an ending in capitals."""
+    link = tmp_path / "LATEST.BLEND"
+    link.symlink_to(shot)
+    (tmp_path / "voice.wav").symlink_to(shot.parent / "voice.wav")
+    done = script.run(link, "--frames", "8", "--output", "//out/frames")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wanted = pictures(shot.parent / "panel")["000004.png"]
+    assert pictures(tmp_path / "out" / "frames") == {"000004.png": wanted}
+    done = script.run(None, "--portrait", "seed:1", "--voice", tmp_path / "voice.wav", "--output", "//out")
+    assert done.returncode == 2 and "none is open" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly_and_it_goes_on_later(
     script: Script, shot: Path, tmp_path: Path, number: signal.Signals
