@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import bpy
@@ -32,13 +32,25 @@ def owner_of(scene: bpy.types.Scene, strip: Any) -> Any:
 
 
 def selected_strips(context: bpy.types.Context) -> list[Any]:
-    """The strips that are selected in the sequencer that the user looks at."""
-    return [strip for strip in all_strips(sequencer_scene(context)) if strip.select]
+    """The strips that are selected in the sequencer that the user looks at, and all within selected meta strips; those
+    within a closed one keep a mark of their own from before."""
+    editor: Any = sequencer_scene(context).sequence_editor
+    if editor is None:
+        return []
+    level = editor.meta_stack[-1] if len(editor.meta_stack) else editor
+    return list(_with_contents(strip for strip in strips(level) if strip.select))
 
 
-def active_strip(context: bpy.types.Context) -> Any:
-    """The sequencer's active strip, or None."""
-    editor = sequencer_scene(context).sequence_editor
+def _with_contents(chosen: Iterable[Any]) -> Iterator[Any]:
+    for strip in chosen:
+        yield strip
+        if strip.type == "META":
+            yield from _with_contents(strips(strip))
+
+
+def active_strip(scene: bpy.types.Scene) -> Any:
+    """The active strip of a scene's sequencer, or None."""
+    editor = scene.sequence_editor
     return editor.active_strip if editor else None
 
 
@@ -150,6 +162,10 @@ class Curves:
         layer = self.action.layers[0] if self.action.layers else self.action.layers.new("Layer")
         return layer.strips.new(type="KEYFRAME").channelbag(self._slot, ensure=True)
 
+    def is_same(self, other: Curves) -> bool:
+        """Whether both are the same curves: an action may be in several NLA strips."""
+        return bool(self.action == other.action and self._slot == other._slot)
+
     def __iter__(self) -> Iterator[bpy.types.FCurve]:
         return iter(self._holder.fcurves if self._holder else ())
 
@@ -194,8 +210,10 @@ def fcurves_of(owner: Any) -> list[bpy.types.FCurve]:
 
 
 def all_curves(owner: Any) -> list[Curves]:
-    """The F-curves of the action that moves a data-block, and of the strips in its NLA."""
+    """The F-curves of the action that moves a data-block, and of the strips in its NLA, each once."""
     animation = owner.animation_data
     strips = [strip for track in animation.nla_tracks for strip in track.strips] if animation else []
     found = [Curves(strip.action, owner, slot=getattr(strip, "action_slot", None)) for strip in strips if strip.action]
-    return [Curves(animation.action, owner), *found] if animation and animation.action else found
+    if animation and animation.action:
+        found.insert(0, Curves(animation.action, owner))
+    return [curves for at, curves in enumerate(found) if not any(map(curves.is_same, found[:at]))]

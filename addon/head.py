@@ -62,7 +62,8 @@ def add(ref: shots.Ref, folder: Path, stage: str, at: Vector, task: Task) -> Gen
         raise
     for block in (head, portrait):
         drafts.finish(block)
-    camera = made.camera(f"{shot.name} Camera", head, portrait)
+    width, height = shots.picture(scene)
+    camera = made.camera(f"{shot.name} Camera", head, portrait, upright=width < height)
     for made_object in (head, camera):
         scene.collection.objects.link(made_object)
     shot.head, shot.camera, shot.motion = head, camera, "OBJECTS"
@@ -180,12 +181,14 @@ class _Head:
         block.data.foreach_set("co", array("f", map(float.__add__, self.vertices, self._at("f", entry, 3))))
         block.value = 0.0
 
-    def camera(self, name: str, head: bpy.types.Object, portrait: bpy.types.Image) -> bpy.types.Object:
-        """A camera that frames the head as the photo does: the whole square shows whatever the scene's format is."""
+    def camera(
+        self, name: str, head: bpy.types.Object, portrait: bpy.types.Image, upright: bool
+    ) -> bpy.types.Object:
+        """A camera that frames the head as the photo does: the whole square shows, upright formats too."""
         seen = self.about["camera"]
         data = bpy.data.cameras.new(name)
-        data.sensor_fit = "VERTICAL"
-        data.sensor_height = SENSOR_MM
+        data.sensor_fit = "HORIZONTAL" if upright else "VERTICAL"
+        data.sensor_width = data.sensor_height = SENSOR_MM
         data.lens = SENSOR_MM / 2 / math.tan(math.radians(seen["fov_y_deg"]) / 2)
         data.shift_x, data.shift_y = seen["shift"]
         data.clip_start, data.display_size = 0.01, CAMERA_SIZE

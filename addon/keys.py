@@ -6,14 +6,14 @@ that were written, and keys that no longer match it are the animator's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import bpy
 
 from ..core.elocute.errors import BadInput
-from . import drafts, rendering, shots, stretches
+from . import drafts, playing, rendering, shots, stretches
 from .compat import Curves
 from .stretches import PATHS, WRITTEN, Frames
 from .task import Ask, Task
@@ -104,7 +104,7 @@ def _refuse(keys: Any, theirs: str, existing: str) -> None:
     """Raises BadInput keys_exist when a person has to decide first what becomes of keys of theirs, nla_off when speech
     that is added to them would not be seen."""
     animation = keys.animation_data
-    if theirs == OTHERS and existing == LAYER and not (animation.use_nla and not _solo(animation)):
+    if theirs == OTHERS and existing == LAYER and not (animation.use_nla and not playing.solo(animation)):
         text = "The NLA of the head is off or plays one track alone: speech is not seen there. Have all tracks play"
         raise BadInput("nla_off", text)
     if theirs and (existing == ASK or (theirs == EDITED and existing != REPLACE)):
@@ -195,27 +195,11 @@ def _others(keys: Any) -> list[bpy.types.Action]:
         return []
     action = animation.action
     found = [action] if action is not None and any(len(curve.keyframe_points) for curve in Curves(action, keys)) else []
-    alone = _solo(animation)
-    tracks = [track for track in animation.nla_tracks if animation.use_nla and (track in alone or not alone)]
-    for strip in (strip for track in tracks if not track.mute for strip in _playing(track.strips)):
+    for strip in playing.strips(animation):
         curves = Curves(strip.action, keys, slot=getattr(strip, "action_slot", None))
         if any(curve.data_path in PATHS and len(curve.keyframe_points) for curve in curves):
             found.append(strip.action)
     return found
-
-
-def _solo(animation: Any) -> list[Any]:
-    """The NLA tracks that play alone."""
-    return [track for track in animation.nla_tracks if track.is_solo]
-
-
-def _playing(strips: Iterable[Any]) -> Iterator[Any]:
-    """The NLA strips that play an Action, those within meta strips too."""
-    for strip in strips:
-        if not strip.mute:
-            yield from _playing(strip.strips)
-            if strip.action is not None:
-                yield strip
 
 
 def _use(draft: Curves, first: int, existing: str, theirs: str) -> None:

@@ -44,13 +44,13 @@ def queue_render(operator: bpy.types.Operator, scene: bpy.types.Scene, shot: Any
 
 def is_rendering(shot: Any, task: Task) -> bool:
     """Whether a task renders this shot, or is going to."""
-    return renders(shot, task) and not task.over
+    return not task.over and renders(shot, task)
 
 
 def renders(shot: Any, task: Task) -> bool:
     """Whether a task renders this shot, is going to or has done it."""
     ref = task.about.get("ref")
-    return task.kind == "render" and ref is not None and ref.is_of(shot)
+    return task.kind == "render" and ref is not None and ref.uid == shot.uid and ref.is_of(shot)
 
 
 def work_folder(ref: shots.Ref, name: str) -> Path:
@@ -85,7 +85,7 @@ class ELOCUTE_OT_shot_add(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> Result:
         scene = shots.scene_of(context)
         sounds = [strip for strip in compat.all_strips(scene) if strip.type == "SOUND"]
-        strip = compat.active_strip(context)
+        strip = compat.active_strip(scene)  # not of another scene, which the sequencer may show
         if strip is None or strip.type != "SOUND":
             strip = sounds[0] if len(sounds) == 1 else None
         before = shots.active(scene)
@@ -183,7 +183,7 @@ class _StripOperator:
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        strip = compat.active_strip(context)
+        strip = compat.active_strip(compat.sequencer_scene(context))
         if strip is None or not strip.elocute.shot:
             cls.poll_message_set("Select an image strip that Elocute made")  # type: ignore[attr-defined]
             return False
@@ -192,12 +192,13 @@ class _StripOperator:
     @staticmethod
     def open(context: bpy.types.Context) -> tuple[bpy.types.Scene, Any]:
         """The strip's shot, made anew when it was removed. Raises BadInput."""
-        scene, strip = compat.sequencer_scene(context), compat.active_strip(context)
+        scene = compat.sequencer_scene(context)
+        strip = compat.active_strip(scene)
         for index, shot in enumerate(scene.elocute.shots):
             if shot.uid == strip.elocute.shot:
                 scene.elocute.active = index
                 return scene, shot
-        return scene, shotlist.restore(scene, strip.elocute.job)
+        return scene, shotlist.restore(scene, strip.elocute)
 
     @staticmethod
     def leave(scene: bpy.types.Scene, count: int, active: int) -> None:
@@ -242,7 +243,7 @@ class ELOCUTE_OT_render_again(_StripOperator, bpy.types.Operator):
             self.leave(data.id_data, *before)
             self.report({"ERROR"}, why)
             return {"CANCELLED"}
-        frames = sequencer.shown_frames(compat.active_strip(context), shots.voice(scene, shot).origin)
+        frames = sequencer.shown_frames(compat.active_strip(scene), shots.voice(scene, shot).origin)
         return queue_render(self, scene, shot, rendering.Order(frames=frames))
 
 

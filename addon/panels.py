@@ -97,7 +97,7 @@ class Shots(_Panel):
             column.operator(operators.ELOCUTE_OT_shot_remove.bl_idname, text="", icon="REMOVE")
         if context.area.type == "SEQUENCE_EDITOR":
             layout.operator(ELOCUTE_OT_all_voices.bl_idname, text="All Voices…", icon="COMMUNITY")
-            strip = compat.active_strip(context)
+            strip = compat.active_strip(compat.sequencer_scene(context))
             if strip is not None and strip.elocute.shot:
                 row = layout.row(align=True)
                 row.operator(operators.ELOCUTE_OT_open_shot.bl_idname)

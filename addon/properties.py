@@ -235,12 +235,16 @@ class ElocuteScene(bpy.types.PropertyGroup):
 
 
 class ElocuteStrip(bpy.types.PropertyGroup):
-    """On a sound strip its `voice_id`. On an image strip the shot that made it, its uid and whole as JSON, `width` of
-    its frames, `number` of its first file, and where Elocute `placed` its first and last frame, from its first file."""
+    """On a sound strip its `voice_id`. On an image strip the shot that made it, its uid, what it points at and the rest
+    of it as JSON, `width` of its frames, `number` of its first file, and where Elocute `placed` its first and last
+    frame, from its first file."""
 
     voice_id: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     shot: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     job: StringProperty(options={"HIDDEN"})  # type: ignore[valid-type]
+    portrait: PointerProperty(type=bpy.types.Image, options={"HIDDEN"})  # type: ignore[valid-type]
+    head: PointerProperty(type=bpy.types.Object, options={"HIDDEN"})  # type: ignore[valid-type]
+    camera: PointerProperty(type=bpy.types.Object, options={"HIDDEN"})  # type: ignore[valid-type]
     width: IntProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     number: IntProperty(options={"HIDDEN"})  # type: ignore[valid-type]
     placed: IntVectorProperty(size=2, options={"HIDDEN"})  # type: ignore[valid-type]

@@ -202,6 +202,7 @@ def write_drive(
     settings that name them."""
     scene, shot = ref.find()
     around = sampling.margin(shot, scene, float(plan.fps))
+    task.warnings += sampling.unbaked(scene, shot)
     low, high = max(plan.chosen[0] - around, plan.whole[0]), min(plan.chosen[1] + around, plan.whole[1])
     samples = sampling.Samples()
     for told in sampling.sample(ref, range(low, high + 1)):

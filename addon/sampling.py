@@ -23,14 +23,13 @@ from . import shots, unkeyed
 from .curves import LONGEST_SMOOTHING, Amounts, reach
 
 SLICE_SECONDS = 0.01  # of frames between two turns of Blender's
-SIDE = 1024  # of the square picture that the camera is asked about; any number gives the same
 MIRRORED = "{} is mirrored or flat (a scale of 0 or below, its own or a parent's). Make its scale positive"
 
 
 @dataclass(frozen=True)
 class Look:
-    """The head before the camera: `head_to_camera` 16 numbers row by row, metres, without scale; vertical field of
-    view in degrees and shift of the square picture."""
+    """The head before the camera: `head_to_camera` 16 numbers row by row, metres, without scale; field of view in
+    degrees and shift, in its sides, of the square in the middle of the camera's picture."""
 
     head_to_camera: tuple[float, ...]
     fov_y_deg: float
@@ -75,6 +74,29 @@ def margin(shot: Any, scene: bpy.types.Scene, fps: float) -> int:
     return reach(most * fps / 2) if most else 0
 
 
+def unbaked(scene: bpy.types.Scene, shot: Any) -> list[str]:
+    """What to warn of: a simulation goes on from one frame to the next only as long as nobody looks at others between
+    them, so that head and camera would stand still where one moves them."""
+    world = shots.stage(scene, shot).rigidbody_world if shots.uses_objects(shot) else None
+    if world is None or not world.enabled or world.point_cache.is_baked:
+        return []
+    moved = [obj.name for obj in _leads([shot.head, shots.camera(scene, shot)]) if obj.rigid_body is not None]
+    text = "{}: its rigid body simulation is not baked, so it may stand still. Bake it under Scene > Rigid Body World"
+    return [text.format(", ".join(moved))] if moved else []
+
+
+def _leads(objects: list[Any]) -> list[Any]:
+    """Some objects (None: none), and those that they hang on or are constrained to."""
+    found: list[Any] = []
+    waiting = list(objects)
+    while waiting:
+        obj = waiting.pop()
+        if obj is not None and obj not in found:
+            found.append(obj)
+            waiting += [obj.parent, *(getattr(constraint, "target", None) for constraint in obj.constraints)]
+    return found
+
+
 def _scenes(ref: shots.Ref) -> tuple[list[bpy.types.Scene], bool]:
     """The scenes to evaluate, and whether anything of them can change from frame to frame."""
     scene, shot = ref.find()
@@ -90,6 +112,7 @@ class _Frame:
         self.scenes, self.changes = scenes, changes
         self._before = [math.modf(scene.frame_current + scene.frame_subframe) for scene in scenes]
         self._values = unkeyed.values(scenes) if changes else []
+        self._cameras = [scene.camera for scene in scenes]  # markers choose others
         self._moved = False
 
     def __enter__(self) -> _Frame:
@@ -107,6 +130,9 @@ class _Frame:
             for scene, (subframe, frame) in zip(self.scenes, self._before, strict=True):
                 low = subframe < 0  # of frames below 0 too, Blender wants what is to be added
                 scene.frame_set(int(frame) - low, subframe=subframe + low)
+            for scene, camera in zip(self.scenes, self._cameras, strict=True):
+                if scene.camera != camera and scene.library is None:
+                    scene.camera = camera
             unkeyed.put_back(self._values)
 
 
@@ -182,8 +208,20 @@ def look(depsgraph: bpy.types.Depsgraph, head: Any, camera: Any) -> Look:
     back = gaze.inverted()
     matrix = (back @ turn).to_matrix().to_4x4()
     matrix.translation = back @ (place - eye) / ((scale.x * scale.y * scale.z) ** (1 / 3))
-    lens = seen.calc_matrix_camera(depsgraph, x=SIDE, y=SIDE, scale_x=1, scale_y=1)
-    return Look(_flat(matrix), math.degrees(2 * math.atan(1 / lens[1][1])), (lens[0][2] / 2, lens[1][2] / 2))
+    return Look(_flat(matrix), *_square(seen, depsgraph))
+
+
+def _square(camera: Any, depsgraph: bpy.types.Depsgraph) -> tuple[float, tuple[float, float]]:
+    """Field of view and shift of the largest square in the middle of what a camera shows in the scene's format: there
+    the sequencer fits in the frames, so that a render of the same camera lies beneath them to the pixel."""
+    render: Any = depsgraph.scene.render
+    width, height = shots.picture(depsgraph.scene)
+    lens = camera.calc_matrix_camera(
+        depsgraph, x=render.resolution_x, y=render.resolution_y,
+        scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y,
+    )  # fmt: skip
+    wider, higher = width / min(width, height), height / min(width, height)
+    return math.degrees(2 * math.atan(1 / (lens[1][1] * higher))), (lens[0][2] * wider / 2, lens[1][2] * higher / 2)
 
 
 def _flat(matrix: Matrix) -> tuple[float, ...]:

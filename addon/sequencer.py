@@ -141,7 +141,8 @@ def _renew(ref: shots.Ref, name: str, place: _Place, alone: bool) -> Generator[N
         strip.transform.scale_x, strip.transform.scale_y = (
             strip.transform.scale_x * scale, strip.transform.scale_y * scale
         )  # fmt: skip
-    about.job, about.width, about.number = shotlist.store(ref.find()[1]), place.width, place.number
+    shotlist.store(ref.find()[1], about)
+    about.width, about.number = place.width, place.number
     if untouched:
         about.placed = [end - first for end in compat.span(strip)]
     compat.invalidate(strip)

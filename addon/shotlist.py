@@ -12,12 +12,12 @@ import bpy
 
 from ..core.elocute.errors import BadInput
 from . import compat
-from .properties import ElocuteShot, new_id
+from .properties import ElocuteShot, ElocuteStrip, new_id
 
-# Stored with a strip, to make the shot anew when it has been removed.
-SETTINGS = tuple(
-    name for name in ElocuteShot.__annotations__ if name not in ("uid", "portrait", "head", "camera")
-)  # fmt: skip
+# Stored with a strip, to make the shot anew when it has been removed: what it points at, which a name would lose to
+# another data-block of that name, and the rest as text.
+POINTERS = ("portrait", "head", "camera")
+SETTINGS = tuple(name for name in ElocuteShot.__annotations__ if name not in ("uid", *POINTERS))
 
 FOLDERS = "//elocute/"  # where shots get folders of their own
 
@@ -79,31 +79,37 @@ def own_folder(shot: Any) -> None:
     if bpy.data.filepath:
         with suppress(OSError):
             taken |= {f"{FOLDERS}{name}" for name in os.listdir(bpy.path.abspath(FOLDERS))}
-    shot.folder = unused(f"{FOLDERS}{bpy.path.clean_name(shot.name)}", taken)
+    shot.folder = unused(f"{FOLDERS}{folder_name(shot)}", taken)
 
 
-def store(shot: Any) -> str:
-    """Everything about a shot, as text for a strip."""
+def folder_name(shot: Any) -> str:
+    """A shot's name as a folder's, which has one even where somebody cleared the shot's."""
+    return bpy.path.clean_name(shot.name) or "Shot"
+
+
+def store(shot: Any, strip: ElocuteStrip) -> None:
+    """Everything about a shot, with the strip that shows it."""
     values: dict[str, Any] = {"name": shot.name, "uid": shot.uid}
     for name in SETTINGS:
         value = getattr(shot, name)
         values[name] = list(value) if name == "color" else value
-    for name in ("portrait", "head", "camera"):
-        values[name] = getattr(shot, name).name if getattr(shot, name) else None
-    return json.dumps(values)
+    strip.job = json.dumps(values)
+    for name in POINTERS:
+        setattr(strip, name, getattr(shot, name))
 
 
-def restore(scene: bpy.types.Scene, text: str) -> Any:
+def restore(scene: bpy.types.Scene, strip: ElocuteStrip) -> Any:
     """The shot that a strip was made by, made anew. Raises BadInput job_unreadable."""
     shot, active = None, scene.elocute.active
     try:
-        values = dict(json.loads(text))
+        values = dict(json.loads(strip.job))
         shot = add(scene, str(values.pop("name")))
-        for name, value in values.items():
-            if name in ("portrait", "head", "camera"):
-                value = (bpy.data.images if name == "portrait" else bpy.data.objects).get(value or "")
-            if hasattr(shot, name):
-                setattr(shot, name, value)
+        for name in SETTINGS:
+            if name in values:
+                setattr(shot, name, values[name])
+        shot.uid = values["uid"]
+        for name in POINTERS:
+            setattr(shot, name, getattr(strip, name))
     except (ValueError, KeyError, TypeError) as error:
         if shot is not None:  # half of it is of no use
             remove(scene)

@@ -22,7 +22,7 @@ import bpy
 from ..core.elocute.errors import BadInput
 from ..core.elocute.limits import FRAME_RATES, USUAL_FRAMING, parse_fps
 from ..core.elocute.units import ARKIT_NAMES
-from . import compat, moving
+from . import compat, moving, playing, stretches
 
 SEEN_SECONDS = 1.0
 _seen: dict[Path, tuple[float, bool]] = {}  # when a file was asked for, and whether it was there
@@ -269,6 +269,12 @@ def stage(scene: bpy.types.Scene, shot: Any) -> bpy.types.Scene:
     return next((other for other in bpy.data.scenes if has(other.objects, head)), scene)
 
 
+def picture(scene: bpy.types.Scene) -> tuple[float, float]:
+    """Width and height of a scene's pictures; with pixels that aren't square, in such as would be."""
+    render: Any = scene.render
+    return render.resolution_x * render.pixel_aspect_x, render.resolution_y * render.pixel_aspect_y
+
+
 def has(objects: Any, obj: bpy.types.Object) -> bool:
     """Whether a collection of objects has one. A linked object may have the name of one of the file's own."""
     found = objects.get(obj.name)
@@ -284,14 +290,6 @@ def shape_keys(head: Any) -> Any:
     """The head's shape keys when some of them are expression units, else None."""
     keys = getattr(head.data, "shape_keys", None) if head is not None else None
     return keys if keys is not None and any(block.name in ARKIT_NAMES for block in keys.key_blocks) else None
-
-
-def is_animated(owner: Any) -> bool:
-    """Whether anything moves a data-block: an action, drivers, NLA."""
-    animation = owner.animation_data
-    if animation is None:
-        return False
-    return bool(animation.action or animation.drivers or any(track.strips for track in animation.nla_tracks))
 
 
 def has_animated_sliders(scene: bpy.types.Scene) -> bool:
@@ -310,7 +308,7 @@ def face_from_keys(shot: Any) -> bool:
     keys = shape_keys(shot.head)
     if keys is None or shot.face_source == "VOICE":
         return False
-    return shot.face_source == "KEYS" or shot.voice_source == "NONE" or is_animated(keys)
+    return shot.face_source == "KEYS" or shot.voice_source == "NONE" or playing.moves(keys, stretches.PATHS)
 
 
 def chosen_range(scene: bpy.types.Scene, shot: Any, first: int, last: int) -> tuple[int, int]:

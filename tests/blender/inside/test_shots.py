@@ -152,13 +152,17 @@ def test_a_shot_that_a_strip_tells_wrongly_leaves_no_half_of_it(scene):
     shotlist = part("addon.shotlist")
     shotlist.add(scene, "Grace")
     scene.elocute.active = 0
-    told = json.loads(shotlist.store(scene.elocute.shots[0]))
+    strip = sound(scene).elocute
+    shotlist.store(scene.elocute.shots[0], strip)
+    told = json.loads(strip.job)
     for wrong in ({"size": "big"}, {"motion": "NEVER"}, {"color": [1]}):
+        strip.job = json.dumps({**told, **wrong})
         with pytest.raises(Exception) as caught:
-            shotlist.restore(scene, json.dumps({**told, **wrong}))
+            shotlist.restore(scene, strip)
         assert caught.value.code == "job_unreadable"
         assert scene.elocute.shots.keys() == ["Anna", "Grace"] and scene.elocute.active == 0
-    assert shotlist.restore(scene, json.dumps(told)).name == "Anna.001"
+    strip.job = json.dumps(told)
+    assert shotlist.restore(scene, strip).name == "Anna.001"
 
 
 def test_a_missing_sound_and_a_portrait_without_a_face_are_told(scene, tmp_path, voice):
@@ -380,7 +384,7 @@ def test_a_sound_file_is_found_again_when_the_file_is_saved_elsewhere(scene, tmp
     there.parent.mkdir()
     shot.voice_source, shot.voice_file = "FILE", "//voice.wav"
     strip = sound(scene)
-    strip.elocute.job = part("addon.shotlist").store(shot)
+    part("addon.shotlist").store(shot, strip.elocute)
     bpy.ops.wm.save_as_mainfile(filepath=str(there), copy=True)
     assert shot.voice_file == json.loads(strip.elocute.job)["voice_file"] == "//voice.wav"
     bpy.ops.wm.save_as_mainfile(filepath=str(there))
