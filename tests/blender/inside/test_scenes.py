@@ -16,8 +16,11 @@ def look(scene, head, camera):
     return part("addon.sampling").look(bpy.context.evaluated_depsgraph_get(), head, camera)
 
 
+FORMATS = [(1920, 1080, 1), (1080, 1920, 1), (800, 800, 1), (720, 576, 1.5)]
+
+
 @pytest.mark.parametrize("fit", ["AUTO", "HORIZONTAL", "VERTICAL"])
-@pytest.mark.parametrize(("width", "height", "aspect"), [(1920, 1080, 1), (1080, 1920, 1), (800, 800, 1), (720, 576, 1.5)])
+@pytest.mark.parametrize(("width", "height", "aspect"), FORMATS)
 def test_frames_lie_on_what_the_camera_shows(scene, width, height, aspect, fit):
     """A point of the head, in pixels from the middle: of the picture of Blender's camera, and of the square that the
     sequencer fits into it."""
