@@ -270,7 +270,8 @@ def _checked(audio: np.ndarray, path: Path, keep_offset: bool) -> np.ndarray:
 
 
 def _too_long(path: Path, how_long: str) -> BadInput:
-    return BadInput("audio_too_long", f"{path.name} lasts {how_long}; the limit is 1 hour. Cut it into parts.")
+    text = f"{path.name} lasts {how_long}; the limit is 1 hour. Export what is spoken as a file of its own."
+    return BadInput("audio_too_long", text)
 
 
 def last_words(log: str) -> str:
