@@ -22,6 +22,7 @@ from elocute.shooting import Shooting
 from elocute.spaces import placement_of, poses_against
 from elocute.values import ARKIT_NAMES, BLINK, PoseTrack, View
 
+PORTRAIT = Path(__file__).resolve().parents[2] / "examples" / "portrait.jpg"
 FRAMES, SIDE, FPS = 30, 320, Fraction(25)
 BLANK, BROKEN = 11, 12  # frames without a face, and without a picture
 TIMES = np.arange(FRAMES) / 15
@@ -185,3 +186,32 @@ def test_lowered_brows_are_followed(faces: dict[str, np.ndarray]) -> None:
 
 def test_a_head_that_turns_and_nods_lowers_and_raises_no_brow(driver: Driver) -> None:
     assert driver.followed.expression[READ][:, list(BROW_UNITS)].mean() < 0.05
+
+
+def people(folder: Path, frames: list[tuple[tuple[int, int], ...]]) -> Path:
+    """Pictures of the example's photo, each time at (middle, size) in pixels."""
+    photo = cv2.imread(str(PORTRAIT))
+    side = min(photo.shape[:2])
+    for number, places in enumerate(frames):
+        picture = np.full((480, 960, 3), 90, np.uint8)
+        for x, size in places:
+            face = cv2.resize(photo[:side, :side], (size, size), interpolation=cv2.INTER_AREA)
+            picture[240 - size // 2 :, x - size // 2 :][:size, :size] = face
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return folder
+
+
+def test_a_person_is_followed_over_a_gap_though_another_comes_nearer(tmp_path: Path) -> None:
+    both, nearer = ((240, 400), (720, 240)), ((240, 360), (720, 460))
+    frames = people(tmp_path, [both, both, (), nearer, nearer])
+    followed = follow(open_footage(frames))
+    assert followed.missing == (2,)
+    assert (followed.places[:, 0] < 0).all(), "somebody else was followed"
+
+
+def test_a_person_who_goes_away_gets_as_far_as_they_are_small(tmp_path: Path) -> None:
+    sizes = [*np.geomspace(480, 70, 20).astype(int), *[70] * 3]
+    followed = follow(open_footage(people(tmp_path, [((480, int(size)),) for size in sizes])))
+    assert not followed.missing
+    front = -followed.places[:, 2] - 0.1  # metres to what is seen of the head, which lies before its joint
+    assert np.abs(front / front[0] * np.array(sizes) / sizes[0] - 1).max() < 0.05 and front[-1] > 4

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import BadInput
 from ..footage import Footage
-from ..head.fit import Estimate, Problem, of_face, pose_problem, solve
+from ..head.fit import FARTHEST_KNOWN, Estimate, Problem, of_face, pose_problem, solve
 from ..head.model import HeadModel, load_head_model
 from ..head.projection import pose_angles
 from ..portrait.face import shared_landmarker
@@ -74,7 +74,7 @@ class Followed:
 
 
 def follow(footage: Footage, tick: Tick | None = None) -> Followed:
-    """Follow the largest face of the first frame that has one.
+    """Follow the largest face of the first frame that has one, whoever comes nearer later.
 
     Raises BadInput video_no_face or video_empty; EnvironmentProblem for a missing face model.
     """
@@ -83,9 +83,10 @@ def follow(footage: Footage, tick: Tick | None = None) -> Followed:
     early: list[tuple[Face | None, tuple[int, int]]] = []
     faces = 0  # among the early frames
     rows: list[_Row | None] = []
-    face: Face | None = None
+    last: Face | None = None  # over a gap a person stays about where they were
     for index, frame in enumerate(footage.frames()):
-        face = _readable(landmarker.track(frame, face)) if frame is not None else None
+        face = _readable(landmarker.track(frame, last)) if frame is not None else None
+        last = face or last
         size = frame.shape[:2] if frame is not None else (0, 0)
         if person is None:
             early.append((face, size))
@@ -166,7 +167,7 @@ class _Person:
         n = problem.identities
         return replace(
             problem, base=problem.base + np.tensordot(self.identity, problem.bases[:n], 1), bases=problem.bases[n:],
-            mean=problem.mean[n:], spread=problem.spread[n:], identities=0,
+            mean=problem.mean[n:], spread=problem.spread[n:], identities=0, farthest=FARTHEST_KNOWN,
         )  # fmt: skip
 
 

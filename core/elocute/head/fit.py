@@ -11,6 +11,7 @@ from elocute.errors import BadInput
 from elocute.head.model import HeadModel
 from elocute.head.projection import camera_at, pose_angles, rotation_from_vector
 from elocute.head.refine import refine
+from elocute.head.surface import vertex_normals
 from elocute.landmarks import ON_SKIN, OVAL
 from elocute.values import ARKIT_NAMES, Face, HeadFit
 
@@ -19,6 +20,8 @@ LID_PAIRS = ((160, 144), (159, 145), (158, 153), (385, 380), (386, 374), (387, 3
 
 FARTHEST_TURN = np.radians(45)
 USUAL_DISTANCE, DISTANCE_SPREAD = 2.0, 0.12  # metres (a portrait lens's), and the spread of its logarithm
+# Metres; beyond, perspective tells distance and focal length apart no more. Somebody whose lens is known may go away.
+NEAREST, FARTHEST, FARTHEST_KNOWN = 0.3, 4.0, 40.0
 NOISE, CONTOUR_NOISE = 0.0022, 0.006  # metres on the face that the landmarks are trusted to; the outline slides
 CONTOUR_SLIDES = np.radians((8, 28))  # yaw over which the outline's landmarks leave their place on the skin
 OPENING_NOISE = 0.0007  # metres: openings of mouth and eyes are seen better than places
@@ -60,6 +63,7 @@ class Problem:
     spread: np.ndarray  # [K]
     identities: int
     contour: np.ndarray  # [J] bool
+    farthest: float = FARTHEST
 
     def shape(self, coefficients: np.ndarray) -> np.ndarray:
         return self.base + np.tensordot(coefficients, self.bases, 1)
@@ -89,8 +93,6 @@ def fit_head(model: HeadModel, face: Face, image_size: tuple[int, int]) -> HeadF
 
 
 def pose_problem(model: HeadModel, face: Face, size: tuple[int, int]) -> Problem:
-    from elocute.head.surface import vertex_normals
-
     corners = model.faces[model.landmark_faces[:ON_SKIN]]
     weights = model.landmark_weights[:ON_SKIN, :, None].astype(float)
     identities = len(model.identity_names)
@@ -238,7 +240,7 @@ def bounded_step(problem: Problem, estimate: Estimate, normal: np.ndarray, gradi
 def apply_step(problem: Problem, estimate: Estimate, step: np.ndarray) -> None:
     estimate.turn = rotation_from_vector(step[:3]) @ estimate.turn
     estimate.shift = estimate.shift + step[3:6]
-    estimate.shift[2] = np.clip(estimate.shift[2], -4.0, -0.3)
+    estimate.shift[2] = np.clip(estimate.shift[2], -problem.farthest, -NEAREST)
     estimate.log_focal += float(np.clip(step[6], -0.5, 0.5))
     if len(step) > 7:
         estimate.coefficients = estimate.coefficients + step[7:]
