@@ -13,7 +13,7 @@ import pytest
 from elocute import pipeline
 from elocute.modelsets import embedded
 from elocute.settings import Shot
-from elocute.warm import Latest, file_state
+from elocute.warm import Latest, file_state, make_room
 
 
 def test_only_the_latest_is_kept() -> None:
@@ -48,6 +48,15 @@ def test_what_is_made_of_a_value_goes_with_it() -> None:
     made_of_it.get("old", lambda: [place.get("old", Large)])
     gone = weakref.ref(place.get("old", Large))
     place.get("new", lambda: pytest.fail("still there") if gone() is not None else Large())
+
+
+def test_a_fit_has_the_memory_of_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Latest, "_large", [])
+    large: Latest[str] = Latest(large=True)
+    small: Latest[str] = Latest()
+    assert (large.get(1, lambda: "old"), small.get(1, lambda: "old")) == ("old", "old")
+    make_room()
+    assert (large.get(1, lambda: "new"), small.get(1, lambda: "new")) == ("new", "old")
 
 
 def test_a_changed_file_is_another(tmp_path: Path) -> None:

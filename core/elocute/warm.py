@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 Kept = TypeVar("Kept")
 
@@ -16,10 +16,15 @@ Kept = TypeVar("Kept")
 class Latest(Generic[Kept]):
     """The value that was made last, with the key it was made for."""
 
-    def __init__(self, *dependants: Latest[Any]) -> None:
-        """`dependants`: places whose values are made of this one's, and would keep it alive."""
+    _large: ClassVar[list[Latest[Any]]] = []
+
+    def __init__(self, *dependants: Latest[Any], large: bool = False) -> None:
+        """`dependants`: places whose values are made of this one's, and would keep it alive. `large`: `make_room` lets
+        go of this one."""
         self._held: tuple[Hashable, Kept] | None = None
         self._dependants = dependants
+        if large:
+            self._large.append(self)
 
     def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """The held value when it was made for `key`, else a new one in its place. A value is shared by all who get
@@ -34,6 +39,12 @@ class Latest(Generic[Kept]):
         self._held = None
         for place in self._dependants:
             place.forget()
+
+
+def make_room() -> None:
+    """Let go of all that is large, whichever model set holds it: a fit needs the memory itself."""
+    for place in Latest._large:
+        place.forget()
 
 
 def file_state(path: Path) -> Hashable:

@@ -17,7 +17,7 @@ from ..limits import USUAL_FRAMING, portrait_seed
 from ..protocol import Progress
 from ..settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ..values import AS_IN_PORTRAIT, ExpressionTrack
-from ..warm import Latest, file_state
+from ..warm import Latest, file_state, make_room
 from .base import FittedHead, Report, identity, need, ready_cache, refuse_framing
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MOST_ENLARGED = 1.5  # times, unsaid
 PLANE_SIDES = (512, 1024)  # resolutions of the feature planes; the smallest that fills the picture is used
 
 _shooting: Latest[Shooting] = Latest()
-_field: Latest[HeadField] = Latest(_shooting)
+_field: Latest[HeadField] = Latest(_shooting, large=True)
 
 
 class Embedded:
@@ -159,7 +159,7 @@ def _invert(
     if picture is not None or portrait_seed(portrait) is None:
         need(FIT_ROLES)
     ready_cache(folder)
-    _field.forget()  # a fit needs the memory itself
+    make_room()
     device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))
     scene, about = _scene(portrait, picture, side, device, report, settings.framing)

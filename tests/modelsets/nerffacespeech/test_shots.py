@@ -242,6 +242,9 @@ def test_missing_weights(second: Path, tmp_path: Path, monkeypatch: pytest.Monke
     import_files([tmp_path / "g.pkl", tmp_path / "m.mat"])
     with pytest.raises(EnvironmentProblem, match="SadTalker"):
         speak(shot(tmp_path / "f", voice=second))
+    with pytest.raises(EnvironmentProblem) as problem:  # which finds landmarks, and is first asked after an inversion
+        pipeline.prepare("seed:3", FitSettings("seed:3", model_set="nerffacespeech"), pytest.fail)
+    assert problem.value.code == "model_missing"
     assert sorted(path.stem for path in official_folder().glob("*.json")) == ["face_model", "generator"]
 
 

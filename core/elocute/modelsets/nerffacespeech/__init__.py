@@ -16,6 +16,7 @@ from ...errors import BadInput
 from ...inversion.avatar import Avatar, avatar_folder, find
 from ...limits import portrait_seed
 from ...models.official import need_imported
+from ...portrait.landmarks68 import face_alignment_missing
 from ...rendering.device import pick_device
 from ...settings import CurvesSettings, FitSettings, HeadSettings, Shot
 from ...values import ARKIT_NAMES, BASEL_NAMES, ExpressionTrack
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 ALWAYS = ("generator", "face_model")
 OWN_FRAME = "nerffacespeech frames faces as its networks learnt them"
-CUTOUT_ROLES = ("face", "matting")  # of the embedded models
+LANDMARK_ROLES, CUTOUT_ROLES = ("face",), ("face", "matting")  # of the embedded models
 
 
 class NerfFaceSpeech:
@@ -45,6 +46,8 @@ class NerfFaceSpeech:
         roles = [*ALWAYS]
         if portrait_seed(shot.portrait) is None or shot.poses_from or shot.drive:
             roles.append("face_regressor")
+        if (shot.poses_from or shot.drive) and not shot.reference:
+            need(LANDMARK_ROLES)
         if may_need_voice(shot):
             roles.append("speech_expression")
         if shot.reference:
@@ -70,6 +73,8 @@ class NerfFaceSpeech:
         known = None if settings.refit else find(folder, key)
         if known:
             return replace(known, report={**known.report, "portrait": portrait, "cached": True})
+        if not settings.reference or face_alignment_missing():
+            need(LANDMARK_ROLES)  # a random identity's front view is looked at too
         ready_cache(folder)
         from .prepare import invert_portrait
 

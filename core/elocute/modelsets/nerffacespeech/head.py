@@ -22,6 +22,7 @@ from ...rendering.device import pick_device
 from ...settings import HeadSettings
 from ...spaces import head_to_camera, to_object
 from ...values import Camera, Placements
+from ...warm import make_room
 from ..base import FittedHead, Report
 from ..embedded import PLANE_SIDES, loaded, prepare_whole
 from .cameras import placement_of
@@ -31,6 +32,7 @@ from .weights import Networks
 
 def fit_mesh(settings: HeadSettings, report: Report) -> FittedHead:
     """Raises BadInput seed_without_face, and for a photo that can't be used, as `Embedded.prepare` does."""
+    make_room()
     portrait, networks = settings.portrait, Networks(pick_device(settings.device))
     seed = portrait_seed(portrait)
     report(Progress("fit", 0, 4, None, "loading the generator"))

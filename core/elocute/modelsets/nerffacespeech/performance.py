@@ -43,7 +43,7 @@ KEPT = 10  # frames whose volumes and masks are kept, as the frames around need 
 Value = TypeVar("Value")
 Loaded = tuple[Networks, PersonField, dict[str, np.ndarray]]
 
-_loaded: Latest[Loaded] = Latest()
+_loaded: Latest[Loaded] = Latest(large=True)
 
 
 def loaded(avatar: Avatar, device: str) -> Loaded:
@@ -89,7 +89,8 @@ class OfficialPerformance:
         models = [each.sha256 if each else "" for each in found]
         if shot.background != "keep":
             models += [find_model(role).sha256 for role in ("face", "matting")]
-        what = f"{shot.size}|{shot.reference}|{shot.background}|{device}|{models}"
+        kind = device.partition(":")[0]  # any card makes the same picture
+        what = f"{shot.size}|{shot.reference}|{shot.background}|{kind}|{models}"
         what += "|mixed" if self._precision == "mixed" else ""
         what += "|compiled" if shot.compile else ""  # sums in another order
         self._told: list[str] = []  # nothing more of this object stays with the field, which is kept for the next one

@@ -16,6 +16,7 @@ from ...models.catalogue import find_model
 from ...models.official import imported_if_any
 from ...protocol import Progress
 from ...settings import FitSettings
+from ...warm import make_room
 from ..base import Report, identity
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def invert_portrait(portrait: str, settings: FitSettings, key: str, folder: Path
 
     started = time.perf_counter()
     device = pick_device(settings.device)
+    make_room()
     networks = Networks(device)
     about: dict[str, Any] = {"portrait": portrait, "model_set": "nerffacespeech", "notes": [], "stage_seconds": {}}
     seed = portrait_seed(portrait)
