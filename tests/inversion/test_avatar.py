@@ -55,6 +55,8 @@ def test_what_an_older_version_made_goes_when_nobody_used_it_for_long(tmp_path: 
                           ("official", "nerffacespeech 0")):  # fmt: skip
         store(tmp_path, names[name], ARRAYS, {}, made_by)
     store(tmp_path, "another_programs", ARRAYS, {}, "embedded 1")
+    half = store(tmp_path, f"{98:032x}", ARRAYS, {}, "nerffacespeech 0")  # a run was killed before it had the report
+    half.path.with_suffix(".json").unlink()
     for file in tmp_path.iterdir():
         os.utime(file, (0, 0))
     assert find(tmp_path, names["used"]) is not None

@@ -116,7 +116,8 @@ def _content(arrays: dict[str, np.ndarray]) -> str:
 
 def remove_outdated(folder: Path) -> None:
     """Remove avatars that an earlier version of the embedded set's fit made and nobody used for UNUSED_DAYS, and what
-    fits that nobody resumed for as long have left. The other set's avatars stay: they can be the work of hours."""
+    fits that nobody resumed for as long have left: tuning, or arrays without the report that makes them an avatar. The
+    other set's avatars stay: they can be the work of hours."""
     from safetensors import SafetensorError, safe_open
 
     for arrays in folder.glob("*.safetensors"):
@@ -130,11 +131,13 @@ def remove_outdated(folder: Path) -> None:
         with contextlib.suppress(OSError, SafetensorError):
             with safe_open(arrays, framework="np") as header:
                 about = header.metadata() or {}
-            used = max(arrays.stat().st_mtime, report.stat().st_mtime)  # atime is when this looked last
+            whole = report.is_file()
+            used = max(file.stat().st_mtime for file in (arrays, report) if file.exists())  # atime: this looked last
             ours = "content" in about and about.get("made_by", "embedded").startswith("embedded")
-            if ours and about.get("made_by") != MADE_HERE and _unused(used):
+            outdated = ours and about.get("made_by") != MADE_HERE
+            if (outdated or "content" in about and not whole) and _unused(used):
                 arrays.unlink()
-                report.unlink()
+                report.unlink(missing_ok=True)
 
 
 def _unused(since: float) -> bool:
