@@ -164,6 +164,12 @@ def test_labels_that_are_none(tmp_path: Path, text: str) -> None:
     assert caught.value.code == "labels_unreadable"
 
 
+def test_labels_that_cannot_be_read_are_not_called_wrong(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="can't be read") as caught:
+        read_labels(tmp_path)
+    assert caught.value.code == "labels_unreadable"
+
+
 def test_labels_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text('{"viseme": [0, 14]}', encoding="utf-8-sig")
     assert read_labels(tmp_path / "labels.json").tolist() == [0, 14]

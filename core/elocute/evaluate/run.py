@@ -102,7 +102,10 @@ def read_labels(path: Path) -> np.ndarray:
         labels = np.array(visemes)
     except FileNotFoundError:
         raise BadInput("labels_unreadable", f"there is no file {path}. Check the path of the labels.") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except OSError as error:
+        text = f"the labels {path} can't be read ({error.strerror}). Choose another file."
+        raise BadInput("labels_unreadable", text) from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput("labels_unreadable", f'{path} has no "viseme" list. Use one index a 10 ms.') from None
     if labels.ndim != 1 or labels.dtype.kind != "i" or not len(labels) or labels.min() < 0 or labels.max() > 14:
         raise BadInput("labels_unreadable", f"the visemes of {path} are not whole numbers from 0 to 14. Mend the file.")
