@@ -11,6 +11,7 @@ LIP_MIDDLES = (STOMION, 14)  # and of the lower one's
 EYE_CORNERS = (33, 133, 362, 263)  # outer and inner of the right eye, inner and outer of the left
 OUTER_EYE_CORNERS = (33, 263)  # right, left
 MOUTH_CORNERS = (78, 308)  # where the lips' inner edges meet: right, left
+OUTER_MOUTH_CORNERS = (61, 291)
 # Rings of landmarks, each in order.
 OVAL = (
     10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149, 150,

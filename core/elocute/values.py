@@ -42,14 +42,13 @@ class Face:
 class Portrait:
     """An analysed photo. `rgb` uint8 [H, W, 3]; `matte` float32 [H, W] in 0..1 (person, soft hair edges);
     `foreground` uint8 [H, W, 3] is the colour with the old background removed from mixed pixels;
-    `regions` maps a name of REGION_NAMES to float32 [H, W] in 0..1; `sha256` is of the file's bytes."""
+    `regions` maps a name of REGION_NAMES to float32 [H, W] in 0..1."""
 
     rgb: np.ndarray
     matte: np.ndarray
     foreground: np.ndarray
     face: Face
     regions: dict[str, np.ndarray]
-    sha256: str
     notes: tuple[str, ...] = ()  # what the user should know: "two faces: the larger one is used", "tilted 31 degrees"
 
 

@@ -10,6 +10,7 @@ from elocute.errors import BadInput
 from elocute.evaluate.observe import SHEET_FRAMES, shrink
 from elocute.files import check_writable, write_whole
 from elocute.footage import probe, read_frames
+from elocute.portrait.image import on_grey
 
 COLUMNS = 4
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -65,7 +66,4 @@ def arrange(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def _opaque(frame: np.ndarray) -> np.ndarray:
-    if frame.shape[2] == 3:
-        return frame
-    alpha = frame[..., 3:] / 255.0
-    return np.round(frame[..., :3] * alpha + 128 * (1 - alpha)).astype(np.uint8)
+    return on_grey(frame[..., :3], frame[..., 3] / 255.0 if frame.shape[2] == 4 else None)

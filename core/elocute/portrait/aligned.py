@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from elocute.errors import BadInput
-from elocute.portrait.image import load_image
+from elocute.portrait.image import load_image, on_grey
 
 WIDEST_EYES, TALLEST_FACE = 2.0, 1.8  # half the crop's side in distances between the eyes, and from eyes to mouth
 LOWERED = 0.1  # of the way from the eyes to the mouth lies the crop's middle
@@ -61,10 +61,7 @@ def aligned_portrait(path: str | Path, side: int, device: str = "cpu") -> tuple[
     from elocute.portrait.landmarks68 import find_68
 
     picture = load_image(path)
-    rgb = picture.rgb
-    if picture.alpha is not None:  # a cut-out on grey, as everywhere
-        alpha = picture.alpha[..., None]
-        rgb = np.round(rgb * alpha + 128 * (1 - alpha)).astype(np.uint8)
+    rgb = on_grey(picture.rgb, picture.alpha)
     matrix = crop_matrix(find_68(rgb, Path(path).name, device), side)
     scale = float(np.sqrt(np.linalg.det(matrix[:, :2])))
     notes = [f"the photo is enlarged {scale:.1f} times; a larger one would be sharper"] if scale > 1.5 else []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from elocute.portrait.face import choose_face, detect_faces, faces_beside, roll_of
-from elocute.portrait.image import Picture, load_image
+from elocute.portrait.image import Picture, load_image, on_grey
 from elocute.portrait.lips import settle_lips
 from elocute.portrait.matting import matte
 from elocute.portrait.regions import find_regions
@@ -24,21 +23,21 @@ def analyse(path: str | Path) -> Portrait:
     """
     picture = load_image(path)
     rgb, alpha, notes = picture.rgb, picture.alpha, []
-    faces = detect_faces(_seen(rgb, alpha))
+    faces = detect_faces(on_grey(rgb, alpha))
     turns = round(np.degrees(roll_of(faces[0].landmarks)) / 90) % 4 if faces else 0
     if turns:
         rgb = np.ascontiguousarray(np.rot90(rgb, turns))
         alpha = None if alpha is None else np.ascontiguousarray(np.rot90(alpha, turns))
-        faces = detect_faces(_seen(rgb, alpha))
+        faces = detect_faces(on_grey(rgb, alpha))
         notes.append(f"the photo {'was upside down' if turns == 2 else 'lay on its side'}; it is used upright")
     if faces:
-        faces = [faces[0], *faces_beside(_seen(rgb, alpha), faces[0])]
+        faces = [faces[0], *faces_beside(on_grey(rgb, alpha), faces[0])]
     return _analysed(replace(picture, rgb=rgb, alpha=alpha), faces, Path(path).name, notes)
 
 
 def analyse_upright(rgb: np.ndarray, name: str) -> Portrait:
     """The same for a picture uint8 [H, W, 3] that is in memory and upright already; `name` is what messages call it."""
-    picture = Picture(rgb, None, hashlib.sha256(rgb.tobytes()).hexdigest())
+    picture = Picture(rgb, None)
     return _analysed(picture, detect_faces(rgb), name, [])
 
 
@@ -47,11 +46,4 @@ def _analysed(picture: Picture, faces: list[Face], name: str, notes: list[str]) 
     face = settle_lips(picture.rgb, face)
     alpha_matte, foreground = matte(picture.rgb, face, picture.alpha)
     regions = find_regions(picture.rgb, alpha_matte, face)
-    return Portrait(picture.rgb, alpha_matte, foreground, face, regions, picture.sha256, (*notes, *about_face))
-
-
-def _seen(rgb: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    """What a viewer sees: a cut-out on grey. Under transparent pixels a file may hide any colour."""
-    if alpha is None:
-        return rgb
-    return np.round(rgb * alpha[..., None] + 128 * (1 - alpha[..., None])).astype(np.uint8)
+    return Portrait(picture.rgb, alpha_matte, foreground, face, regions, (*notes, *about_face))

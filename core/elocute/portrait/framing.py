@@ -13,7 +13,6 @@ from elocute.limits import FRAMINGS, USUAL_FRAMING
 from elocute.portrait.background import complete_background
 from elocute.portrait.enlarge import MODEST, Window, enlarge, keep_crisp
 from elocute.portrait.face import face_height
-from elocute.portrait.matting import foreground_colour
 from elocute.portrait.surroundings import surroundings
 from elocute.values import REGION_NAMES, Face, Portrait, Surroundings
 
@@ -27,7 +26,7 @@ TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyo
 class Framed:
     """The portrait as the output shows it, `side` x `side` pixels.
 
-    `rgb`, `foreground`, `background` uint8 [side, side, 3] (`background`: completed behind the person), `matte`
+    `rgb`, `background` uint8 [side, side, 3] (`background`: completed behind the person), `matte`
     float32 [side, side], `regions` as in Portrait, `face` with landmarks in these pixels. A photo pixel (x, y) is
     at ((x, y) - `origin`) * `scale` here; `scale` above 1 means the photo was enlarged. `around`: where the photo
     shows more of the person than this.
@@ -35,7 +34,6 @@ class Framed:
 
     rgb: np.ndarray
     matte: np.ndarray
-    foreground: np.ndarray
     background: np.ndarray
     regions: dict[str, np.ndarray]
     face: Face
@@ -72,19 +70,16 @@ def frame_portrait(
     scale = side / length
     photo = source.rgb[y : y + length, x : x + length]
     matte = _resample(source.matte[y : y + length, x : x + length], side)
-    foreground = _resample(source.foreground[y : y + length, x : x + length], side)
     window = _face_window(portrait.face, left, top)
     if scale > MODEST:
         rgb = enlarge(photo, scale, window, device)
     else:
         x0, y0, x1, y1 = (scale * edge for edge in window)
         rgb = keep_crisp(_resample(photo, side), (x0, y0, x1, y1), photo, window)
-    foreground = _sharpened_inside(foreground, rgb, matte)
     regions = {name: _resample(mask[y : y + length, x : x + length], side) for name, mask in source.regions.items()}
     return Framed(
         rgb=rgb,
         matte=matte,
-        foreground=foreground,
         background=complete_background(rgb, matte),
         regions=_add_up_to_one({name: regions[name] for name in REGION_NAMES}),
         face=moved(portrait.face, left, top, scale),
@@ -100,13 +95,6 @@ def _face_window(face: Face, left: float, top: float) -> Window:
     x0, y0 = face.landmarks[:, :2].min(axis=0) - (left, top)
     x1, y1 = face.landmarks[:, :2].max(axis=0) - (left, top)
     return float(x0), float(y0), float(x1), float(y1)
-
-
-def _sharpened_inside(foreground: np.ndarray, rgb: np.ndarray, matte: np.ndarray) -> np.ndarray:
-    """The foreground with the detail of the enlarged photo where only the person shows; in mixed pixels that detail
-    is the old background's too."""
-    solid = np.clip((matte - 0.9) / 0.1, 0, 1)[..., None]
-    return np.round(foreground + solid * (rgb.astype(np.float32) - foreground)).astype(np.uint8)
 
 
 def moved(face: Face, left: float, top: float, scale: float) -> Face:
@@ -188,7 +176,7 @@ def _extended(portrait: Portrait, left: int, top: int, length: int) -> Portrait:
     regions = {
         name: pad(mask[y0 : top + length, x0:x1], cv2.BORDER_REPLICATE) for name, mask in portrait.regions.items()
     }
-    return replace(portrait, rgb=rgb, matte=matte, foreground=foreground_colour(rgb, matte), regions=regions)
+    return replace(portrait, rgb=rgb, matte=matte, regions=regions)
 
 
 def _resample(image: np.ndarray, side: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import os
 import warnings
@@ -23,17 +22,24 @@ MIN_SIDE = 64  # below, no face can have the 96 pixels it needs; said before any
 MAX_BYTES = 1 << 30  # no photo is as large; a file that is would only fill the memory
 # What cameras, phones, browsers and paint programs write. Pillow reads more, among them formats that start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
+GREY = 128  # behind a cut-out
 MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A photo: `rgb` uint8 [H, W, 3] in sRGB, `alpha` float32 [H, W] in 0..1 or None when it is opaque, `sha256`
-    of the file's bytes."""
+    """A photo: `rgb` uint8 [H, W, 3] in sRGB, `alpha` float32 [H, W] in 0..1 or None when it is opaque."""
 
     rgb: np.ndarray
     alpha: np.ndarray | None
-    sha256: str
+
+
+def on_grey(rgb: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
+    """uint8 [H, W, 3], with `alpha` [H, W] 0..1 as a viewer sees it: a cut-out before grey. Under transparent pixels a
+    file may hide any colour."""
+    if alpha is None:
+        return rgb
+    return np.round(rgb * alpha[..., None] + GREY * (1 - alpha[..., None])).astype(np.uint8)
 
 
 def load_image(path: str | Path, max_side: int | None = MAX_SIDE) -> Picture:
@@ -51,7 +57,7 @@ def load_image(path: str | Path, max_side: int | None = MAX_SIDE) -> Picture:
         rgb, alpha = _to_srgb(image)
     if max_side is not None and max(image.size) > max_side:
         rgb, alpha = _reduce(rgb, alpha, max_side)
-    return Picture(rgb, alpha, hashlib.sha256(content).hexdigest())
+    return Picture(rgb, alpha)
 
 
 def read_photo(path: str | Path) -> bytes:

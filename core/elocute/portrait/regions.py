@@ -12,11 +12,11 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-from elocute.landmarks import CHIN, FOREHEAD, INNER_LIPS, LEFT_LIDS, OUTER_LIPS, OVAL, RIGHT_LIDS
+from elocute.landmarks import CHIN, FOREHEAD, INNER_LIPS, LEFT_LIDS, OUTER_LIPS, OUTER_MOUTH_CORNERS, OVAL, RIGHT_LIDS
 from elocute.portrait.face import face_height
 from elocute.values import REGION_NAMES, Face
 
-BROWS, MOUTH_CORNERS = (105, 334), (61, 291)
+BROWS = (105, 334)
 
 WORK_FACE_HEIGHT = 160  # pixels: enough for the colour models, and the same cost for every photo
 SAMPLES = 4000  # pixels a colour model learns from
@@ -102,7 +102,7 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
     """Log-likelihoods [3, H, W] of skin, hair, clothes: colour and place together."""
     height, width = matte.shape
     down = along_face(points, height, width)
-    brow, mouth = (float(_along(points, points[list(pair)]).mean()) for pair in (BROWS, MOUTH_CORNERS))
+    brow, mouth = (float(_along(points, points[list(pair)]).mean()) for pair in (BROWS, OUTER_MOUTH_CORNERS))
     unit = float(np.linalg.norm(points[CHIN] - points[FOREHEAD]))
     oval = polygon_mask(points[list(OVAL)], height, width) > 0.5
     outside = cv2.distanceTransform((~oval).astype(np.uint8), cv2.DIST_L2, 5) / unit  # in face heights
