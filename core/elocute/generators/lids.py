@@ -14,11 +14,11 @@ from ..landmarks import CHIN, OUTER_EYE_CORNERS
 from ..ramps import ramp
 from ..rendering.gradients import stretch
 from ..rendering.shells import SKIN, project
+from ..spaces import to_camera
 from ..values import BLINK
 from .appearance import Appearance, harmonics
 from .canonical import sample
 from .geometry import Geometry
-from .motion import to_camera
 from .planes import Layers
 from .scene import Scene
 

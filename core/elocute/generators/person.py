@@ -67,8 +67,8 @@ class Style:
 
 @dataclass(frozen=True)
 class Person:
-    """`identity` [I] coefficients of the head model; colours sRGB 0..1 [3]; `femininity`, `grey`, `freckles`,
-    `stubble`, `brow`, `flush` 0..1; `turn` (yaw, pitch, roll) radians; `key` yaw and pitch of the main light."""
+    """`identity` [I] coefficients of the head model; colours sRGB 0..1 [3]; `femininity`, `grey`, `freckles`, `brow`,
+    `flush` 0..1, `stubble` from 0 on; `turn` (yaw, pitch, roll) radians; `key` yaw and pitch of the main light."""
 
     identity: np.ndarray
     femininity: float

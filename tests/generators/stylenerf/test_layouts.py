@@ -42,9 +42,10 @@ def test_the_official_names_come_back(tiny: Any) -> None:
 def test_the_official_shapes(layout: str, file: str) -> None:
     shapes = official_shapes(**LAYOUTS[layout])
     assert sum(int(np.prod(shape)) for name, shape in shapes.items() if "weight" in name) > 5_000_000
-    if (RECORDED / file).is_file():
-        official = json.loads((RECORDED / file).read_text())
-        assert shapes == {n: tuple(shape) for n, shape in official.items() if not n.endswith("resample_filter")}
+    if not (RECORDED / file).is_file():
+        pytest.skip("the recorded shapes are not on this machine")
+    official = json.loads((RECORDED / file).read_text())
+    assert shapes == {n: tuple(shape) for n, shape in official.items() if not n.endswith("resample_filter")}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -11,6 +11,7 @@ from stylenerf_samples import CAMERA, inputs, tiny_config, tiny_state
 from elocute.errors import BadInput
 from elocute.generators.stylenerf.generator import FoldedGenerator
 from elocute.generators.stylenerf.mixing import FeatureMix
+from elocute.generators.stylenerf.volume import Positions
 from elocute.models import load_generator
 
 
@@ -44,6 +45,10 @@ def test_arguments_that_do_not_fit_are_named(plain: bool) -> None:
     fitting = torch.zeros(2, features, side, side)
     assert "mix.features is for 3" in render(mix=FeatureMix(fitting.repeat(2, 1, 1, 1)[:3]))
     assert "mix.mask has the shape" in render(mix=FeatureMix(fitting, torch.zeros(2, 64, 64)))
+    places = torch.zeros(2, generator.config.rays, 3)
+    assert "positions.coarse is for 3" in render(positions=Positions(places.repeat(2, 1, 1)[:3]))
+    assert "positions.fine has the shape" in render(positions=Positions(places, places[:, 1:]))
+    assert "positions.coarse has the shape" in render(positions=Positions(places[..., None]))
     assert "z has the shape [2, 15], not [2, 16]" in wrong(lambda: generator.mapping(torch.zeros(2, 15)))
     assert "z has the shape" in wrong(lambda: generator.mapping(torch.zeros(16)))
 

@@ -1,11 +1,11 @@
 """What an imported StyleNeRF file says about itself: constructor arguments, completed by defaults and by its shapes.
 
-Three layouts occur. Nested: `synthesis_kwargs` holds `camera_kwargs`, `renderer_kwargs` and `upsampler_kwargs`. Flat:
-older files keep the same keys directly in `synthesis_kwargs`; a nested group that is there and not empty wins as a
-whole, as the file's own classes read it; only the upsampler's keys are looked up in both. What neither names has the
-default of the file's own class, which differs from the published training settings in several places. Sizes of layers
-are read from the arrays themselves; a key that contradicts them is refused, and so is an option that changes the
-picture in a way not known here.
+Two layouts occur, also mixed. Nested: `synthesis_kwargs` holds `camera_kwargs`, `renderer_kwargs` and
+`upsampler_kwargs`. Flat: older files keep the same keys directly in `synthesis_kwargs`; a nested group that is there
+and not empty wins as a whole, as the file's own classes read it; only the upsampler's keys are looked up in both. What
+neither names has the default of the file's own class, which differs from the published training settings in several
+places. Sizes of layers are read from the arrays themselves; a key that contradicts them is refused, and so is an option
+that changes the picture in a way not known here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from ...errors import BadInput
 
 MOST_SAMPLES = 1024  # along a ray; the official generator takes 14, and memory grows with them
-MOST_FREQUENCIES = 64  # of a point's encoding; the highest is 2 to this power
+MOST_FREQUENCIES = 64  # of a point's encoding, each twice the one before
 UPSAMPLING = ("pixelshuffle", "nn_cat")  # each also with "_noblur": the same without the low-pass filter
 SUPPORTED: dict[str, tuple[Any, ...]] = {  # options with one known meaning
     "abs_sigma": (False, None),

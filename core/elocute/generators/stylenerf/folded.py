@@ -173,7 +173,7 @@ class FoldedBlock:
             quarters, near, start = quarters[cut], near[cut], start + cut.start
         own = slice(rows.start - start, rows.stop - start)
         y = enlarge(quarters, near, self.bias, own, self.clamp, self.blur)
-        if target is None or y.ndim != 3 or self.conv[0].ndim != 2:
+        if target is None:
             y = _convolve(y, *self.conv, self.clamp)
         else:
             weight, bias = self.conv

@@ -236,7 +236,7 @@ class StyleNerf(nn.Module):
                 check_batch(name, given)
         batch = max(len(ws), len(camera))
         code = self.background_code(ws) if background is None else background.to(ws)
-        self._check(batch, ws, camera, code, deform, mix)
+        self._check(batch, ws, camera, code, positions, deform, mix)
         out = []
         for b in range(batch):
             one = [_pick(t, b) for t in (ws, camera.to(ws), code)]
@@ -263,8 +263,8 @@ class StyleNerf(nn.Module):
         return out[0] if batch == 1 else _stack(out)
 
     def _check(
-        self, batch: int, ws: Tensor, camera: Tensor, code: Tensor, deform: Deform | Sequence[Deform] | None,
-        other: FeatureMix | None,
+        self, batch: int, ws: Tensor, camera: Tensor, code: Tensor, positions: Positions | None,
+        deform: Deform | Sequence[Deform] | None, other: FeatureMix | None,
     ) -> None:  # fmt: skip
         """Raises BadInput generator_input_wrong for arguments of `render` that don't fit."""
         config = self.config
@@ -277,6 +277,11 @@ class StyleNerf(nn.Module):
             check_mix(other, (config.features, config.volume_resolution, config.volume_resolution))
             counts["mix.features"] = len(other.features)
             counts["mix.mask"] = 1 if other.mask is None else len(other.mask)
+        for name, places in vars(positions).items() if positions else ():
+            if places is not None:
+                check_batch(f"positions.{name}", places)
+                check_shape(f"positions.{name}", places, (len(places), config.rays, places.shape[-1]))
+                counts[f"positions.{name}"] = len(places)
         for name, count in counts.items():
             check_count(name, count, batch)
         if isinstance(deform, Sequence):

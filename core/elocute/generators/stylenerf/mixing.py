@@ -1,7 +1,7 @@
 """Feature mixing: another render's features inside a mask, the mouth's inside (NeRFFaceSpeech, Kim et al. 2024).
 
-The mask's size S is larger than the feature map's, so the mix is defined at S: both maps are enlarged, mixed and made
-small again, bicubically. Only S / 32 of those rows and columns have any weight in the small map, and enlarging and
+The mask's size M is larger than the feature map's S, so the mix is defined at M: both maps are enlarged, mixed and made
+small again, bicubically. Only four of every M / S rows and columns have any weight in the small map, and enlarging and
 shrinking are matrices on rows and columns, so `mix` gives the same without the large maps.
 """
 

@@ -16,7 +16,7 @@ from .mixing import FeatureMix, mix_plainly
 from .network import Block, Layer, Nerf, Synthesis, activate, low_pass
 from .volume import Deform, Positions, Volume, render_background, render_volume
 
-HALF_FROM = 128  # blocks of this side and above compute in float16 unless told otherwise
+HALF_FROM = 128  # blocks of this side and above compute in float16 where `half` is asked for
 
 
 def style_of(layer: Layer, w: Tensor) -> Tensor:
