@@ -34,7 +34,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
 )
 # Stages of one layer know nothing of each other, so that each can be replaced. What is listed may.
-NEIGHBOURS = {("head", "portrait"), ("head", "rendering"), ("portrait", "rendering")}
+NEIGHBOURS = {("head", "portrait"), ("head", "rendering")}
 STAGES = LAYERS[4]
 
 

@@ -78,7 +78,7 @@ class Reading:
 
 def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = None) -> Inputs:
     """Read the files that drive a shot; `tick` hears how far a video is followed. Raises BadInput as `load_audio`,
-    `read_curves`, `read_poses`, `open_footage` and `follow` do."""
+    `curves_and_notes`, `read_poses`, `open_footage` and `follow` do."""
     reading = reading or Reading()
     from .speech.pose_io import read_poses
     from .speech.track_io import curves_and_notes

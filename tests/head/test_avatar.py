@@ -48,9 +48,9 @@ def test_zero_closes_the_lips_whatever_the_photo_shows(avatar: AvatarHead, units
 def test_photo_expression_reproduces_the_photo(avatar: AvatarHead) -> None:
     fit = avatar.fit
     expected = avatar.model.vertices(fit.identity, fit.expression, fit.offsets + fit.expression_offsets)
-    assert avatar.photo_share(fit.expression) == pytest.approx(1) or np.abs(fit.expression_offsets).max() < 1e-3
-    if avatar.photo_share(fit.expression) > 0.999:
-        assert np.abs(avatar.vertices(fit.expression) - expected).max() < 3e-4
+    lacking = (1 - avatar.photo_share(fit.expression)) * np.abs(fit.expression_offsets)
+    assert lacking.max() < 1e-3, "where the whole of the photo's offsets isn't there, they hardly matter"
+    assert (np.abs(avatar.vertices(fit.expression) - expected) < 3e-4 + lacking).all()
 
 
 @pytest.mark.parametrize("opened", [0.1, 0.4, 1.0])

@@ -36,7 +36,7 @@ class BaselFace:
 
     `mean_shape` [3N] centred on its mean, `identity` [80, 3N], `expression` [64, 3N]; `mean_texture` [3N] 0..255,
     `texture_basis` [80, 3N]; `faces` [F, 3]; `ring` [N, 8] the triangles around a vertex, F where there are fewer;
-    `keypoints` [68]; `skin` [N] 0 or 1; `front` the vertices and `front_faces` [G, 3] the triangles of the face proper.
+    `keypoints` [68]; `skin` [N] 0 or 1.
     """
 
     mean_shape: Tensor
@@ -48,8 +48,6 @@ class BaselFace:
     ring: Tensor
     keypoints: Tensor
     skin: Tensor
-    front: Tensor
-    front_faces: Tensor
 
     @classmethod
     def from_arrays(
@@ -88,15 +86,13 @@ class BaselFace:
                 ring=index("point_buf", size // 3, 8),
                 keypoints=index("keypoints", 68),
                 skin=real("skinmask", size // 3),
-                front=index("frontmask2_idx", -1),
-                front_faces=index("tri_mask2", -1, 3),
             )
         except ValueError as error:
             raise BadInput(
                 "head_model_unreadable", f"the face model's arrays don't fit together ({error}). Import it again."
             ) from None
         limits = ((model.faces, model.vertex_count), (model.ring, len(model.faces) + 1),
-                  (model.keypoints, model.vertex_count), (model.front_faces, model.vertex_count))  # fmt: skip
+                  (model.keypoints, model.vertex_count))  # fmt: skip
         if any(int(i.min()) < 0 or int(i.max()) >= limit for i, limit in limits):
             raise BadInput(
                 "head_model_unreadable", "the face model names vertices that it doesn't have. Import it again."
@@ -131,8 +127,6 @@ class BaselFace:
             ring=self.ring.new_zeros(68, 8),
             keypoints=torch.arange(68, device=rows.device),
             skin=self.skin[self.keypoints],
-            front=rows[:0],
-            front_faces=none,
         )
 
     def shape(self, coefficients: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from elocute.head.eyes import ball_centre, look_units, turn_eyeball
+from elocute.head.eyes import ball_centre, look_rotation, look_units, turn_eyeball
 from elocute.head.model import SIDES, HeadModel
 from elocute.head.projection import pixel_ray, project, shift_in_image
 from elocute.head.surface import plate_energy
@@ -219,7 +219,5 @@ def split(
 
 
 def turn_back(ball: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
-    from elocute.head.eyes import look_rotation
-
     centre = ball_centre(ball)
     return (ball - centre) @ look_rotation(yaw, pitch).astype(ball.dtype) + centre

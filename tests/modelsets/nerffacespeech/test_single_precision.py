@@ -25,7 +25,8 @@ class SinglePrecision(TorchFunctionMode):
     """Every tensor is on such a device until `cpu` brings it home."""
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        if function is torch.Tensor.double and not getattr(arguments[0], "home", False):
+        asked = function is torch.Tensor.double or torch.float64 in (*arguments, *(options or {}).values())
+        if asked and not getattr(arguments[0], "home", False):
             raise TypeError("this device has no float64")
         result = function(*arguments, **(options or {}))
         if function is torch.Tensor.cpu:
