@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
-from ..portrait.regions import firm
+from ..portrait.regions import disc, firm
 from ..ramps import ramp, runs, smooth_step
 from ..rendering.raster import rasterise
 from ..rendering.shells import CAVITY, EYES, FAR, SKIN, TEETH, project
@@ -193,18 +193,16 @@ def skin_likeness(photo: np.ndarray, skin: np.ndarray, shaded: float = 0.0) -> t
 def without_rim(mask: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """mask [R, R] without what is thin close to the outline of matte [R, R]: where skin ends before the background a
     segmentation sees hair."""
-    radius = max(1, round(RIM_LINE * len(mask) / 2))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     inside = cv2.distanceTransform((matte > 0.1).astype(np.uint8), cv2.DIST_L2, 5)
-    return np.where(inside < RIM_REACH * len(mask), cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), mask)
+    opened = cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc(RIM_LINE * len(mask) / 2))
+    return np.where(inside < RIM_REACH * len(mask), opened, mask)
 
 
 def without_strips(bare: np.ndarray, matte: np.ndarray) -> np.ndarray:
     """`bare` [R, R] also where a strip of something else lies between it and the outline of matte [R, R]: light from
     behind or shade, which has not the skin's colour, is no collar."""
     person, width = matte > 0.5, COLLAR * len(bare)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(width / 2)) + 1,) * 2)
-    closed = cv2.morphologyEx(np.where(person, bare, 1).astype(np.float32), cv2.MORPH_CLOSE, disc)
+    closed = cv2.morphologyEx(np.where(person, bare, 1).astype(np.float32), cv2.MORPH_CLOSE, disc(width / 2))
     at_outline = cv2.distanceTransform(person.astype(np.uint8), cv2.DIST_L2, 5) < width
     return np.where(at_outline, closed, bare).astype(np.float32)
 

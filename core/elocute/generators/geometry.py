@@ -11,7 +11,7 @@ from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
 from ..head.surface import vertex_normals
 from ..landmarks import CHIN, LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS, STOMION
-from ..portrait.regions import polygon_mask
+from ..portrait.regions import disc, polygon_mask
 from ..rendering.shells import CAVITY, FAR, RELIEF, SKIN, TEETH, project
 from ..spaces import to_camera
 from ..values import HeadFit
@@ -83,8 +83,7 @@ def _openings(scene: Scene) -> np.ndarray:
     out = np.zeros((scene.side, scene.side), np.uint8)
     for outline in (OUTER_LIPS, RIGHT_LIDS, LEFT_LIDS):
         out |= polygon_mask(scene.landmarks[list(outline), :2], scene.side, scene.side) > 0.5
-    wide = 2 * round(AROUND_OPENINGS * scene.side) + 1
-    return cv2.dilate(out, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, wide)))
+    return cv2.dilate(out, disc(AROUND_OPENINGS * scene.side))
 
 
 def _margin(side: int) -> int:

@@ -10,7 +10,7 @@ from scipy import ndimage
 from ..head.model import HeadModel
 from ..landmarks import LEFT_LIDS, OUTER_LIPS, RIGHT_LIDS
 from ..portrait.fill import push_pull
-from ..portrait.regions import polygon_mask
+from ..portrait.regions import disc, polygon_mask
 from ..ramps import smooth_step
 from ..rendering.shells import FAR, RELIEF, SKIN
 from .appearance import PARTS, Appearance, as_vivid, harmonics
@@ -93,8 +93,7 @@ def hair_colours(scene: Scene, inside: np.ndarray, layers: Layers) -> np.ndarray
 
 def _thick(hair: np.ndarray) -> np.ndarray:
     """The mask [R, R] without its edge, where it is mixed with what lies beside it; the mask itself if it is thin."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(HAIR_EDGE * len(hair))) + 1,) * 2)
-    inner = cv2.erode(hair.astype(np.uint8), disc) > 0
+    inner = cv2.erode(hair.astype(np.uint8), disc(HAIR_EDGE * len(hair))) > 0
     return inner if inner.sum() > MUCH * hair.sum() else hair
 
 

@@ -15,7 +15,7 @@ from scipy.ndimage import distance_transform_edt
 
 from ..landmarks import INNER_LIPS, LEFT_LIDS, MOUTH_CORNERS, OUTER_EYE_CORNERS, RIGHT_LIDS, apart
 from ..portrait.fill import push_pull
-from ..portrait.regions import firm, polygon_mask
+from ..portrait.regions import disc, firm, polygon_mask
 from ..ramps import smooth_step
 from ..rendering.shells import CAVITY, EYES, PLANES, RELIEF, SKIN, TEETH
 from .visible_teeth import find_teeth
@@ -144,8 +144,7 @@ def lash_colour(own: np.ndarray, eyes: list[np.ndarray], lash: float) -> np.ndar
 
 def _dilate(mask: np.ndarray, reach: float) -> np.ndarray:
     """mask [R, R] grown by `reach` pixels, at least one."""
-    grow = max(1, round(reach))
-    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1)))
+    return cv2.dilate(mask, disc(reach))
 
 
 def fill_openings(

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..head.model import HeadModel
-from ..portrait.regions import along_face, firm
+from ..portrait.regions import along_face, disc, firm
 from ..ramps import ramp
 from .canonical import rim_distance, sample
 from .scene import Scene
@@ -57,12 +57,12 @@ def other_than_skin(scene: Scene, depth: np.ndarray) -> np.ndarray:
     if head.all():
         return np.zeros(head.shape, np.float32)
     inside, size = ndimage.distance_transform_edt(head), STRIP * scene.side
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(size / 2)) + 1,) * 2)
+    patch = disc(size / 2)
     solid = head.astype(np.float32)
     bare, whole = (cv2.GaussianBlur(a, (0, 0), SPREAD * scene.side) for a in (scene.bare * solid, solid))
     other = (head & (bare < 0.5 * whole)).astype(np.uint8)
-    patches, _ = ndimage.label(cv2.morphologyEx(other, cv2.MORPH_OPEN, disc))
-    broad = (np.bincount(patches.ravel()) > PATCH * disc.sum()) & (np.arange(patches.max() + 1) > 0)
+    patches, _ = ndimage.label(cv2.morphologyEx(other, cv2.MORPH_OPEN, patch))
+    broad = (np.bincount(patches.ravel()) > PATCH * patch.sum()) & (np.arange(patches.max() + 1) > 0)
     narrow = (other > broad[patches]) & (inside < 1.5 * size)
     labels, _ = ndimage.label(narrow)
     at_edge = np.unique(labels[narrow & (inside < max(2, PIXEL * scene.side))])
@@ -102,9 +102,8 @@ def bare_neck(scene: Scene, column: np.ndarray, uv: np.ndarray) -> np.ndarray:
     near = np.zeros((side, side), np.uint8)
     cv2.fillConvexPoly(near, cv2.convexHull(np.round(column).astype(np.int32)), 1)
     near = _grown(near, BESIDE_NECK * side)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, round(COLUMN * side / 2)) + 1,) * 2)
     bare = (scene.regions["neck_shoulders"] * scene.bare * near > 0.5).astype(np.uint8)
-    broad = scene.outward(cv2.morphologyEx(bare, cv2.MORPH_OPEN, disc)).astype(np.float32)
+    broad = scene.outward(cv2.morphologyEx(bare, cv2.MORPH_OPEN, disc(COLUMN * side / 2))).astype(np.float32)
     return sample(np.clip(2 * cv2.GaussianBlur(broad, (0, 0), REGION_BLUR * side), 0, 1), uv)
 
 

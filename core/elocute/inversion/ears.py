@@ -12,6 +12,7 @@ from scipy.sparse import linalg
 from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
+from ..portrait.regions import disc
 from ..rendering.raster import rasterise
 from ..rendering.shells import project
 from ..spaces import to_camera
@@ -155,10 +156,9 @@ def _photo_ear(scene: Scene, own: np.ndarray, head: np.ndarray, axes: np.ndarray
     highest, lowest = top + BEYOND[0] * tall, bottom - BEYOND[1] * tall
     near = (height < highest) & (height > lowest)
     skin = (scene.regions["skin"] > 0.5) & (scene.matte > 0.5)
-    radius = max(1, round(STRIP * tall / 2))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    whole = cv2.morphologyEx(skin.astype(np.uint8), cv2.MORPH_CLOSE, disc)  # folds pass for hair
-    beside = cv2.morphologyEx(whole * (near & ~head), cv2.MORPH_OPEN, disc)
+    strip = disc(STRIP * tall / 2)
+    whole = cv2.morphologyEx(skin.astype(np.uint8), cv2.MORPH_CLOSE, strip)  # folds pass for hair
+    beside = cv2.morphologyEx(whole * (near & ~head), cv2.MORPH_OPEN, strip)
     labels, count = ndimage.label(beside)
     overlap = np.bincount(labels[own], minlength=count + 1)
     overlap[0] = 0

@@ -17,6 +17,7 @@ from elocute.landmarks import OVAL
 from elocute.models.store import model_path
 from elocute.portrait.face import face_height
 from elocute.portrait.fill import push_pull
+from elocute.portrait.regions import disc
 from elocute.ramps import smooth_step
 from elocute.values import Face
 
@@ -175,8 +176,8 @@ def _decided(rgb: np.ndarray, alpha: np.ndarray, size: float) -> np.ndarray:
     image, a = (cv2.resize(p, small, interpolation=cv2.INTER_AREA) for p in (rgb.astype(np.float32), alpha))
     edge, broad = max(1, round(EDGE * size * scale)), max(1, round(BROAD * size * scale))
     open_question = ((a > UNSURE) & (a < 1 - UNSURE)).astype(np.uint8)
-    unsure = cv2.morphologyEx(open_question, cv2.MORPH_OPEN, _disc(broad))
-    behind, person = (cv2.erode((p < UNSURE / 3).astype(np.uint8), _disc(edge)) for p in (a, 1 - a))
+    unsure = cv2.morphologyEx(open_question, cv2.MORPH_OPEN, disc(broad))
+    behind, person = (cv2.erode((p < UNSURE / 3).astype(np.uint8), disc(edge)) for p in (a, 1 - a))
     if not (unsure.any() and behind.any() and person.any()):
         return alpha
     background = cv2.GaussianBlur(push_pull(image, behind.astype(np.float32)), (0, 0), edge)
@@ -184,7 +185,7 @@ def _decided(rgb: np.ndarray, alpha: np.ndarray, size: float) -> np.ndarray:
     spread = ((image - background) ** 2).sum(axis=2, keepdims=True) * behind[..., None]
     spread = np.sqrt(cv2.GaussianBlur(push_pull(spread, behind.astype(np.float32)), (0, 0), 3 * edge))
     needed = np.maximum(SPREADS * spread + VISIBLE, ALIKE * np.linalg.norm(colour - background, axis=2))
-    soft = cv2.GaussianBlur(cv2.dilate(unsure, _disc(edge)).astype(np.float32), (0, 0), max(edge / 3, 0.5))
+    soft = cv2.GaussianBlur(cv2.dilate(unsure, disc(edge)).astype(np.float32), (0, 0), max(edge / 3, 0.5))
     soft, needed, background = (cv2.resize(p, (width, height)) for p in (soft, needed, background))
     x, y, w, h = cv2.boundingRect((soft > 0).astype(np.uint8))
     part = slice(y, y + h), slice(x, x + w)
@@ -193,10 +194,6 @@ def _decided(rgb: np.ndarray, alpha: np.ndarray, size: float) -> np.ndarray:
     out = alpha.copy()
     out[part] += soft[part] * np.maximum(solid - alpha[part], 0)
     return out
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _without_haze(alpha: np.ndarray) -> np.ndarray:

@@ -32,6 +32,13 @@ HAZE = 16  # of 255: light that isn't the skin's lies on top of it, and takes th
 PALE, SAME_HUE = 0.06, 0.35
 HALF_LIGHT = 0.55  # of the skin's CIELAB lightness: so much is left in a shade
 SKIN, HAIR, CLOTHES = range(3)
+# Log-odds by place, beside those of the colour: of skin within the face's oval, beside it between brow and mouth (where
+# ears are), beyond, and what they lose a face height from it; of hair, of clothes above the mouth and right below it,
+# and what hair loses and clothes gain a face height below; of a neck, which looks like the face but isn't moved by it.
+ON_FACE, AT_EARS, ELSEWHERE, AWAY = 4.5, 2.5, 1.5, 12.0
+USUALLY_HAIR, NOT_CLOTHES, NECKLINE, BELOW_MOUTH, LIKE_FACE = 3.0, -6.0, -2.0, 11.0, 2.0
+COLOUR, UNLIKELY = 0.5, -12.0  # how much a colour's log-odds count, and the least of them
+SURELY = 20.0  # log-odds that no colour overrules
 
 
 def find_regions(rgb: np.ndarray, matte: np.ndarray, face: Face) -> dict[str, np.ndarray]:
@@ -64,6 +71,12 @@ def find_regions(rgb: np.ndarray, matte: np.ndarray, face: Face) -> dict[str, np
 def firm(mask: np.ndarray) -> np.ndarray:
     """Where a soft mask [H, W] is surest, bool [H, W]; never empty."""
     return mask >= min(0.8, float(mask.max()))
+
+
+def disc(radius: float) -> np.ndarray:
+    """What `cv2` opens, closes and grows masks by: a disc of a radius in pixels, at least one."""
+    side = 2 * max(1, round(radius)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
 
 
 def polygon_mask(points: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -127,24 +140,29 @@ def _logits(rgb: np.ndarray, matte: np.ndarray, points: np.ndarray) -> np.ndarra
         skin_colour = _colour_logits(lab, lab[own | (forehead & solid)])
     worn = solid & (down > 1.35) | solid & (down > 1.05) & (outside > 0.35)
     colour = np.stack([skin_colour, _colour_logits(lab, lab[around]), _colour_logits(lab, lab[worn])])
-    # Ears lie beside the oval between brow and mouth, a high forehead above it; farther out skin gets unlikely.
-    beside = (down > brow) & (down < mouth)
-    skin = np.where(oval, 4.5, np.where(beside, 2.5, 1.5) - 12 * outside)
-    skin = np.where(forehead & (colour[SKIN] > colour[HAIR] - 2), 4.5, skin)
-    # Hair is everything around the upper face; below the mouth it has to look more and more like hair.
-    hair = np.where(down < mouth, 3.0, 3.0 - 11 * (down - mouth))
-    clothes = np.where(down < mouth, -6.0, -2.0 + 11 * (down - mouth))
-    place = np.stack([skin, hair, clothes])
-    logits = np.clip(colour, -12, 0) * 0.5 + place
+    place = _place(oval, outside, down, brow, mouth)
+    place[SKIN][forehead & (colour[SKIN] > colour[HAIR] - 2)] = ON_FACE  # a high one, above the oval
+    logits = COLOUR * np.clip(colour, UNLIKELY, 0) + place
     # Neck skin belongs to the part that stays with the shoulders.
     below = ~oval & (down > mouth)
-    logits[CLOTHES][below] = np.maximum(logits[CLOTHES], 0.5 * np.clip(face_colour, -12, 0) + 2.0)[below]
-    logits[SKIN][below] = -20
-    logits[SKIN][oval & (down > brow)] = 20  # a beard or glasses stay skin
-    logits[CLOTHES][~person & (down < mouth)] = -20
+    neck = COLOUR * np.clip(face_colour, UNLIKELY, 0) + LIKE_FACE
+    logits[CLOTHES][below] = np.maximum(logits[CLOTHES], neck)[below]
+    logits[SKIN][below] = -SURELY
+    logits[SKIN][oval & (down > brow)] = SURELY  # a beard or glasses stay skin
+    logits[CLOTHES][~person & (down < mouth)] = -SURELY
     spots, _ = ndimage.label(logits.argmax(0) == HAIR)
-    logits[HAIR][oval & ~np.isin(spots, spots[~oval])] = -20  # a frown's or a brow's: hair comes from without
+    logits[HAIR][oval & ~np.isin(spots, spots[~oval])] = -SURELY  # a frown's or a brow's: hair comes from without
     return logits
+
+
+def _place(oval: np.ndarray, outside: np.ndarray, down: np.ndarray, brow: float, mouth: float) -> np.ndarray:
+    """What skin, hair and clothes are likely by their place alone, log-odds [3, H, W]: `outside` [H, W] face heights
+    from the `oval`; `down` [H, W] along the face, with its `brow` and `mouth`."""
+    at_ears = (down > brow) & (down < mouth)
+    skin = np.where(oval, ON_FACE, np.where(at_ears, AT_EARS, ELSEWHERE) - AWAY * outside)
+    # Hair is everything around the upper face; below the mouth it has to look more and more like hair.
+    lower = BELOW_MOUTH * np.maximum(down - mouth, 0)
+    return np.stack([skin, USUALLY_HAIR - lower, np.where(down < mouth, NOT_CLOTHES, NECKLINE + lower)])
 
 
 def _bare_face(
