@@ -96,7 +96,7 @@ def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, lit, hit): 
     w1, w2 = w1 / points[b, 2], w2 / points[c, 2]
     z = np.float32(1.0) / (w0 + w1 + w2)
     w0, w1, w2 = w0 * z, w1 * z, w2 * z
-    for k in range(table.shape[1]):
+    for k in range(_RAY):  # all columns of the table; a number known beforehand is one step instead of a loop
         hit[k] = w0 * table[a, k] + w1 * table[b, k] + w2 * table[c, k]
     dx, dy = (px - cam[1]) / cam[0], (py - cam[2]) / cam[0]
     for k in range(3):  # the ray, bent back
@@ -215,26 +215,25 @@ def _apart(a, b, spheres):  # type: ignore[no-untyped-def]
 def _simple(ids, depths, points, faces, layer, spheres, y, x):  # type: ignore[no-untyped-def]
     """Whether the four rays of a pixel, from row y and column x on, cross the same layers, none with an edge, and the
     first one's triangles will do for its middle."""
-    simple = True
     for g in range(2):
-        first = ids[g, y, x]
-        kind = -1 if first < 0 else int(layer[first])
-        low = high = depths[g, y, x]
-        for s in range(1, 4):
-            i = ids[g, y + s // 2, x + s % 2]
-            if (-1 if i < 0 else int(layer[i])) != kind:
-                simple = False
-            elif i >= 0:
-                d = depths[g, y + s // 2, x + s % 2]
-                low, high = min(low, d), max(high, d)
-                if i != first and _apart(first, i, spheres):
-                    simple = False
-        if kind >= 0 and high - low > EDGE_DEPTH:
-            simple = False
-        if kind >= 0 and simple:
-            w1, w2 = _barycentric(first, np.float32(x // 2 + 0.5), np.float32(y // 2 + 0.5), points, faces)
-            simple = min(w1, w2, np.float32(1.0) - w1 - w2) > np.float32(-REACH)
-    return simple
+        a, b, c, d = ids[g, y, x], ids[g, y, x + 1], ids[g, y + 1, x], ids[g, y + 1, x + 1]
+        alike = a == b and a == c and a == d
+        if alike and a < 0:
+            continue
+        za, zb, zc, zd = depths[g, y, x], depths[g, y, x + 1], depths[g, y + 1, x], depths[g, y + 1, x + 1]
+        if max(max(za, zb), max(zc, zd)) - min(min(za, zb), min(zc, zd)) > EDGE_DEPTH:
+            return False
+        if alike:
+            continue
+        if min(min(a, b), min(c, d)) < 0:
+            return False
+        for i in (b, c, d):
+            if i != a and (layer[i] != layer[a] or _apart(a, i, spheres)):
+                return False
+        w1, w2 = _barycentric(a, np.float32(x // 2 + 0.5), np.float32(y // 2 + 0.5), points, faces)
+        if min(w1, w2, np.float32(1.0) - w1 - w2) <= np.float32(-REACH):
+            return False
+    return True
 
 
 @numba.njit(**FAST, parallel=True)
