@@ -55,7 +55,8 @@ class Temporary:
     def keep(self) -> None:
         """Give the file its real name, in one step."""
         try:
-            os.chmod(self.path, 0o666 & ~_umask())  # mkstemp's 0600 would surprise whoever shares the folder
+            with contextlib.suppress(OSError):  # a network share or a stick may know no rights
+                os.chmod(self.path, 0o666 & ~_umask())  # mkstemp's 0600 would surprise whoever shares the folder
             os.replace(self.path, self.target)
         except BaseException as error:
             self.discard()

@@ -348,3 +348,28 @@ def test_the_render_script_knows_what_can_be_written() -> None:
     script = (Path(__file__).resolve().parents[2] / "scripts" / "render.py").read_text()
     (named,) = re.findall(r"^MOVIES = \((.*?)\)", script, re.MULTILINE)
     assert tuple(re.findall(r'"(.*?)"', named)) == SUFFIXES
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_a_voice_is_as_loud_as_it_was(tmp_path: Path, channels: int) -> None:
+    """Six without places around the listener are tracks, of which one has the voice."""
+    tone = 0.25 * np.sin(np.arange(RATE) * 0.2)
+    silent = np.zeros(RATE)
+    tracks = np.stack([tone, *[tone if channels == 2 else silent] * (channels - 1)], 1)
+    voice = write_wav(tmp_path / "voice.wav", tracks)
+    with VideoWriter(tmp_path / "out.mp4", (64, 64), Fraction(25), voice, 1) as out:
+        for _ in range(25):
+            out.write(np.zeros((64, 64, 3), np.uint8))
+    command = [ffmpeg(), "-v", "error", "-i", str(tmp_path / "out.mp4"), "-f", "f32le", "-ac", "2", "-"]
+    heard = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.float32).reshape(-1, 2)
+    assert np.abs(heard[10000:40000]).max(0) == pytest.approx(0.25 * 32000 / 32768, rel=0.03)
+
+
+def test_a_folder_that_knows_no_rights_gets_its_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    with VideoWriter(tmp_path / "out.mp4", (64, 64), Fraction(25)) as out:
+        out.write(np.zeros((64, 64, 3), np.uint8))
+    assert len(decode(tmp_path / "out.mp4", 64, 64)) == 1

@@ -186,7 +186,10 @@ def check_output(path: Path) -> None:
 
 def _sound_options(audio: Path, start: Fraction | float, duration: Fraction | float | None) -> list[str]:
     """What the face was made for, cut to the shot and padded to exactly its length."""
-    chain = heard(probe_audio(audio))
+    info = probe_audio(audio)
+    chain = heard(info)
+    if info.mono or info.tracks:  # as loud on both sides: ffmpeg's own way to two channels is 3 dB quieter
+        chain.append("pan=stereo|c0=c0|c1=c0")
     if start:
         chain += [f"atrim=start={float(start):.6f}", "asetpts=PTS-STARTPTS"]
     chain += [f"aresample={SOUND_RATE}", "apad"]
