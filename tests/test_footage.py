@@ -353,3 +353,41 @@ def test_a_picture_is_no_video(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         probe(tmp_path / "p.jpg")
     assert caught.value.code == "video_unreadable"
+
+
+def video(path: Path, pictures: list[np.ndarray], *how: str) -> Path:
+    """Pictures as ffmpeg makes a video of them."""
+    height, width = pictures[0].shape[:2]
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    raw = b"".join(picture.tobytes() for picture in pictures)
+    subprocess.run([*ffmpeg, "-s", f"{width}x{height}", "-r", "25", "-i", "-", *how, str(path)], input=raw, check=True)
+    return path
+
+
+def test_av1_is_read_without_a_graphics_card_for_it(tmp_path: Path) -> None:
+    pictures = [np.full((64, 96, 3), 20 * i, np.uint8) for i in range(10)]
+    av1 = video(tmp_path / "v.mp4", pictures, "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "log-level=0")
+    footage = open_footage(av1)
+    seen = [None if frame is None else float(frame.mean()) for frame in footage.frames()]
+    assert footage.count == 10 and seen == pytest.approx([20 * i for i in range(10)], abs=4)
+
+
+@pytest.mark.parametrize(("aspect", "shape"), [("1", (60, 80)), ("4/3", (60, 107)), ("1/2", (120, 80))])
+def test_pixels_that_are_not_square_are_made_so(tmp_path: Path, aspect: str, shape: tuple[int, int]) -> None:
+    picture = np.zeros((60, 80, 3), np.uint8)
+    wide = video(tmp_path / "v.mp4", [picture] * 3, "-vf", f"setsar={aspect}", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    assert [frame.shape[:2] for frame in open_footage(wide).frames() if frame is not None] == [shape] * 3
+
+
+def test_what_may_not_be_read_and_a_folder_are_told_from_no_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path, mode: str = "r") -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with pytest.raises(BadInput, match="is a folder"):
+        probe(tmp_path)
+    video(tmp_path / "v.mp4", [np.zeros((16, 16, 3), np.uint8)])
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(BadInput, match="Permission denied"):
+        probe(tmp_path / "v.mp4")

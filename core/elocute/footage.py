@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import re
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ MOST_DAMAGED = 250  # frames one after the other, as far apart as key frames are
 HELD_BACK = 16  # frames at most that a decoder has in hand: by then what a damage cost has shown as a gap in the times
 LONGEST_STILL = 10.0  # seconds that a frame may last: beyond, times jump and are counted from there on
 WAVERS = 1.1  # so many times the mean, a rate that was told by the shortest distance of two pictures is no rate
+WIDEST_PIXEL = 4.0  # times its height, or the other way round: beyond, a file says nonsense
 STEADY = 0.75  # of a frame: so far from its place by time a frame stays in it, or rounding would drop some
 
 
@@ -153,8 +156,14 @@ def _decodable(content: bytes) -> bool:
 def probe(path: Path) -> tuple[Fraction, int]:
     """Frame rate and number of frames by the container, or by what it holds where it doesn't say. Raises BadInput
     video_missing or video_unreadable."""
-    if not path.is_file():
-        raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
+    if path.is_dir():
+        raise BadInput("video_unreadable", f"{path} is a folder. Name a video file.")
+    try:
+        if not path.is_file():
+            raise BadInput("video_missing", f"there is no file {path}. Check the path of the video.")
+        path.open("rb").close()
+    except OSError as error:
+        raise BadInput("video_unreadable", f"{path} can't be read ({error.strerror}). Check its rights.") from None
     capture = _open(path)
     try:
         rate, count = _rate_and_count(path, capture)
@@ -176,13 +185,42 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
     hands out those from before some damage after it; and pictures may start later than sound, with the first one until
     then.
     """
+    with _decodable_video(path) as decodable:
+        yield from _frames(path, decodable, max_frames)
+
+
+@contextlib.contextmanager
+def _decodable_video(path: Path) -> Iterator[Path]:
+    """The video itself, or a copy for as long as it is needed: OpenCV leaves AV1 to graphics cards that know it, and
+    ffmpeg decodes it anywhere."""
+    import cv2
+
+    from .media import run_ffmpeg
+
+    capture = _open(path)
+    codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+    known = codec.lower() != b"av01" or capture.read()[0]
+    capture.release()
+    if known:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="elocute-") as folder:
+        copy = Path(folder) / "copy.mp4"
+        same = "-map 0:V:0 -fps_mode passthrough -c:v libx264 -preset ultrafast -qp 8 -pix_fmt yuv420p".split()
+        run_ffmpeg(path, *same, str(copy))
+        yield copy if copy.is_file() else path
+
+
+def _frames(path: Path, decodable: Path, max_frames: int) -> Iterator[np.ndarray | None]:
+    """`read_frames` of a video, whose pictures are in the file `decodable`."""
     import cv2
 
     from .media import pictures_start
 
-    capture = _open(path)
-    fps, _ = _rate_and_count(path, capture)
+    capture = _open(decodable)
+    fps, _ = _rate_and_count(decodable, capture)
     late = math.floor(pictures_start(path) * fps + 0.5)  # whole frames, so that a steady rate stays one
+    wider = _pixel_aspect(capture)
     index = damaged = owed = since = 0
     before = 0.0
     last: np.ndarray | None = None
@@ -208,7 +246,7 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
             owed = owed if since <= HELD_BACK else 0
             if gap < 0:
                 continue
-            picture = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            picture = np.asarray(cv2.cvtColor(_square(frame, wider), cv2.COLOR_BGR2RGB))
             lost = min(gap, owed)
             shown = [None] * lost + [last if last is not None else picture] * (gap - lost)
             yield from shown[: max_frames - index]
@@ -219,6 +257,26 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
             last = picture
     finally:
         capture.release()
+
+
+def _pixel_aspect(capture: cv2.VideoCapture) -> float:
+    """How many times wider than high a video's pixels are, as it is shown: not 1 on DV, HDV and DVD."""
+    import cv2
+
+    up, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    if not (0 < up < math.inf and 0 < down < math.inf and WIDEST_PIXEL > up / down > 1 / WIDEST_PIXEL):
+        return 1.0
+    lies = capture.get(cv2.CAP_PROP_ORIENTATION_AUTO) and capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+    return down / up if lies else up / down
+
+
+def _square(frame: np.ndarray, wider: float) -> np.ndarray:
+    """A frame [H, W, 3] with square pixels."""
+    import cv2
+
+    if wider == 1:
+        return frame
+    return cv2.resize(frame, None, fx=max(wider, 1.0), fy=max(1 / wider, 1.0), interpolation=cv2.INTER_LINEAR)
 
 
 def _rate_and_count(path: Path, capture: cv2.VideoCapture) -> tuple[float, int]:
@@ -248,5 +306,8 @@ def _rate_and_count(path: Path, capture: cv2.VideoCapture) -> tuple[float, int]:
 def _open(path: Path) -> cv2.VideoCapture:
     import cv2
 
+    from .files import quiet_stderr
+
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: what is wrong with a file is said in our sentence
-    return cv2.VideoCapture(str(path.absolute()))  # a relative "seed:7.mp4" would be taken for an address
+    with quiet_stderr():
+        return cv2.VideoCapture(str(path.absolute()))  # a relative "seed:7.mp4" would be taken for an address
