@@ -31,7 +31,7 @@ class FaceDescriptor:
         self._describe = dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat"))
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray | None:
-        """[128], or None when dlib's own detector finds no face."""
+        """[128] of the largest face, or None when dlib's own detector finds none."""
         import cv2
 
         scale = _LONG_SIDE / max(rgb.shape[:2])
@@ -39,7 +39,8 @@ class FaceDescriptor:
         boxes = self._detect(picture, 0 if scale < 1 else 1)
         if not len(boxes):
             return None
-        return np.array(self._describe.compute_face_descriptor(picture, self._align(picture, boxes[0])))
+        largest = max(boxes, key=lambda box: box.area())  # the surest comes first
+        return np.array(self._describe.compute_face_descriptor(picture, self._align(picture, largest)))
 
 
 def identity_distance(portrait: np.ndarray, frames: list[np.ndarray]) -> dict[str, Any]:

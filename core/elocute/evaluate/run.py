@@ -144,9 +144,13 @@ def _wanted_poses(path: Path, seen: Observation, total: int, out: dict[str, Any]
 
 def _compare(photo: np.ndarray, seen: Observation, out: dict[str, Any]) -> None:
     """Against the photo the video was made from."""
+    from elocute.portrait.analyse import quarter_turns
     from elocute.portrait.face import detect_faces
 
     faces = detect_faces(photo)
+    if turns := quarter_turns(faces):
+        photo = np.ascontiguousarray(np.rot90(photo, turns))
+        faces = detect_faces(photo)
     if faces:
         out["sharpness_ratio"] = out["sharpness"] / sharpness(photo, faces[0].landmarks)
     else:

@@ -24,8 +24,7 @@ def analyse(path: str | Path) -> Portrait:
     picture = load_image(path)
     rgb, alpha, notes = picture.rgb, picture.alpha, []
     faces = detect_faces(on_grey(rgb, alpha))
-    turns = round(np.degrees(roll_of(faces[0].landmarks)) / 90) % 4 if faces else 0
-    if turns:
+    if turns := quarter_turns(faces):
         rgb = np.ascontiguousarray(np.rot90(rgb, turns))
         alpha = None if alpha is None else np.ascontiguousarray(np.rot90(alpha, turns))
         faces = detect_faces(on_grey(rgb, alpha))
@@ -33,6 +32,11 @@ def analyse(path: str | Path) -> Portrait:
     if faces:
         faces = [faces[0], *faces_beside(on_grey(rgb, alpha), faces[0])]
     return _analysed(replace(picture, rgb=rgb, alpha=alpha), faces, Path(path).name, notes)
+
+
+def quarter_turns(faces: list[Face]) -> int:
+    """By how many times 90 degrees `np.rot90` has to turn a photo of these faces to make the first one upright."""
+    return round(np.degrees(roll_of(faces[0].landmarks)) / 90) % 4 if faces else 0
 
 
 def analyse_upright(rgb: np.ndarray, name: str) -> Portrait:
