@@ -225,6 +225,20 @@ def test_curves_beyond_what_a_face_does_are_told(
         assert f"jawOpen {told}" in warnings[0] and "1.5" in warnings[0] and "mouthPucker" not in warnings[0]
 
 
+def test_curves_within_range_are_no_news_on_a_smiling_photo_nor_are_frames_that_nobody_renders(
+    own: np.ndarray, tmp_path: Path
+) -> None:
+    smiling = own.copy()
+    smiling[list(SMILES)] = 1
+    name = ARKIT_NAMES[SMILES[0]]
+    assert KEPT_SMILE + 1 > MOST_OF_A_UNIT
+    fair = curves_file(tmp_path / "fair.json", **{name: [1.0] * 3})
+    assert not build_drive(shot(tmp_path, curves=fair), smiling, "cpu").warnings
+    late = curves_file(tmp_path / "late.json", jawOpen=[0.5, 0.5, 3.0])
+    assert not build_drive(shot(tmp_path, curves=late, frames=(1, 2)), own, "cpu").warnings
+    assert build_drive(shot(tmp_path, curves=late, frames=(2, 3)), own, "cpu").warnings
+
+
 def test_of_many_curves_beyond_it_three_are_named(own: np.ndarray, tmp_path: Path) -> None:
     names = ("jawOpen", "jawLeft", "jawRight", "mouthPucker", "cheekPuff")
     curves = curves_file(tmp_path / "c.json", **{name: [2.0] for name in names})

@@ -210,15 +210,18 @@ def build_drive(
     values[:, CLOSE] = np.minimum(values[:, CLOSE], values[:, JAW])
     poses, warnings = head_poses(shot, own, inputs)
     if track is not None:
-        warnings += _too_strong(_sum(rest, said, shot.expression_scale))
+        first, last = shot.frames or (1, frames)
+        warnings += _too_strong(_sum(np.zeros_like(rest), said[first - 1 : last], shot.expression_scale), rest)
     angles = np.stack([poses.yaw, poses.pitch, poses.roll], 1)
     return Drive(values, angles, poses.views or (AS_IN_PORTRAIT,) * frames, tuple(warnings))
 
 
-def _too_strong(asked: np.ndarray) -> list[str]:
-    """What to tell about a face [T, 52] that is asked for more than it shows."""
-    highest = asked.max(0)
-    over = [f"{ARKIT_NAMES[i]} {highest[i]:.3g}" for i in np.flatnonzero(highest > MOST_OF_A_UNIT + 1e-3)]
+def _too_strong(said: np.ndarray, rest: np.ndarray) -> list[str]:
+    """What to tell about curves [T, 52] that ask for more than a face shows, added to its `rest` [52]. Those within 1
+    ask for nothing unusual, however much the photo has of it."""
+    highest = said.max(0)
+    beyond = np.flatnonzero((highest > 1 + 1e-3) & (highest + rest > MOST_OF_A_UNIT + 1e-3))
+    over = [f"{ARKIT_NAMES[i]} {highest[i] + rest[i]:.3g}" for i in beyond]
     more = f" and {len(over) - 3} more" if len(over) > 3 else ""
     return [f"curves go higher than a face can, which is {MOST_OF_A_UNIT}: {', '.join(over[:3])}{more}"] if over else []
 

@@ -29,6 +29,7 @@ GRID, REST = 5e-5, 1e-4
 FARTHEST_SIDEWAYS = np.radians(45)  # beyond, the back of the head comes into sight
 FARTHEST_UP_DOWN = np.radians(35)  # beyond, the underside of the jaw
 FARTHEST_ROLL = np.radians(45)  # beyond, the neck folds
+FARTHEST = (("yaw", FARTHEST_SIDEWAYS), ("pitch", FARTHEST_UP_DOWN), ("roll", FARTHEST_ROLL))
 PROFILE = 1e-9  # cosine of a yaw that is a quarter turn but for rounding
 NEAREST = 0.35  # metres from the joint to the camera: nearer, the nose passes through the lens
 SIZES = (1 / 8, 16.0)  # of the head in the picture over the portrait's
@@ -137,17 +138,12 @@ def poses_against(
 
 
 def reachable_poses(angles: np.ndarray, shown: tuple[int, int] | None = None) -> tuple[np.ndarray, list[str]]:
-    """Yaw, pitch, roll [T, 3] in radians, the nearest that can be shown where they go too far, and what was clamped,
-    told as by `poses_against`."""
-    reached = angles.copy()
-    clamped: dict[str, list[int]] = {}
-    for i, pose in enumerate(angles):
-        turn, beyond = _reachable_turn(viewer_rotation(*pose))
-        if beyond:
-            reached[i] = viewer_angles(turn)
-        for what in beyond:
-            clamped.setdefault(what, []).append(i + 1)
-    return reached, told_frames(clamped, shown)
+    """Yaw, pitch, roll [T, 3] in radians, each as far as can be shown, and what was clamped, told as by
+    `poses_against`."""
+    limits = np.array([limit for _, limit in FARTHEST])
+    beyond = np.abs(angles) > limits + GRID
+    clamped = {_beyond(*FARTHEST[k]): (np.flatnonzero(beyond[:, k]) + 1).tolist() for k in range(3)}
+    return angles.clip(-limits, limits), told_frames(clamped, shown)
 
 
 def told_frames(clamped: dict[str, list[int]], shown: tuple[int, int] | None) -> list[str]:
@@ -179,17 +175,16 @@ def _reachable_turn(rotation: np.ndarray) -> tuple[np.ndarray, list[str]]:
         swing = np.array([np.pi, 0.0])  # exactly away: any way round is as near
     twist = _swing(swing).T @ rotation
     roll = np.arctan2(twist[1, 0], twist[0, 0])
-    beyond = [
-        f"{name} beyond {np.degrees(limit):.0f} degrees"
-        for name, value, limit in (
-            ("yaw", swing[0], FARTHEST_SIDEWAYS), ("pitch", swing[1], FARTHEST_UP_DOWN), ("roll", roll, FARTHEST_ROLL),
-        )
-        if abs(value) > limit + GRID
-    ]  # fmt: skip
+    values = (*swing, roll)
+    beyond = [_beyond(*far) for far, value in zip(FARTHEST, values, strict=True) if abs(value) > far[1] + GRID]
     if not beyond:
         return rotation, []
     swing = swing.clip([-FARTHEST_SIDEWAYS, -FARTHEST_UP_DOWN], [FARTHEST_SIDEWAYS, FARTHEST_UP_DOWN])
     return _swing(swing) @ viewer_rotation(0, 0, float(np.clip(roll, -FARTHEST_ROLL, FARTHEST_ROLL))), beyond
+
+
+def _beyond(name: str, limit: float) -> str:
+    return f"{name} beyond {np.degrees(limit):.0f} degrees"
 
 
 def _swing(by: np.ndarray) -> np.ndarray:

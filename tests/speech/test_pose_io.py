@@ -153,3 +153,11 @@ def test_poses_beyond_the_video_are_told(
     _, said = read_poses(path, FPS, 30, shown=shown)
     more = "p.json has 70 poses at 25 fps, more than the video's 30 frames at 25 fps: the rest is not used"
     assert said == ([more] if told else [])
+
+
+def test_angles_within_their_limits_stay_whatever_the_others_are(tmp_path: Path) -> None:
+    angles = {"yaw_deg": [44, -45, -10], "pitch_deg": [34, -35, 40], "roll_deg": [-44, 45, 0]}
+    track, told = read_poses(save(tmp_path / "p.json", fps=25, **angles), Fraction(25), 3)
+    got = np.degrees([track.yaw, track.pitch, track.roll]).T
+    np.testing.assert_allclose(got, [[44, 34, -44], [-45, -35, 45], [-10, 35, 0]], atol=1e-6)
+    assert told == ["frame 3: pitch beyond 35 degrees, clamped"]

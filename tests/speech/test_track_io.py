@@ -71,6 +71,8 @@ def test_mediapipes_neutral_column_moves_nothing(tmp_path):
     [
         ("not json", "curves_unreadable", "not a JSON"),
         ("[1, 2]", "curves_unreadable", "object"),
+        ({"fps": 25, "names": ["jawOpen"], "values": [[True]]}, "curves_unreadable", "not a number"),
+        ({"fps": 25, "names": ["jawOpen"], "values": [["0.5"]]}, "curves_unreadable", "not a number"),
         ({"fps": 25, "values": [[1]]}, "curves_unreadable", "lacks names"),
         ({"format": "other-9", "fps": 25, "names": ["jawOpen"], "values": [[1]]}, "curves_unreadable", "other-9"),
         ({"fps": 25, "names": "jawOpen", "values": [[1]]}, "curves_unreadable", "names"),

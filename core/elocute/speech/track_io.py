@@ -156,19 +156,16 @@ def json_object(path: Path, kind: str, expected: str) -> dict[str, Any]:
 
 def numbers(data: Any, kind: str, path: Path) -> np.ndarray:
     """Nested lists -> float64 array; null becomes NaN, which the caller reports with its place."""
+    other = BadInput(f"{kind}_unreadable", f"{path.name} holds something that is not a number. Use numbers only.")
+    if not _only_numbers(data):  # "10" and true are numbers to NumPy
+        raise other
     try:
         return np.array(data, np.float64)
     except (TypeError, OverflowError):
-        raise BadInput(
-            f"{kind}_unreadable", f"{path.name} holds something that is not a number. Use numbers only."
-        ) from None
+        raise other from None
     except ValueError:
-        if _only_numbers(data):  # rows of different lengths
-            raise BadInput(
-                f"{kind}_shape", f"the rows of {path.name} differ in length. Give each frame every value."
-            ) from None
         raise BadInput(
-            f"{kind}_unreadable", f"{path.name} holds something that is not a number. Use numbers only."
+            f"{kind}_shape", f"the rows of {path.name} differ in length. Give each frame every value."
         ) from None
 
 
