@@ -270,7 +270,7 @@ def test_a_job_files_paths_may_start_at_the_users_folder(monkeypatch: pytest.Mon
     assert shot.voice == tmp_path / "v.wav" and shot.portrait == str(tmp_path / "a.jpg")
     for name in ("~", "~root.wav", "./~/v.wav"):
         assert Shot.from_json({**MINIMAL, "voice": name}, Path("/jobs")).voice == Path("/jobs") / name
-    assert Shot.from_json({**MINIMAL, "voice": "~/v.wav"}).voice == Path("~/v.wav")  # of a command, or the worker
+    assert Shot.from_json({**MINIMAL, "voice": "~/v.wav"}).voice == tmp_path / "v.wav"  # of the worker
 
 
 def test_a_job_that_starts_at_a_folder_that_is_not_known_is_told(homeless: None) -> None:

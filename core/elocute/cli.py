@@ -10,8 +10,8 @@ import typer
 
 from elocute import __version__, jobs
 from elocute.console import Console, reporting, table
-from elocute.errors import BadInput
-from elocute.limits import POSES_FITS, PRECISIONS, USUAL_FRAMING, parse_fps, parse_frames
+from elocute.errors import BadInput, EnvironmentProblem
+from elocute.limits import POSES_FITS, PRECISIONS, USUAL_FRAMING, from_home, parse_fps, parse_frames
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 app = typer.Typer(
@@ -27,7 +27,10 @@ def _path(text: str) -> Path:
     """A path as typed. An empty one, such as a shell's unset variable, would be the current folder."""
     if not text.strip():
         raise typer.BadParameter("an empty path")
-    return Path(text)
+    try:
+        return Path(from_home(text))  # a shell leaves --output=~/a.mp4 as it is
+    except EnvironmentProblem as error:
+        raise typer.BadParameter(error.message) from None
 
 
 # Typer would refuse an unreadable file in a box of its own; whoever reads the file says it in a sentence with a code.

@@ -174,9 +174,12 @@ def _path(name: str, value: Any) -> Path:
 
 def at_home(name: str, value: Any) -> Any:
     """A path of a file that passes through no shell: `~/` is the user's own folder. Other values as they are."""
-    if CHECKS.get(name) in (_path, _portrait) and isinstance(value, str) and value.startswith(("~/", "~\\")):
-        return str(home("write the path out") / value[2:])
-    return value
+    return from_home(value) if CHECKS.get(name) in (_path, _portrait) and isinstance(value, str) else value
+
+
+def from_home(path: str) -> str:
+    """A path of which `~/` is the user's own folder. Raises EnvironmentProblem home_missing."""
+    return str(home("write the path out") / path[2:]) if path.startswith(("~/", "~\\")) else path
 
 
 def home(otherwise: str) -> Path:

@@ -163,7 +163,7 @@ def _check(shot: Shot, models: ModelSet) -> None:
         check_output(through_link(shot.output))
         check_not_input(shot.output, shot.portrait, *shot.inputs)
     if shot.frames_dir:
-        check_frames_folder(shot.frames_dir, shot.portrait, *shot.inputs)
+        check_frames_folder(shot.frames_dir, shot.portrait, *shot.inputs, frames=shot.frames)
         check_not_input(shot.frames_dir, *shot.inputs)
     if shot.background == "transparent" and not shot.frames_dir:
         raise BadInput("transparent_needs_frames", "a video can't be transparent. Give --frames-dir for RGBA frames.")
@@ -184,7 +184,7 @@ def _render(
 
     started, rendered = time.perf_counter(), 0
     with contextlib.ExitStack() as stack:
-        frames = stack.enter_context(FrameWriter(shot.frames_dir)) if shot.frames_dir else None
+        frames = stack.enter_context(FrameWriter(shot.frames_dir, shot.frames)) if shot.frames_dir else None
         video = None
         if shot.output:
             length, offset = len(numbers) / shot.fps, (numbers[0] - 1) / shot.fps

@@ -50,8 +50,8 @@ class _Record:
 
     @classmethod
     def from_json(cls: type[Record], data: Any, base: Path | None = None) -> Record:
-        """From decoded JSON. Relative paths start at `base` (the folder of the file they were read from), `~/` then is
-        the user's own."""
+        """From decoded JSON. Relative paths start at `base` (the folder of the file they were read from), `~/` is the
+        user's own."""
         if not isinstance(data, dict):
             raise BadInput("shot_type", 'the job has to be a JSON object. Write it as {"portrait": ...}.')
         fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -64,9 +64,7 @@ class _Record:
         for name, field in fields.items():
             if field.default is dataclasses.MISSING and name not in data:
                 raise BadInput("shot_missing_key", f"the setting {name!r} is missing. Add it to the job.")
-        if base is not None:
-            data = {name: at_home(name, value) for name, value in data.items()}
-        record = cls(**data)
+        record = cls(**{name: at_home(name, value) for name, value in data.items()})
         return record.at(base) if base is not None else record
 
     @classmethod

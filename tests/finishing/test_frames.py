@@ -81,6 +81,7 @@ def test_a_frame_that_was_painted_over_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as caught:
         FrameWriter(tmp_path)
     assert caught.value.code == "frames_folder_taken" and "000002.png" in caught.value.message
+    FrameWriter(tmp_path, (3, 6))  # which leaves it alone
     for index in range(3, 7):
         cv2.imwrite(str(tmp_path / f"00000{index}.png"), picture(9)[..., 0])
     with pytest.raises(BadInput, match=r"000002.png, 000003.png, 000004.png and 2 more files"):

@@ -98,6 +98,21 @@ def test_greyscale_and_sixteen_bits_agree(tmp_path, gradient):
     assert np.array_equal(eight, sixteen)
 
 
+@pytest.mark.parametrize("top", [1023, 4095, 65535, 1.0])
+def test_white_is_where_a_scanner_has_it(tmp_path, gradient, top):
+    """10 and 12 bits in words of 16; floats with lights brighter than white."""
+    grey = gradient[..., 0]
+    white = float(grey.max())
+    if top == 1.0:
+        values = (grey / white).astype(np.float32)
+        values[0, 0] = 1.2
+    else:
+        values = np.round(grey / white * top).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "scan.tif")
+    seen = load_image(tmp_path / "scan.tif").rgb[..., 0].astype(float)
+    assert np.abs(seen - grey / white * 255)[1:].max() <= 1
+
+
 def test_sixteen_bit_grey_with_a_transparent_value(tmp_path, gradient):
     grey = gradient[..., 0].astype(np.uint16) * 257
     grey[0, 0] = grey[5, 5] + 1  # one level of 65535 beside the transparent one

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import struct
 import sys
@@ -40,9 +41,10 @@ _NAMED = 3  # files of others that a refusal names
 class FrameWriter:
     """Writes `000001.png`, ... into `folder`. Frame numbers count from 1. Use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        """Reads the manifest of an earlier run, if there is one. Raises as `check_frames_folder`."""
-        check_frames_folder(folder)
+    def __init__(self, folder: Path, frames: tuple[int, int] | None = None) -> None:
+        """Reads the manifest of an earlier run, if there is one; writes no frames but the first to the last of `frames`
+        (None: any). Raises as `check_frames_folder`."""
+        check_frames_folder(folder, frames=frames)
         remove_abandoned(folder)
         self.folder = folder
         self._entries = _read_manifest(folder / MANIFEST)
@@ -143,10 +145,12 @@ def frame_file(folder: Path, index: int) -> Path:
     return folder / f"{index:06d}.png"
 
 
-def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
-    """Whether frames can be written there without one of them, or the manifest, replacing one of the `inputs` or
-    another program's file, a frame that was painted over among them. Raises BadInput output_not_a_folder,
-    output_is_input or frames_folder_taken, EnvironmentProblem."""
+def check_frames_folder(
+    folder: Path, *inputs: Path | str | None, frames: tuple[int, int] | None = None
+) -> None:
+    """Whether `frames`, first and last (None: any), can be written there without one of them, or the manifest,
+    replacing one of the `inputs` or another program's file, a frame that was painted over among them. Raises BadInput
+    output_not_a_folder, output_is_input or frames_folder_taken, EnvironmentProblem."""
     if folder.exists() and not folder.is_dir():
         raise BadInput("output_not_a_folder", f"{folder} is a file, not a folder. Choose another frames folder.")
     check_writable(folder)
@@ -154,7 +158,7 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
         for name in {Path(source).name, Path(source).resolve().name} if source is not None else ():
             if _FRAME.fullmatch(name) or name == MANIFEST:
                 check_not_input(folder / name, source)
-    strangers = sorted(file.name for file in _strangers(folder))
+    strangers = sorted(file.name for file in _strangers(folder, frames))
     if len(strangers) == 1:
         why = f"{folder} holds a {strangers[0]} that isn't Elocute's, or was changed since, and would be replaced"
         raise BadInput("frames_folder_taken", f"{why}. Move it away, or choose another frames folder.")
@@ -165,12 +169,13 @@ def check_frames_folder(folder: Path, *inputs: Path | str | None) -> None:
         raise BadInput("frames_folder_taken", f"{why}. Move them away, or choose another frames folder.")
 
 
-def _strangers(folder: Path) -> Iterator[Path]:
-    """What another program left in `folder` under a name that a frame or the manifest may take."""
+def _strangers(folder: Path, frames: tuple[int, int] | None) -> Iterator[Path]:
+    """What another program left in `folder` under a name that one of the frames or the manifest may take."""
+    first, last = frames or (0, math.inf)
     known = _read_manifest(folder / MANIFEST)
     for file in folder.iterdir() if folder.is_dir() else ():
         name = file.name if sys.platform == "linux" else file.name.lower()  # other systems see one file in both
-        if name != MANIFEST and not _FRAME.fullmatch(name):
+        if name != MANIFEST and not (_FRAME.fullmatch(name) and first <= int(file.stem) <= last):
             continue
         with contextlib.suppress(OSError):
             if not file.is_file():

@@ -23,6 +23,8 @@ MAX_BYTES = 1 << 30  # no photo is as large; a file that is would only fill the 
 # What cameras, phones, browsers and paint programs write. Pillow reads more, among them formats that start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM")
 GREY = 128  # behind a cut-out
+GREY_TOPS = (255, 1023, 4095, 65535)  # white of 8, 10, 12 and 16 bits; scanners leave the upper ones of 16 unused
+HIGHLIGHTS = 4.0  # floating grey up to this has its white at 1, and lights brighter than that
 MAX_MEGAPIXELS = 100  # checked in the header, before decoding: some kilobytes can unpack to terabytes
 
 
@@ -161,10 +163,11 @@ def _keyed(image: Image.Image) -> np.ndarray | None:
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """16-bit, 32-bit and floating grey to 8 bits; Pillow alone would clip them to white."""
     values = np.asarray(image).astype(np.float64)
-    if image.mode == "F":
-        top = 1.0 if values.max() <= 1 else 255.0 if values.max() <= 255 else 65535.0
+    highest = float(np.nan_to_num(values).max())
+    if image.mode == "F" and highest <= HIGHLIGHTS:
+        top = 1.0
     else:
-        top = 65535.0 if values.max() > 255 else 255.0
+        top = next((top for top in GREY_TOPS if highest <= top), GREY_TOPS[-1])
     eight = np.clip(np.round(np.nan_to_num(values) / top * 255), 0, 255).astype(np.uint8)
     grey = Image.fromarray(eight)
     grey.info = {key: value for key, value in image.info.items() if key != "transparency"}
