@@ -364,15 +364,18 @@ def video(path: Path, pictures: list[np.ndarray], *how: str) -> Path:
     return path
 
 
-def test_av1_is_read_without_a_graphics_card_for_it(tmp_path: Path) -> None:
-    pictures = [np.full((64, 96, 3), 20 * i, np.uint8) for i in range(10)]
+@pytest.mark.parametrize("shape", [(64, 96), (65, 97)])
+def test_av1_is_read_without_a_graphics_card_for_it(tmp_path: Path, shape: tuple[int, int]) -> None:
+    pictures = [np.full((*shape, 3), 20 * i, np.uint8) for i in range(10)]
     av1 = video(tmp_path / "v.mp4", pictures, "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "log-level=0")
     footage = open_footage(av1)
     seen = [None if frame is None else float(frame.mean()) for frame in footage.frames()]
     assert footage.count == 10 and seen == pytest.approx([20 * i for i in range(10)], abs=4)
 
 
-@pytest.mark.parametrize(("aspect", "shape"), [("1", (60, 80)), ("4/3", (60, 107)), ("1/2", (120, 80))])
+@pytest.mark.parametrize(
+    ("aspect", "shape"), [("1", (60, 80)), ("404/405", (60, 80)), ("4/3", (60, 107)), ("1/2", (120, 80))]
+)
 def test_pixels_that_are_not_square_are_made_so(tmp_path: Path, aspect: str, shape: tuple[int, int]) -> None:
     picture = np.zeros((60, 80, 3), np.uint8)
     wide = video(tmp_path / "v.mp4", [picture] * 3, "-vf", f"setsar={aspect}", "-c:v", "libx264", "-pix_fmt", "yuv420p")

@@ -35,6 +35,7 @@ HELD_BACK = 16  # frames at most that a decoder has in hand: by then what a dama
 LONGEST_STILL = 10.0  # seconds that a frame may last: beyond, times jump and are counted from there on
 WAVERS = 1.1  # so many times the mean, a rate that was told by the shortest distance of two pictures is no rate
 WIDEST_PIXEL = 4.0  # times its height, or the other way round: beyond, a file says nonsense
+ROUNDING = 0.01  # of the logarithm of that: less is what scaling to whole pixels leaves, and not worth a blur
 STEADY = 0.75  # of a frame: so far from its place by time a frame stays in it, or rounding would drop some
 
 
@@ -63,11 +64,11 @@ class Footage:
 def open_footage(path: Path) -> Footage:
     """Look at a video, a folder or one picture. Raises BadInput video_missing, video_unreadable (also for animated
     pictures, AVIF and HEIC), video_too_long or frames_empty."""
-    if path.is_file():
+    if os.path.isfile(path):
         _refuse_other_pictures(path)
         if of_pictures(path):
             return Footage(path, None, 1, (path,))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         fps, count = probe(path)
         if count / fps > LONGEST_SECONDS:
             raise BadInput("video_too_long", f"{path.name} lasts over 1 hour. Cut it into parts.")
@@ -156,7 +157,7 @@ def _decodable(content: bytes) -> bool:
 def probe(path: Path) -> tuple[Fraction, int]:
     """Frame rate and number of frames by the container, or by what it holds where it doesn't say. Raises BadInput
     video_missing or video_unreadable."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise BadInput("video_unreadable", f"{path} is a folder. Name a video file.")
     try:
         if not path.is_file():
@@ -185,17 +186,17 @@ def read_frames(path: Path, max_frames: int) -> Iterator[np.ndarray | None]:
     hands out those from before some damage after it; and pictures may start later than sound, with the first one until
     then.
     """
-    with _decodable_video(path) as decodable:
+    with _decodable_video(path, max_frames) as decodable:
         yield from _frames(path, decodable, max_frames)
 
 
 @contextlib.contextmanager
-def _decodable_video(path: Path) -> Iterator[Path]:
+def _decodable_video(path: Path, max_frames: int) -> Iterator[Path]:
     """The video itself, or a copy for as long as it is needed: OpenCV leaves AV1 to graphics cards that know it, and
-    ffmpeg decodes it anywhere."""
+    ffmpeg decodes it anywhere. Raises BadInput video_unreadable."""
     import cv2
 
-    from .media import run_ffmpeg
+    from .media import last_words, run_ffmpeg
 
     capture = _open(path)
     codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
@@ -206,9 +207,12 @@ def _decodable_video(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="elocute-") as folder:
         copy = Path(folder) / "copy.mp4"
-        same = "-map 0:V:0 -fps_mode passthrough -c:v libx264 -preset ultrafast -qp 8 -pix_fmt yuv420p".split()
-        run_ffmpeg(path, *same, str(copy))
-        yield copy if copy.is_file() else path
+        same = f"-map 0:V:0 -frames:v {max_frames} -fps_mode passthrough -c:v libx264 -preset veryfast -crf 12".split()
+        done = run_ffmpeg(path, *same, "-pix_fmt", "yuv444p", str(copy))  # which takes odd sizes too
+        if done.returncode != 0:
+            why = f"{path.name} is AV1 and can't be decoded ({last_words(done.stderr)})"
+            raise BadInput("video_unreadable", f"{why}. Convert it to H.264.")
+        yield copy
 
 
 def _frames(path: Path, decodable: Path, max_frames: int) -> Iterator[np.ndarray | None]:
@@ -274,7 +278,7 @@ def _square(frame: np.ndarray, wider: float) -> np.ndarray:
     """A frame [H, W, 3] with square pixels."""
     import cv2
 
-    if wider == 1:
+    if abs(math.log(wider)) < ROUNDING:
         return frame
     return cv2.resize(frame, None, fx=max(wider, 1.0), fy=max(1 / wider, 1.0), interpolation=cv2.INTER_LINEAR)
 
