@@ -1,4 +1,4 @@
-"""What moves a data-block now: its Action, the strips of its NLA that are heard, and drivers."""
+"""What moves a data-block now: its Action, the strips of its NLA that play, and drivers."""
 
 from __future__ import annotations
 

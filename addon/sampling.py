@@ -80,7 +80,8 @@ def unbaked(scene: bpy.types.Scene, shot: Any) -> list[str]:
     world = shots.stage(scene, shot).rigidbody_world if shots.uses_objects(shot) else None
     if world is None or not world.enabled or world.point_cache.is_baked:
         return []
-    moved = [obj.name for obj in _leads([shot.head, shots.camera(scene, shot)]) if obj.rigid_body is not None]
+    bodies = [obj for obj in _leads([shot.head, shots.camera(scene, shot)]) if obj.rigid_body is not None]
+    moved = [obj.name for obj in bodies if obj.rigid_body.type == "ACTIVE" and not obj.rigid_body.kinematic]
     text = "{}: its rigid body simulation is not baked, so it may stand still. Bake it under Scene > Rigid Body World"
     return [text.format(", ".join(moved))] if moved else []
 

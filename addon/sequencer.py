@@ -204,7 +204,17 @@ def _new(scene: bpy.types.Scene, shot: Any, path: Path, span: Frames) -> Any:
     )
     strip.blend_type = "ALPHA_OVER"
     strip.elocute.shot = shot.uid
+    _fit_pixels(scene, strip, _width(path))
     return strip
+
+
+def _fit_pixels(scene: bpy.types.Scene, strip: Any, width: int) -> None:
+    """Where the scene's pixels aren't square, show frames `width` pixels wide as the square that they are: Blender fits
+    them in as if these pixels were."""
+    render: Any = scene.render
+    if width and render.pixel_aspect_x != render.pixel_aspect_y:
+        side = min(shots.picture(scene)) / width
+        strip.transform.scale_x, strip.transform.scale_y = side / render.pixel_aspect_x, side / render.pixel_aspect_y
 
 
 def _free_channel(owner: Any, lowest: int, span: Frames) -> int:

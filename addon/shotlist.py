@@ -93,9 +93,11 @@ def store(shot: Any, strip: ElocuteStrip) -> None:
     for name in SETTINGS:
         value = getattr(shot, name)
         values[name] = list(value) if name == "color" else value
-    strip.job = json.dumps(values)
     for name in POINTERS:
-        setattr(strip, name, getattr(shot, name))
+        found = getattr(shot, name)
+        setattr(strip, name, found)
+        values[name] = found.name if found else None  # Blender's clipboard forgets which objects a strip points at
+    strip.job = json.dumps(values)
 
 
 def restore(scene: bpy.types.Scene, strip: ElocuteStrip) -> Any:
@@ -109,7 +111,8 @@ def restore(scene: bpy.types.Scene, strip: ElocuteStrip) -> Any:
                 setattr(shot, name, values[name])
         shot.uid = values["uid"]
         for name in POINTERS:
-            setattr(shot, name, getattr(strip, name))
+            others = bpy.data.images if name == "portrait" else bpy.data.objects
+            setattr(shot, name, getattr(strip, name) or others.get(values.get(name) or ""))
     except (ValueError, KeyError, TypeError) as error:
         if shot is not None:  # half of it is of no use
             remove(scene)

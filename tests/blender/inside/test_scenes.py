@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import pytest
 from bpy_extras.object_utils import world_to_camera_view
-from conftest import EXAMPLES, add_sound, part
+from conftest import EXAMPLES, add_sound, part, render
 from mathutils import Vector
 
 
@@ -68,6 +68,18 @@ def test_a_strip_knows_its_portrait_whatever_else_gets_its_name(scene, tmp_path)
     shot = shotlist.restore(scene, strip.elocute)
     assert Path(bpy.path.abspath(shot.portrait.filepath)) == EXAMPLES / "portrait.jpg"
     assert (shot.head.name, shot.camera.name) == ("Head", "Camera")
+    shotlist.store(shot, strip.elocute)
+    strip.elocute.head = strip.elocute.camera = None  # as after copying and pasting the strip
+    shot = shotlist.restore(scene, strip.elocute)
+    assert (shot.head.name, shot.camera.name) == ("Head", "Camera")
+
+
+def test_frames_are_square_where_the_scenes_pixels_are_not(scene):
+    scene.render.resolution_x, scene.render.resolution_y, scene.render.pixel_aspect_x = 720, 576, 1.5
+    render()
+    (strip,) = (strip for strip in part("addon.compat").all_strips(scene) if strip.type == "IMAGE")
+    shown = 64 * strip.transform.scale_x * 1.5, 64 * strip.transform.scale_y
+    assert shown == pytest.approx((576, 576))
 
 
 def test_an_action_in_two_nla_strips_follows_its_shot_once(scene):
@@ -169,6 +181,11 @@ def test_physics_that_would_stand_still_is_told(scene):
     handle.parent, head.parent = ball, handle
     (told,) = sampling.unbaked(scene, shot)
     assert told.startswith("Ball: ") and "baked" in told
+    for still in ({"type": "PASSIVE"}, {"type": "ACTIVE", "kinematic": True}):
+        for name, value in still.items():
+            setattr(ball.rigid_body, name, value)
+        assert sampling.unbaked(scene, shot) == [], "which only gets in others' way"
+    ball.rigid_body.kinematic = False
     scene.rigidbody_world.enabled = False
     assert sampling.unbaked(scene, shot) == []
 
