@@ -45,9 +45,8 @@ class Refused(Exception):
 def main() -> int:
     """Returns the exit code."""
     file, words = _split(sys.argv)
-    args = _parser().parse_args(words)
     try:
-        args.output, args.movie = (_place(name, file) for name in (args.output, args.movie))
+        args = _arguments(words, file)
         _check(args)
     except Refused as error:
         return _refused(error)
@@ -138,6 +137,13 @@ def _split(argv: list[str]) -> tuple[Path | None, list[str]]:
     if front and front[0].lower().endswith(".blend"):
         return Path(front[0]), [*front[1:], *after]
     return None, [*front, *after]
+
+
+def _arguments(words: list[str], file: Path | None) -> argparse.Namespace:
+    """Parsed, with the places that may begin at the .blend file's folder as paths."""
+    args = _parser().parse_args(words)
+    args.output, args.movie = (_place(name, file) for name in (args.output, args.movie))
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -114,7 +114,7 @@ def farm(script, monkeypatch):
         orders = []
         take = lambda _, scene, shot, order, of_all: orders.append((scene.name, shot.name, order.folder)) or True  # noqa: E731
         monkeypatch.setattr(script, "_render_one", take)
-        assert script._render(script.Elocute(script._extension()), script._parser().parse_args(words)) == 0
+        assert script._render(script.Elocute(script._extension()), script._arguments(words, None)) == 0
         return orders
 
     return run
