@@ -30,8 +30,8 @@ def turned(points: np.ndarray, angle: float) -> np.ndarray:
 
 
 def render_by_tensors(
-    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: float = 0, presence: float = 1,
-    dimmed: np.ndarray | None = None,
+    shells: Shells, moved: np.ndarray, dtype: torch.dtype = torch.float32, turned: np.ndarray | float = 0,
+    presence: float = 1, dimmed: np.ndarray | None = None,
 ) -> np.ndarray:  # fmt: skip
     groups, fine = Renderer(shells, SIDE).groups, finer(shells, 1.0)
     tensors = ShellTensors.of(fine.shells, dtype=dtype)
@@ -39,5 +39,6 @@ def render_by_tensors(
     cam = (FOCAL, SIDE / 2, SIDE / 2)
     group_tensors = tuple(torch.as_tensor(g).long() for g in groups)
     lit = None if dimmed is None else torch.as_tensor(fine.values(1 - dimmed), dtype=dtype)
-    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, presence=presence, turned=turned, lit=lit)
+    gone = torch.as_tensor(fine.values(np.broadcast_to(np.float32(turned), len(moved))), dtype=dtype)
+    rgba, _ = render_tensors(tensors, points, group_tensors, cam, SIDE, SIDE, presence=presence, turned=gone, lit=lit)
     return rgba.numpy()

@@ -75,6 +75,22 @@ def test_a_frame_does_not_depend_on_the_frames_before(
             np.testing.assert_array_equal(frame, full(expression, pose, background))
 
 
+def test_a_neck_that_a_jaw_uncovers_is_shaded_anew(
+    stored: Any, own: np.ndarray, full: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing else of it has changed."""
+    head = stored.motion.head
+    neck = np.clip(4 * head.model.regions["neck"], 0, 1).astype(np.float32)
+    shut = changed(own, browInnerUp=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "uncovered", lambda expression: neck * np.float32((expression == shut).all()))
+        running = shooting(stored)
+        for expression in (own, shut, own, shut):
+            np.testing.assert_array_equal(running.frame(expression, np.array(FRONT)), full(expression, FRONT))
+        bare = full(shut, FRONT)
+    assert (bare != full(shut, FRONT)).any(), "this portrait has a neck that can be uncovered"
+
+
 def test_a_frame_is_the_same_by_another_renderer(stored: Any, faces: list[np.ndarray], full: Any) -> None:
     for expression in faces[1:3]:
         np.testing.assert_array_equal(shooting(stored).frame(expression, np.array(TURNED)), full(expression, TURNED))

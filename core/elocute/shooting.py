@@ -45,7 +45,7 @@ class Shooting:
         """expression [52], pose (yaw, pitch, roll) radians -> uint8 [side, side, 3], or 4 when transparent."""
         angles = (float(pose[0]), float(pose[1]), float(pose[2]))
         moved = self.head.motion.moved(expression, angles, view.move)
-        turned = float(smooth_step(np.hypot.reduce(angles), 0, OUTLINE_TURNED))
+        turned = self.head.motion.turned(expression, float(smooth_step(np.hypot.reduce(angles), 0, OUTLINE_TURNED)))
         # From the side, what the photo shows within the mouth would lie flat on whatever is deepest there.
         aside = float(smooth_step(np.hypot.reduce(angles[:2]), 0, MOUTH_TURNED))
         presence = (1 - aside) * self.head.motion.head.presence(expression)
@@ -54,12 +54,12 @@ class Shooting:
             self._aimed, self._base_frame = (angles, view), None
             self._aim(angles, view)
         if self._behind is not None:
-            moved, dimmed = self._behind.inner(moved), self._behind.inner(dimmed)
+            moved, turned, dimmed = (self._behind.inner(a) for a in (moved, turned, dimmed))
         if self._base_frame is None or not self.incremental:
             frame = self._finish(self._render(moved, None, presence, turned, dimmed))
-            self._base_frame, self._base_moved, self._base_dimmed = frame.copy(), moved, dimmed
+            self._base_frame, self._base_moved, self._base_looks = frame.copy(), moved, (turned, dimmed)
             return frame
-        box = self._changed(moved, dimmed)
+        box = self._changed(moved, (turned, dimmed))
         out = self._base_frame.copy()
         if box:
             x0, y0, x1, y1 = box
@@ -85,16 +85,19 @@ class Shooting:
         return view.zoom * away / (away + view.move[2])
 
     def _render(
-        self, moved: np.ndarray, box: Box | None, presence: float, turned: float, dimmed: np.ndarray
+        self, moved: np.ndarray, box: Box | None, presence: float, turned: np.ndarray, dimmed: np.ndarray
     ) -> np.ndarray:
         """Premultiplied float [side, side, 4] of the person; with a box only there."""
         rgba = self._now.render(moved, box, presence, turned, dimmed)[0]
         return rgba if self._behind is None else self._behind.put(rgba, once=self._base_frame is None)
 
-    def _changed(self, moved: np.ndarray, dimmed: np.ndarray) -> Box | None:
-        """The pixels that triangles with a moved or otherwise lit corner cover now or covered in the base frame."""
+    def _changed(self, moved: np.ndarray, looks: tuple[np.ndarray, ...]) -> Box | None:
+        """The pixels that triangles with a corner that has moved or looks different cover or, in the base frame,
+        covered."""
         faces = self._now.shells.faces
-        touched = _any_of_three(moved != self._base_moved) | (dimmed != self._base_dimmed)
+        touched = _any_of_three(moved != self._base_moved)
+        for now, then in zip(looks, self._base_looks, strict=True):
+            touched |= now != then
         if not touched.any():
             return None
         for _ in range(3):  # a corner pulls at new vertices a ring away, and at the stretch of those around them

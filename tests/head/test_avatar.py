@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elocute.head.avatar import PRESSED, AvatarHead
+from elocute.head.avatar import BESIDE, LIFTED, PRESSED, AvatarHead
 from elocute.head.fit import fit_head
 from elocute.head.model import HeadModel
+from elocute.landmarks import CHIN
 
 Make = Callable[..., np.ndarray]
 
@@ -140,3 +141,19 @@ def test_a_blink_shuts_the_lids_and_leaves_brows_and_cheeks(avatar: AvatarHead, 
     away = np.linalg.norm(avatar.neutral[skin, None] - rims, axis=2).min(1)
     moved = np.abs(shut - opened)[skin[away > 0.01]]
     assert moved.max() < 1e-5  # the skin under the brow is drawn out, the brow is not
+
+
+def test_a_neck_is_uncovered_where_the_chin_is_higher_than_in_the_photo(avatar: AvatarHead, units: Make) -> None:
+    own, model = avatar.fit.expression, avatar.model
+    assert not avatar.uncovered(own).any()
+    assert not avatar.uncovered(np.maximum(own, units(jawOpen=1.0))).any(), "a chin that is lower hides more"
+    chin = model.faces[model.landmark_faces[CHIN]][0]
+    higher = float((avatar.vertices(units()) - avatar.vertices(own))[chin, 1])
+    bare = avatar.uncovered(units())
+    if higher > LIFTED[1] + 0.001:
+        below = (model.regions["neck"] > 0.4) & (np.abs(model.base[:, 0]) < BESIDE[0]) & (model.base[:, 2] > 0.02)
+        assert np.median(bare[below]) > 0.9, "but for a few that the jaw draws along"
+    elif higher < LIFTED[0] - 0.001:
+        assert not bare.any()
+    elsewhere = (model.regions["neck"] == 0) | (np.abs(model.base[:, 0]) > BESIDE[1])
+    assert bare[chin] == 0 and not bare[elsewhere].any()

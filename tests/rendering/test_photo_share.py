@@ -25,6 +25,18 @@ def test_what_is_not_skin_is_lost_as_the_head_turns(shells: Shells) -> None:
         assert np.abs(picture - render_by_tensors(shells, shells.rest, turned=t)).mean() < 2e-3
 
 
+def test_each_vertex_leaves_the_photo_for_itself(shells: Shells) -> None:
+    shells = replace(shells, foreign=np.ones((SIDE, SIDE), np.float32), rim=0 * shells.rim)
+    right = (shells.rest[:, 0] > 0).astype(np.float32)
+    renderer = Renderer(shells, SIDE)
+    whole, none, part = (renderer.render(shells.rest, turned=t)[0] for t in (0, 1, right))
+    cell = SIDE // 8  # between vertices it goes over
+    np.testing.assert_array_equal(part[:, : SIDE // 2 - cell], whole[:, : SIDE // 2 - cell])
+    np.testing.assert_array_equal(part[:, SIDE // 2 + cell :], none[:, SIDE // 2 + cell :])
+    assert np.abs(whole - none).mean() > 0.01
+    assert np.abs(part - render_by_tensors(shells, shells.rest, turned=right)).mean() < 2e-3
+
+
 def test_a_jaws_slit_is_closed_as_the_head_turns(shells: Shells) -> None:
     """What lies a little behind the first surface of the photo counts as seen from the front alone."""
     wide = replace(shells, shadow=np.full((SIDE, SIDE, 2), (2.0, 1.0), np.float32), grain=0 * shells.grain)

@@ -21,11 +21,14 @@ NECK_SPAN = 0.085  # metres over which a turn fades below the jaw and nape
 
 class DrivenHead(Protocol):
     """What the head model offers an avatar: moved head vertices [V, 3] in head space for 52 ARKit values, how far
-    their mouth is the photo's own, 0..1, and the share of the light [V] that lips and lids lack where they meet."""
+    their mouth is the photo's own, 0..1, how much of what the photo's chin hides each vertex shows below a chin that is
+    higher, [V] 0..1, and the share of the light [V] that lips and lids lack where they meet."""
 
     def surface(self, expression: np.ndarray) -> np.ndarray: ...
 
     def presence(self, expression: np.ndarray) -> float: ...
+
+    def uncovered(self, expression: np.ndarray) -> np.ndarray: ...
 
     def contact(self, points: np.ndarray) -> np.ndarray: ...
 
@@ -80,6 +83,15 @@ class FieldMotion:
         out = np.zeros(len(moved), np.float32)
         count = len(self.rest_head)
         out[:count] = self.head.contact(moved[:count])
+        return out
+
+
+    def turned(self, expression: np.ndarray, share: float) -> np.ndarray:
+        """float32 [V] 0..1: how far each vertex has left what the photo shows of it and around it, when the head has
+        by `share`."""
+        out = np.full(len(self.rest), share, np.float32)
+        count = len(self.rest_head)
+        out[:count] = np.maximum(self.head.uncovered(expression), share)
         return out
 
 

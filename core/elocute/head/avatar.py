@@ -9,6 +9,7 @@ from elocute.head.contact import Contact
 from elocute.head.eyes import look_angles, turn_eyeball
 from elocute.head.model import HeadModel
 from elocute.head.seams import Seam
+from elocute.landmarks import CHIN
 from elocute.ramps import smooth_step
 from elocute.values import ARKIT_NAMES, HeadFit
 
@@ -21,6 +22,9 @@ LID = (0.0012, 0.0095)  # metres from a lid's rim that move with it wholly, and 
 BELOW_BROW = 0.7  # ... but no further than this share of the way to the brow
 BROW_LANDMARKS = {"Left": (276, 283, 282, 295, 285), "Right": (46, 53, 52, 65, 55)}  # their lower edges
 EASE = 0.4  # of a sine's, at both ends of that: a steeper middle would stretch the skin more than the photo can cover
+NECK = 4.0  # times its weight, a vertex below the jaw is neck
+BESIDE = (0.035, 0.05)  # metres from the middle, head space: a jaw that lifts uncovers nothing beside its chin
+LIFTED = (0.002, 0.008)  # metres a chin is higher than in the photo when what it hides begins to show, and wholly does
 LEAST_OPENING = 1e-3  # metres: a photo whose units part the lips by less has no open mouth to come back to
 
 
@@ -39,6 +43,7 @@ class AvatarHead:
         self._photo = photo.astype(np.float32) if len(photo) else None
         self._seams = tuple(model.seams.values())
         self._prepare_fading()
+        self._prepare_neck()
         self.contact = Contact(model, self.surface(fit.expression))
 
     def _keep_promises(self) -> None:
@@ -84,6 +89,14 @@ class AvatarHead:
         self._own_gap = max(float(self._gap @ own), LEAST_OPENING)
         self._own_size = max(float(own @ self._likeness @ own), LEAST_OPENING**2)
 
+    def _prepare_neck(self) -> None:
+        chin = self.model.faces[self.model.landmark_faces[CHIN]][0]
+        self._chin = self.units[:, chin, 1]  # [52] metres that each unit raises it
+        with_jaw = np.linalg.norm(self.units[ARKIT_NAMES.index("jawOpen")], axis=1)
+        stays = 1 - np.clip(with_jaw / with_jaw[chin], 0, 1)
+        front = 1 - smooth_step(np.abs(self.model.base[:, 0]), *BESIDE)
+        self._neck = (stays * front * np.clip(NECK * self.model.regions["neck"], 0, 1)).astype(np.float32)
+
     def photo_share(self, expression: np.ndarray) -> float:
         """How much of the photo's own mouth is in an expression, 0..1: both as open and in the same direction."""
         mouth = np.asarray(expression)[_MOUTH]
@@ -96,6 +109,11 @@ class AvatarHead:
         between the lips may still be seen there."""
         off = np.asarray(expression)[_MOUTH] - self.fit.expression[_MOUTH]
         return float(np.exp(-float(off @ self._likeness @ off) / SAME**2))
+
+    def uncovered(self, expression: np.ndarray) -> np.ndarray:
+        """float32 [V] 0..1: how much of the neck that the photo's chin hides shows below a chin that is higher."""
+        higher = float((np.asarray(expression) - self.fit.expression) @ self._chin)
+        return self._neck * np.float32(smooth_step(higher, *LIFTED))
 
     def surface(self, expression: np.ndarray) -> np.ndarray:
         """`vertices` as a renderer wants them: closed lips overlap a little, so that no ray slips in between two rims

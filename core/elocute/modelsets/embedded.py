@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..generators.scene import Scene
     from ..shooting import Shooting
 
-RENDERER = 14  # raise it whenever the same inputs would make another picture
+RENDERER = 15  # raise it whenever the same inputs would make another picture
 FIT_ROLES = ("face", "matting", "enlarge", "head_model")  # models whose change changes an avatar
 SPEECH_ROLES = ("speech_encoder", "viseme_head")
 MOST_ENLARGED = 1.5  # times, unsaid

@@ -37,7 +37,7 @@ for _layer, _count in enumerate(SAMPLES):
     _WEIGHTS[_layer, :_count] = (2 * np.sin(np.pi * _offsets) ** 2 if _count > 1 else 1) / _count
 # Columns of Shells.vertex_table (rest, seen, fill, solid, thickness, normal, grain, rim), then what a ray's hit adds.
 _SEEN, _FILL, _THICK, _NORMAL, _GRAIN, _RIM = 3, 4, 8, 9, 12, 15
-_RAY, _DEPTH, _STRIDE, _SLANT, _LIT, _HIT = 16, 19, 20, 21, 22, 23
+_RAY, _DEPTH, _STRIDE, _SLANT, _LIT, _TURNED, _HIT = 16, 19, 20, 21, 22, 23, 24
 EDGE_DEPTH = 0.006  # metres: a larger step inside one pixel is an edge and is resolved with four rays
 GAP = 0.001  # metres: so are triangles farther apart in canonical space, such as those of lips that meet
 REACH = 0.25  # barycentric: farther beyond a triangle its plane says nothing about a pixel's middle
@@ -88,7 +88,7 @@ def _lookup(planes, kind, u, v, wx, wy, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, lit, hit):  # type: ignore[no-untyped-def]
+def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, lit, turned, hit):  # type: ignore[no-untyped-def]
     """Where a ray crosses triangle f, in canonical space, into hit: see the column names above."""
     a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
     w1, w2 = _barycentric(f, px, py, points, faces)
@@ -117,6 +117,7 @@ def _locate(f, kind, px, py, cam, points, faces, table, pull, grown, lit, hit): 
         hit[_SEEN] *= s * s * (np.float32(3.0) - np.float32(2.0) * s)
     cosine = max(cosine, np.float32(MIN_FACING))
     hit[_LIT] = w0 * lit[a] + w1 * lit[b] + w2 * lit[c]
+    hit[_TURNED] = w0 * turned[a] + w1 * turned[b] + w2 * turned[c]
     hit[_DEPTH] = z
     hit[_STRIDE] = hit[_THICK] / (cosine * length)  # z parameter per whole shell
     hit[_SLANT] = min(max(max(in_photo, np.float32(MIN_FACING)) / cosine, np.float32(0.5)), np.float32(2.0))
@@ -152,7 +153,7 @@ def _grain(hit, detail):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(**FAST, inline="always")
-def _march(kind, hit, left, presence, turned, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
+def _march(kind, hit, left, presence, planes, shadow, lens, wx, wy, tap, acc):  # type: ignore[no-untyped-def]
     """Sample a located shell, of which so much is `left`, into acc = (r, g, b, transmittance, depth sum)."""
     count = _SAMPLES[kind]
     for k in range(count):
@@ -168,7 +169,7 @@ def _march(kind, hit, left, presence, turned, planes, shadow, lens, wx, wy, tap,
             if kind <= SKIN:
                 iu = min(max(int(u), 0), shadow.shape[1] - 1)
                 iv = min(max(int(v), 0), shadow.shape[0] - 1)
-                behind = sz - shadow[iv, iu, 0] + turned * shadow[iv, iu, 1]
+                behind = sz - shadow[iv, iu, 0] + hit[_TURNED] * shadow[iv, iu, 1]
                 hidden = (behind - np.float32(SHADOW[0])) / np.float32(SHADOW[1] - SHADOW[0])
                 trust *= np.float32(1.0) - min(max(hidden, np.float32(0.0)), np.float32(1.0))
             if trust > np.float32(0.0):
@@ -238,8 +239,8 @@ def _simple(ids, depths, points, faces, layer, spheres, y, x):  # type: ignore[n
 
 @numba.njit(**FAST, parallel=True)
 def shade(  # type: ignore[no-untyped-def]
-    ids, depths, points, cam, faces, layer, spheres, table, pull, grown, lit, planes, detail, shadow, foreign, lens,
-    presence, turned, box, rgba, depth_out,
+    ids, depths, points, cam, faces, layer, spheres, table, pull, grown, lit, turned, planes, detail, shadow, foreign,
+    lens, presence, box, rgba, depth_out,
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1) behind what `rgba` already holds.
 
@@ -272,16 +273,16 @@ def shade(  # type: ignore[no-untyped-def]
                 acc[3] = np.float32(1.0)
                 for f in (near, far):
                     if f >= 0 and acc[3] > np.float32(0.0):
-                        _locate(f, layer[f], px, py, cam, points, faces, table, pull, grown, lit, hit)
-                        if layer[f] == SKIN and turned > np.float32(0.0):
-                            hit[_SEEN] *= np.float32(1.0) - turned * _in_photo(hit, foreign, lens)
+                        _locate(f, layer[f], px, py, cam, points, faces, table, pull, grown, lit, turned, hit)
+                        if layer[f] == SKIN and hit[_TURNED] > np.float32(0.0):
+                            hit[_SEEN] *= np.float32(1.0) - hit[_TURNED] * _in_photo(hit, foreign, lens)
                         if hit[_GRAIN + 2] > np.float32(0.0):
                             _grain(hit, detail)
                         left = np.float32(1.0)
                         if layer[f] == RELIEF:
-                            left -= turned * min(max(hit[_RIM], np.float32(0.0)), np.float32(1.0))
+                            left -= hit[_TURNED] * min(max(hit[_RIM], np.float32(0.0)), np.float32(1.0))
                         _march(
-                            layer[f], hit, left, np.float32(presence), turned, planes, shadow, lens, wx, wy, tap, acc
+                            layer[f], hit, left, np.float32(presence), planes, shadow, lens, wx, wy, tap, acc
                         )
                 for k in range(5):
                     total[k] += acc[k]

@@ -120,7 +120,7 @@ class _Hit(NamedTuple):
     """Where N rays cross a shell: in canonical space `here` and the ray `bent` [N, 3]; z [N] metres; what stands in for
     the photo: fill [N, 3] and solid [N, 1]; how far the photo is to be seen, trust [N, 1]; the share of the shell that
     is left [N]; z for a whole shell, stride [N]; optical depth over that of the photo's ray, slant [N]; layer [N]; the
-    share of its light that it has, lit [N]."""
+    share of its light that it has, lit [N]; how far it has left what the photo shows, turned [N]."""
 
     here: torch.Tensor
     bent: torch.Tensor
@@ -133,11 +133,12 @@ class _Hit(NamedTuple):
     slant: torch.Tensor
     layer: torch.Tensor
     lit: torch.Tensor
+    turned: torch.Tensor
 
 
 def _locate(
     shells: ShellTensors, points: torch.Tensor, pull: torch.Tensor, grown: torch.Tensor, lit: torch.Tensor,
-    f: torch.Tensor, px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float], turned: float,
+    turned: torch.Tensor, f: torch.Tensor, px: torch.Tensor, py: torch.Tensor, cam: tuple[float, float, float],
 ) -> _Hit:  # fmt: skip
     """Rays at px, py [N] through triangles f [N]."""
     corners = shells.faces[f]
@@ -158,19 +159,19 @@ def _locate(
     magnified = bigger**3 * turn * (1 + rim[:, 0] * (turn.sqrt() - 1))
     fade = ((STRETCH[1] - magnified) / (STRETCH[1] - STRETCH[0])).clamp(0, 1)
     layer = shells.layer[f]
+    gone, light = ((w * z[:, None] * values[corners]).sum(1) for values in (turned, lit))
     trust = torch.where(layer > SKIN, seen[:, 0], seen[:, 0] * fade * fade * (3 - 2 * fade))
     cosine = cosine.clamp_min(MIN_FACING)
     stride = thick[:, 0] / (cosine * length)
     slant = (in_photo.clamp_min(MIN_FACING) / cosine).clamp(0.5, 2.0)
     place = torch.stack([shells.lens[0] * here[:, i] / here[:, 2] + shells.lens[i + 1] for i in (0, 1)], 1)
     not_skin = bilinear(shells.foreign, place / shells.foreign.shape[0])
-    trust = torch.where(layer == SKIN, (1 - turned * not_skin) * trust, trust)[:, None]
-    left = torch.where(layer == RELIEF, 1 - turned * rim[:, 0].clamp(0, 1), 1)
-    light = (w * z[:, None] * lit[corners]).sum(1)
-    return _Hit(here, bent, z, fill, solid, trust, left, stride, slant, layer, light)
+    trust = torch.where(layer == SKIN, (1 - gone * not_skin) * trust, trust)[:, None]
+    left = torch.where(layer == RELIEF, 1 - gone * rim[:, 0].clamp(0, 1), 1)
+    return _Hit(here, bent, z, fill, solid, trust, left, stride, slant, layer, light, gone)
 
 
-def _march(shells: ShellTensors, hit: _Hit, presence: float, turned: float, state: State) -> State:
+def _march(shells: ShellTensors, hit: _Hit, presence: float, state: State) -> State:
     """Sample each located shell and composite it onto the rays' state."""
     light, through, depth = state
     inner = hit.layer > SKIN
@@ -182,7 +183,7 @@ def _march(shells: ShellTensors, hit: _Hit, presence: float, turned: float, stat
         u = shells.lens[0] * sample[:, 0] / sample[:, 2] + shells.lens[1]
         v = shells.lens[0] * sample[:, 1] / sample[:, 2] + shells.lens[2]
         shadow, less = _nearest(shells.shadow, u, v).unbind(1)
-        hidden = (sample[:, 2] - shadow + turned * less - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
+        hidden = (sample[:, 2] - shadow + hit.turned * less - SHADOW[0]) / (SHADOW[1] - SHADOW[0])
         shown = 1 - hidden.clamp(0, 1)
         tap = lookup(shells.planes, hit.layer, u, v)
         always, once = (2 * tap[:, 3] - 1).clamp(0, 1), (2 * tap[:, 3]).clamp(0, 1)
@@ -203,13 +204,14 @@ def _march(shells: ShellTensors, hit: _Hit, presence: float, turned: float, stat
 def render_tensors(
     shells: ShellTensors, moved: torch.Tensor, groups: tuple[torch.Tensor, torch.Tensor],
     cam: tuple[float, float, float], height: int, width: int, rays_at_once: int = 1 << 18,
-    presence: float = 1.0, turned: float = 0.0, lit: torch.Tensor | None = None,
+    presence: float = 1.0, turned: torch.Tensor | None = None, lit: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Render moved vertices [V, 3] (camera space) to premultiplied rgba [H, W, 4] and depth [H, W].
 
     `groups` are the triangle indices of the two visibility groups (relief; head): the nearest crossing of each
-    composites. lit [V]: the share of its light that each vertex has. `rays_at_once` bounds what rows of pixels take;
-    beyond them there is only what is visible to each ray (triangle and depth of both groups).
+    composites. turned [V] 0..1: how far each vertex has left what the photo shows; lit [V]: the share of its light that
+    it has. `rays_at_once` bounds what rows of pixels take; beyond them there is only what is visible to each ray
+    (triangle and depth of both groups).
     """
     focal, cx, cy = cam
     z = moved[:, 2:]
@@ -224,6 +226,7 @@ def render_tensors(
     ids = torch.stack([label[found] for label, (found, _) in zip(labels, seen, strict=True)])  # [2, 2H, 2W]
     depths = torch.stack([depth for _, depth in seen])
     lit = torch.ones_like(grown) if lit is None else lit
+    turned = torch.zeros_like(grown) if turned is None else turned
     rows = max(1, rays_at_once // (4 * width))
     out = moved.new_empty(height, width, 5)
     for top in range(0, height, rows):
@@ -235,8 +238,8 @@ def render_tensors(
         for face in (rays.near, rays.far):
             on = torch.nonzero(face >= 0).squeeze(1)
             if len(on):
-                hit = _locate(shells, points, pull, grown, lit, face[on], rays.px[on], rays.py[on], cam, turned)
-                crossed = _march(shells, hit, presence, turned, (state[0][on], state[1][on], state[2][on]))
+                hit = _locate(shells, points, pull, grown, lit, turned, face[on], rays.px[on], rays.py[on], cam)
+                crossed = _march(shells, hit, presence, (state[0][on], state[1][on], state[2][on]))
                 state = tuple(a.index_put((on,), b) for a, b in zip(state, crossed, strict=True))
         full = torch.cat([state[0], 1 - state[1][:, None], state[2][:, None]], 1)
         out[top:end] = rays.gathered(full).view(end - top, width, 5)

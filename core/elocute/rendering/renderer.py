@@ -86,24 +86,24 @@ class Renderer:
 
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0,
-        turned: float = 0.0, dimmed: np.ndarray | None = None, front: np.ndarray | None = None,
+        turned: np.ndarray | float = 0.0, dimmed: np.ndarray | None = None, front: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """moved: float32 [V, 3] camera space; presence: how much of the photo's own mouth there is;
-        turned 0..1: how far the head has left the pose that the photo shows; dimmed: float32 [V] 0..1, the share of
-        its light that each vertex lacks (None: no light is missing); front, on the CPU alone: a picture as returned,
-        behind which this one goes, and whose memory it takes.
+        turned: float32 [V] 0..1, how far each vertex has left what the photo shows of it and around it (a number: all
+        of them); dimmed: float32 [V] 0..1, the share of its light that each lacks (None: no light is missing); front,
+        on the CPU alone: a picture as returned, behind which this one goes, and whose memory it takes.
 
         Returns premultiplied rgba float32 [side, side, 4] and depth [side, side] in metres; with `box` (x0, y0, x1,
         y1) only those pixels are sure to be there, and on the CPU the rest is 0, or the `front`. The depth is of what
         this picture adds.
         """
-        lit = 1 - (np.zeros(len(moved), np.float32) if dimmed is None else dimmed)
-        moved, lit = self._finer.points(np.ascontiguousarray(moved, np.float32)), self._finer.values(lit)
+        lit = self._finer.values(1 - (np.zeros(len(moved), np.float32) if dimmed is None else dimmed))
+        left = self._finer.values(np.broadcast_to(np.float32(turned), len(moved)))
+        moved = self._finer.points(np.ascontiguousarray(moved, np.float32))
         if self.device != "cpu":
-            points = torch.as_tensor(moved, device=self.device)
-            light = torch.as_tensor(lit, device=self.device)
+            points, light, gone = (torch.as_tensor(a, device=self.device) for a in (moved, lit, left))
             rgba, depth = self._rays.run(lambda rays: render_tensors(
-                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, rays, presence, turned,
+                self._tensors, points, self._group_tensors, self.cam, self.side, self.side, rays, presence, gone,
                 light,
             ))  # fmt: skip
             return rgba.cpu().numpy(), depth.cpu().numpy()
@@ -121,7 +121,7 @@ class Renderer:
         out = np.zeros((self.side, self.side), np.float32)
         kernels.shade(
             self._ids, self._depths, points, np.array(self.cam, np.float32), self._faces, self._layer,
-            self._spheres, self._table, self._pull, self._grown[0], lit, self._planes, self._detail, self._shadow,
-            self._foreign, self._lens, presence, np.float32(turned), np.array([x0, y0, x1, y1]), rgba, out,
+            self._spheres, self._table, self._pull, self._grown[0], lit, left, self._planes, self._detail,
+            self._shadow, self._foreign, self._lens, presence, np.array([x0, y0, x1, y1]), rgba, out,
         )  # fmt: skip
         return rgba, out

@@ -12,7 +12,8 @@ q*L (0 <= q <= 1), with (u, v) the point's own projection into the portrait came
   is in the mouth, to be seen as far as that has the photo's shape (`presence`, 1 for the portrait's own mouth); 0
   neither. What only the view from the front puts into the photo, a head that turns leaves behind: the share of skin
   that is jaw over neck, background or light from behind there (`foreign`) is scaled by 1 - `turned`, and so is the
-  relief's alpha in the outline's strip beside the surface it belongs to (`rim`).
+  relief's alpha in the outline's strip beside the surface it belongs to (`rim`). So is the neck below a chin that is
+  higher than in the photo.
 
 Both are smooth in the point, so a ray that crosses the shell slantwise integrates over its own range of (u, v).
 """
