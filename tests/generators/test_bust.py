@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from elocute.generators.bust import turns_at_edge
+from elocute.generators.bust import build_bust, turns_at_edge
 from elocute.generators.headfield import HeadField
 from elocute.generators.silhouette import EXTENT, Known, outside
+from elocute.rendering.renderer import Renderer
 from elocute.shooting import Shooting
 from elocute.values import Surroundings, View
 
@@ -85,6 +86,15 @@ def test_a_portrait_is_the_same_whether_it_is_one_field_or_two(stored: HeadField
     ]
     off = np.abs(frames[0] - frames[1]).max(2)
     assert np.quantile(off, 0.99) <= 2 and off.max() < 16
+
+
+@pytest.mark.parametrize("side", [512, 720])
+def test_the_body_is_as_far_away_as_the_person_at_every_size(stored: HeadField, side: int) -> None:
+    """A larger picture is shrunk for it, and at its outline alpha and depth don't shrink alike."""
+    whole = Renderer(stored.shells, side)
+    rgba, depth = whole.render(stored.motion.moved(stored.fit.expression))
+    bust = build_bust(whole.shells, stored.motion, rgba, depth, 0 * rgba[..., 3], stored.around)
+    assert bust.shells.rest[:, 2].min() > depth[depth > 0].min() - 0.01
 
 
 def test_without_a_cut_head_nothing_is_added(stored: HeadField) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from scipy import sparse
 
 from elocute.generators.features import curve
 from elocute.generators.hairdo import hairline
@@ -12,7 +13,7 @@ from elocute.generators.identity import known_fit, random_scene
 from elocute.generators.person import STYLES, random_person
 from elocute.generators.scene import Scene
 from elocute.generators.strokes import draw_lines
-from elocute.generators.studio import refine_surface
+from elocute.generators.studio import Lamp, Surface, irradiance, refine_surface
 from elocute.head.avatar import AvatarHead
 from elocute.head.model import load_head_model
 from elocute.head.projection import project
@@ -129,6 +130,22 @@ def test_refining_keeps_vertices_and_carries_values() -> None:
     np.testing.assert_allclose(surface.carry(np.ones(len(model.base))), 1, atol=1e-12)
     moved = np.linalg.norm(surface.points - surface.carry(model.base.astype(float)), axis=1)
     assert moved.max() < 0.006
+
+
+@pytest.mark.parametrize("towards", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (0.6, 0.0, 0.8)])
+def test_what_faces_a_light_shades_what_is_behind_it(towards: tuple[float, float, float]) -> None:
+    """A square 10 cm before a larger one, both facing the light: one vertex behind it, one beside it."""
+    way = np.array(towards)
+    right = np.cross([0, 1, 0] if abs(way[1]) < 0.9 else [1, 0, 0], way)
+    axes = np.stack([right / np.linalg.norm(right), np.cross(way, right / np.linalg.norm(right)), way])
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
+    points = np.concatenate([0.05 * corners + [0, 0, 0.1], 0.2 * corners, [[0, 0, 0], [0.15, 0, 0]]]) @ axes
+    square = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    faces, part, count = np.concatenate([square, square + 4]), np.zeros(4, np.uint8), len(points)
+    surface = Surface(points, np.tile(way, (count, 1)), faces, part, sparse.identity(count, format="csr"))
+    light, openness = irradiance(surface, (Lamp(way, np.ones(3), 200.0),))
+    assert light[-2].max() < 0.05 * light[-1].min() and openness[-2] < 0.9 * openness[-1]
+    assert light[:4].min() > 0.9 * light[-1].min(), "nothing shades itself"
 
 
 def test_strokes_cover_as_much_as_they_are_wide() -> None:

@@ -76,6 +76,17 @@ def test_alpha_is_kept_and_a_full_alpha_is_none(tmp_path, gradient):
     assert np.allclose(picture.alpha, alpha / 255)
 
 
+def test_a_layer_that_is_faded_as_a_whole_is_the_same_photo(tmp_path, gradient):
+    alpha = np.full((120, 160), 102, np.uint8)
+    Image.fromarray(np.dstack([gradient, alpha])).save(tmp_path / "faded.png")
+    assert load_image(tmp_path / "faded.png").alpha is None
+    alpha[:, :50] = 0
+    Image.fromarray(np.dstack([gradient, alpha])).save(tmp_path / "cut-out.png")
+    assert np.array_equal(load_image(tmp_path / "cut-out.png").alpha, alpha / np.float32(102))
+    Image.fromarray(np.dstack([gradient, 0 * alpha])).save(tmp_path / "nothing.png")
+    assert not load_image(tmp_path / "nothing.png").alpha.any()
+
+
 def test_palette_with_transparency(tmp_path, gradient):
     indexed = Image.fromarray(gradient).quantize(64)
     indexed.save(tmp_path / "palette.png", transparency=0)

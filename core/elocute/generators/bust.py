@@ -70,7 +70,7 @@ def build_bust(
     cloth = _cloth(known)
     plane = np.concatenate([_colours(known, middle, cloth), alpha[..., None]], 2).astype(np.float32)
     solid = cv2.resize(depth, (side, side), interpolation=cv2.INTER_NEAREST)
-    rest, faces = _grid(alpha, lens, np.where(small[..., 3] > PRESENT, solid - HAIR_THICKNESS / 2, 0))
+    rest, faces = _grid(alpha, lens, np.where((small[..., 3] > PRESENT) & (solid > 0), solid - HAIR_THICKNESS / 2, 0))
     uv = project(rest, *lens)[:, :2]
     there = _sample(plane, uv[:, 0] + side, uv[:, 1] + side).reshape(-1, 4)
     past = smooth_step(uv[:, 1] / side, *CANVAS_ENDS)

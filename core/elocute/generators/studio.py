@@ -111,9 +111,9 @@ def irradiance(surface: Surface, lamps: tuple[Lamp, ...]) -> tuple[np.ndarray, n
 
 def _lit(surface: Surface, towards: np.ndarray) -> np.ndarray:
     """[V] 0..1: not in the shadow of anything nearer to a light in that direction, with soft edges."""
-    across = np.cross(towards, [0, 1, 0] if abs(towards[1]) < 0.9 else [1, 0, 0])
+    across = np.cross([0, 1, 0] if abs(towards[1]) < 0.9 else [1, 0, 0], towards)  # right, as the light sees it
     across /= np.linalg.norm(across)
-    up = np.cross(across, towards)
+    up = np.cross(towards, across)
     xy = surface.points @ np.stack([across, up], 1)
     low, span = xy.min(0), float((xy.max(0) - xy.min(0)).max())
     xy = (xy - low) / span * (SHADOW_SIDE - 4) + 2

@@ -10,7 +10,7 @@ from elocute.head.model import SIDES, HeadModel
 from elocute.head.projection import pixel_ray, project, shift_in_image
 from elocute.head.surface import plate_energy
 from elocute.landmarks import ON_SKIN
-from elocute.values import ARKIT_NAMES, Camera, Face, HeadFit
+from elocute.values import ARKIT_NAMES, LOOK_DOWN, LOOK_UP, Camera, Face, HeadFit
 
 REACH, FAR_REACH = 0.04, 0.018  # metres a correction travels on the face; behind it the head keeps its own shape
 PULL = 2e7  # of a fully trusted landmark, against the plate's bending energy: leaves under a tenth of a pixel
@@ -177,7 +177,7 @@ def gaze_of(
     reach = max(radius**2 - miss @ miss, 0.05 * radius**2)
     pupil = origin + (along - np.sqrt(reach)) * ray - centre
     yaw, pitch = np.arctan2(pupil[0], pupil[2]), np.arctan2(pupil[1], np.hypot(pupil[0], pupil[2]))
-    return float(np.clip(yaw, -0.45, 0.45)), float(np.clip(pitch, -0.4, 0.4))
+    return float(np.clip(yaw, -0.45, 0.45)), float(np.clip(pitch, -LOOK_DOWN, LOOK_UP))
 
 
 def split(

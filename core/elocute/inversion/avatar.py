@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..generators.headfield import HeadField
 
-VERSION = 41  # raise it whenever a fit would come out differently; old avatars are then made anew
+VERSION = 42  # raise it whenever a fit would come out differently; old avatars are then made anew
 MADE_HERE = f"embedded {VERSION}"
 UNUSED_DAYS = 30  # an older Elocute beside this one may still use what it made
 _KEY = re.compile(r"[0-9a-f]{32}")

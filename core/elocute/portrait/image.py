@@ -142,6 +142,7 @@ def _to_srgb(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         image = image if image.mode in ("RGBA", "LA", "La", "RGBa") else image.convert("RGBA")
         straight = image.convert("RGBA")
         opacity = np.asarray(straight.getchannel("A"), np.float32) / 255
+        opacity = opacity / max(float(opacity.max()), 1 / 255)  # a layer half faded as a whole is no thinner person
         alpha = opacity if opacity.min() < 1 else None
         image = straight.convert("RGB")
     if image.mode not in ("RGB", "CMYK", "L", "LAB"):

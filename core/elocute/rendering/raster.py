@@ -124,7 +124,7 @@ def rasterise_tensors(
     high = torch.floor(corners[..., :2].amax(1) - 0.5).long()
     high = torch.minimum(high, torch.tensor([width - 1, height - 1], device=device))
     span = (high - low + 1).clamp_min(0)
-    keep = torch.nonzero((corners[..., 2] > NEAR).all(1) & (area < 0) & (span.prod(1) > 0)).squeeze(1)
+    keep = torch.nonzero((corners[..., 2] >= NEAR).all(1) & (area < 0) & (span.prod(1) > 0)).squeeze(1)
     depth = torch.full((height * width,), float("inf"), dtype=dtype, device=device)
     ids = torch.full((height * width,), -1, dtype=torch.long, device=device)
     counts = span[keep].prod(1)

@@ -38,6 +38,15 @@ def picture_of(generator: Any, seed: int) -> tuple[Pivot, torch.Tensor]:
         return Pivot(ws[:, :1], code, ()), generator.render(ws, CAMERA, code, freeze_background=True).image
 
 
+def test_a_slope_is_no_detail() -> None:
+    """In no band of the substitute for LPIPS, but at its ends, where the coarser picture is held."""
+    slope = torch.linspace(-1, 1, 128).expand(1, 3, 128, 128)
+    *bands, coarsest = PERCEPTUAL.features(slope)
+    assert len(bands) == PERCEPTUAL.levels and coarsest.shape[-1] == 4
+    for band in bands:
+        assert band[..., 2:-2].abs().max() < 1e-3 * band[..., 0].abs().min()
+
+
 def arrays(generator: Any) -> list[torch.Tensor]:
     return [p.detach().clone() for p in generator.parameters()]
 
