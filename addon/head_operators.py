@@ -60,7 +60,7 @@ class ELOCUTE_OT_speech_to_keys(ShotOperator, bpy.types.Operator):
 
     @classmethod
     def missing(cls, scene: bpy.types.Scene, shot: Any) -> str:
-        if shots.shape_keys(shot.head) is None:
+        if shots.shape_keys(shot.head) is None or shots.is_deleted(shot.head):
             return "Add a head first: its shape keys get the keys"
         if shot.voice_source == "NONE":
             return "Choose a voice first"

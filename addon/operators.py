@@ -150,15 +150,26 @@ class ELOCUTE_OT_cancel(bpy.types.Operator):
         return tasks.busy()
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Result:
-        """Esc during playback is meant for that. Most editors have stopped it by now, and pass the key on."""
-        playing = context.screen is not None and context.screen.is_animation_playing
-        if event.type == "ESC" and (playing or time.monotonic() - _playback_ended < SAME_KEY_SECONDS):
+        """Esc during playback is meant for that, and in a window that Blender opened for a render, for that one. Most
+        editors have stopped playback by now, and pass the key on."""
+        screen = context.screen
+        playing = screen is not None and screen.is_animation_playing
+        just_ended = time.monotonic() - _playback_ended < SAME_KEY_SECONDS
+        if event.type == "ESC" and (playing or just_ended or _shows_render(context)):
             return {"PASS_THROUGH"}
         return self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> Result:
         tasks.cancel_all()
         return {"FINISHED"}
+
+
+def _shows_render(context: bpy.types.Context) -> bool:
+    """Whether Esc would take a render of Blender's own off the screen."""
+    if context.screen is not None and context.screen.is_temporary:
+        return True
+    image = getattr(context.space_data, "image", None)
+    return image is not None and image.type == "RENDER_RESULT"
 
 
 @persistent

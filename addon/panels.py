@@ -135,7 +135,7 @@ class Voice(_ShotPanel):
             row.prop(shot, "voice_strip", icon="SOUND")
             if strip is not None:
                 if strip.name != shot.voice_strip:
-                    layout.label(text=f"Renamed to {strip.name}", icon="INFO")
+                    paragraph(context, layout, f"Renamed to {strip.name}", "INFO")
                 first, last = compat.span(strip)
                 rate = scene.render.fps / scene.render.fps_base
                 layout.label(text=f"Frames {first}–{last}, {rate:.4g} fps", icon="TIME")
@@ -266,7 +266,8 @@ def _outcome(context: bpy.types.Context, layout: Any, task: Task) -> None:
     box = layout.box()
     if task.state == FAILED:
         box.alert = True
-    paragraph(context, box, task.message or task.title, STATE_ICONS[task.state])
+    told = task.title if not task.message else task.message if task.state == DONE else f"{task.title}: {task.message}"
+    paragraph(context, box, told, STATE_ICONS[task.state])
     for warning in task.warnings[:SHOWN_WARNINGS]:
         paragraph(context, box, warning, "INFO")
     problem = checks.fix_of(task.code) if task.state == FAILED else None

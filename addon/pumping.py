@@ -39,17 +39,24 @@ def start(task: Task) -> Task:
 
 def _tick() -> float | None:
     """One turn. A timer that raises is dropped by Blender; `tasks` lets nothing of a task out."""
-    renders = bpy.app.is_job_running("RENDER")  # Blender itself: what it is rendering must not change
-    busy = tasks.pump(only_listen=renders)
-    _remember_changes()
+    taken = _scene_is_taken()
+    busy = tasks.pump(only_listen=taken)
+    if not taken:
+        _remember_changes()
     _redraw(at_once=not busy)
     if busy:
         task = tasks.current()
-        return LISTENING if renders or (task is not None and task.asked) else WORKING
+        return LISTENING if taken or (task is not None and task.asked) else WORKING
     if tasks.worker is not None and tasks.idle_seconds() < IDLE_LIMIT:
         return IDLE
     tasks.stop_engine()
     return None
+
+
+def _scene_is_taken() -> bool:
+    """Whether Blender itself renders or bakes, on a thread of its own: what it reads must not change, nor go to another
+    frame."""
+    return bpy.app.is_job_running("RENDER") or bpy.context.window_manager.is_interface_locked
 
 
 def _remember_changes() -> None:

@@ -54,16 +54,16 @@ def sample(ref: shots.Ref, frames: range) -> Iterator[Samples | int]:
     done = 0
     while done < len(frames):
         with _Frame(*_scenes(ref)) as at:
-            end = time.perf_counter() + (1.0 if bpy.app.background else SLICE_SECONDS)
-            while done < len(frames):
+            end = math.inf
+            while done < len(frames) and time.perf_counter() < end:
                 at.set(frames[done])
                 _take(ref, out)
                 done += 1
                 if not at.changes:  # nothing moves: the other frames are the same
                     _repeat(out, len(frames) - done)
                     done = len(frames)
-                if time.perf_counter() >= end:
-                    break
+                if end == math.inf:  # the first evaluates the whole scene, and may take longer than all others
+                    end = time.perf_counter() + (1.0 if bpy.app.background else SLICE_SECONDS)
         yield done
     yield out
 

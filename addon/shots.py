@@ -308,6 +308,8 @@ def face_from_keys(shot: Any) -> bool:
     keys = shape_keys(shot.head)
     if keys is None or shot.face_source == "VOICE":
         return False
+    if shot.face_source == "AUTO" and is_deleted(shot.head):
+        return False
     return shot.face_source == "KEYS" or shot.voice_source == "NONE" or playing.moves(keys, stretches.PATHS)
 
 

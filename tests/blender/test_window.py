@@ -204,6 +204,26 @@ def test_escape_that_is_meant_for_something_else_stops_nothing(scene: Any) -> No
     assert scene.value("task().state") == "cancelled"
 
 
+def test_escape_closes_the_window_of_blenders_own_render(scene: Any) -> None:
+    running(scene, "shot.expression = 0.82")
+    scene.run("""
+bpy.context.scene.render.engine = "BLENDER_WORKBENCH"
+with sequencer():
+    bpy.ops.render.view_show("INVOKE_DEFAULT")
+""")
+    windows = "len(bpy.context.window_manager.windows)"
+    scene.wait(f"{windows} == 2")
+    left, top, width, height = scene.value("box(bpy.context.window_manager.windows[-1].screen.areas[0], bpy.context"
+                                           ".window_manager.windows[-1])")  # fmt: skip
+    scene.point(left + width // 2, top + height // 2)
+    time.sleep(0.5)
+    scene.press("Escape")
+    scene.wait(f"{windows} == 1")
+    assert scene.value("[task().state, task().cancelled_at]") == ["running", None]
+    scene.run("bpy.ops.elocute.cancel()")
+    scene.wait("task().over")
+
+
 def test_the_cancel_button_stops_it(scene: Any) -> None:
     running(scene, "shot.expression = 0.8")
     scene.click(*scene.find_button("elocute.cancel", sidebar(scene, "SEQUENCE_EDITOR"), upwards=True))
@@ -225,6 +245,36 @@ bpy.ops.wm.save_mainfile()
     assert scene.value("len(part('addon.compat').all_strips(bpy.context.scene))") == 0
     scene.run(f"bpy.ops.wm.open_mainfile(filepath={str(scene.folder / 'shot.blend')!r})")
     scene.wait("len(bpy.context.scene.elocute.shots) == 1")
+
+
+def test_a_bake_is_waited_for(scene: Any) -> None:
+    """Blender bakes on a thread of its own, and would end if the scene went to another frame meanwhile."""
+    scene.run("""
+scene = bpy.context.scene
+shot = scene.elocute.shots[0]
+def viewport(): return bpy.context.temp_override(
+    window=window(), area=area("VIEW_3D"), region=region("VIEW_3D", "WINDOW"))
+area("SEQUENCE_EDITOR").type = "VIEW_3D"
+with viewport():
+    bpy.ops.object.empty_add()
+    shot.head, shot.camera, shot.motion = bpy.context.object, bpy.data.objects["Camera"], "OBJECTS"
+    for frame in range(1, 60, 3):
+        shot.head.rotation_euler[2] = 0.01 * frame
+        shot.head.keyframe_insert("rotation_euler", frame=frame)
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=60, y_subdivisions=60, location=(3, 6, 4))
+    bpy.ops.object.modifier_add(type="CLOTH")
+    bpy.ops.elocute.render("INVOKE_DEFAULT")
+    cache = bpy.context.object.modifiers[0].point_cache
+    cache.frame_end = 60
+    with bpy.context.temp_override(point_cache=cache):
+        bpy.ops.ptcache.bake("INVOKE_DEFAULT", bake=True)
+""")
+    while not scene.value("cache.is_baked"):
+        assert scene.value("[task().state, bpy.context.window_manager.is_interface_locked]") == ["waiting", True]
+        time.sleep(0.2)
+    scene.wait("task().stage == 'Reading the scene'")
+    scene.run("bpy.ops.elocute.cancel()\nbpy.ops.wm.revert_mainfile()")
+    scene.wait("task().over")
 
 
 PREFERENCES = (60, 60, 1000, 1250)  # where their window is put

@@ -267,8 +267,8 @@ def test_a_renamed_voice_gives_its_shot_to_no_strip_that_takes_its_name(scene, v
     shot = scene.elocute.shots[0]
     assert (shots.voice_strip(scene, shot), shots.voice_strip(scene, ben)) == (mine, other)
     layout = Mock()
-    part("addon.panels").Voice().show(None, layout, scene, shot)
-    assert "Anna take 1" in layout.label.call_args_list[0].kwargs["text"]
+    part("addon.panels").Voice().show(bpy.context, layout, scene, shot)
+    assert "Anna take 1" in layout.column().label.call_args_list[0].kwargs["text"]
 
 
 def test_another_shot_s_choice_of_a_part_leaves_a_voice_its_id(scene):
@@ -306,6 +306,22 @@ def test_a_head_or_camera_that_was_deleted_is_told(scene):
         assert name in why and "was deleted" in why
     with pytest.raises(part("core.elocute.errors").BadInput, match="was deleted"):
         list(part("addon.sampling").sample(part("addon.shots").ref(scene, shot), range(1, 3)))
+
+
+def test_a_face_that_went_with_its_head_is_the_voices_again(scene):
+    """With motion from the voice, nothing needs the head."""
+    shots, shot = part("addon.shots"), scene.elocute.shots[0]
+    head = shot.head = bpy.data.objects["Cube"]
+    head.shape_key_add(name="Basis")
+    jaw = head.shape_key_add(name="jawOpen")
+    jaw.keyframe_insert("value", frame=1)
+    assert shots.face_from_keys(shot)
+    head.users_collection[0].objects.unlink(head)
+    assert not shots.face_from_keys(shot) and part("addon.checks").first(scene, shot) == ""
+    assert "Add a head" in part("addon.head_operators").ELOCUTE_OT_speech_to_keys.missing(scene, shot)
+    assert list(part("addon.sampling").sample(shots.ref(scene, shot), range(1, 3)))
+    shot.face_source = "KEYS"
+    assert "was deleted" in part("addon.checks").first(scene, shot)
 
 
 def test_reading_the_scene_keeps_what_is_posed_and_not_keyed(scene):
