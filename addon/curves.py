@@ -21,7 +21,7 @@ from ..core.elocute.errors import BadInput
 from ..core.elocute.units import ARKIT_NAMES
 
 FORMAT = "elocute-curves-1"
-DECIMALS = 5  # as the engine writes them
+DECIMALS = 9  # as the engine writes them
 LONGEST_SMOOTHING = 0.5  # seconds; slower than this the mouth no longer follows speech
 SLICE = 200  # rows between two turns for Blender, a few milliseconds
 # The engine lets eyes live that no curve ever moves. Curves of this add-on mean what they say, so one of them always

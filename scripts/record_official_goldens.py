@@ -35,16 +35,16 @@ def helpers(path: str) -> ModuleType:
 
 
 def main() -> None:
-    weights, face_arrays = helpers("conftest.py").draw_weights, helpers("head/conftest.py").random_basel
+    weights, heads = helpers("conftest.py").draw_weights, helpers("head/conftest.py")
     random = np.random.default_rng(7)
     OUT.mkdir(exist_ok=True)
 
     def save(name: str, **arrays: np.ndarray) -> None:
         np.savez_compressed(OUT / f"{name}.npz", **arrays)
 
-    face = basel.BaselFace.from_arrays(face_arrays(), dtype=torch.float64)
+    face = basel.BaselFace.from_arrays(heads.random_basel(), dtype=torch.float64)
     coefficients = random.normal(0, 0.3, (2, basel.COEFFICIENTS))
-    shown = basel.evaluate(face, torch.from_numpy(coefficients))
+    shown = heads.show_basel(face, torch.from_numpy(coefficients))
     some = slice(None, None, 9)
     save(
         "basel", coefficients=coefficients, pixels=shown.pixels[:, some].numpy(), colours=shown.colours[:, some].numpy()

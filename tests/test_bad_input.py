@@ -77,6 +77,19 @@ def test_curves_and_poses_that_can_not_be_used(place: Path, option: str, text: s
     assert told("speak", PORTRAIT, option, "file.json", "-o", "o.mp4") == (2, code)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("speak", PORTRAIT, VOICE, "-o", "o.mp4", "--sheet", "https://a.org/s.png"), ("render", "https://a.org/s.json"),
+        ("models", "import", "https://a.org/w.pt"), ("evaluate", "https://a.org/v.mp4"),
+        *(("evaluate", VOICE, option, "https://a.org/x") for option in
+          ("--portrait", "--voice", "--poses", "--labels", "--html", "--json-file", "--sheet")),
+    ],
+)  # fmt: skip
+def test_addresses_are_no_files_of_the_command_line_either(place: Path, command: tuple[Any, ...]) -> None:
+    assert told(*command) == (2, "address_not_file")
+
+
 def test_a_folder_is_no_curves_file(place: Path) -> None:
     assert told("speak", PORTRAIT, "--curves", ".", "-o", "o.mp4") == (2, "curves_unreadable")
     assert told("speak", PORTRAIT, "--poses", ".", "-o", "o.mp4") == (2, "poses_unreadable")

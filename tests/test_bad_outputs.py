@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import pytest
 from refused_commands import PORTRAIT, VOICE, posix, told
 
 from elocute.errors import EnvironmentProblem
-from elocute.files import check_writable, through_link, write_whole
+from elocute.files import Temporary, check_writable, discard_all, through_link, write_all, write_whole
 from elocute.models.store import verify
+from elocute.modelsets.base import ready_cache
 
 
 def test_an_output_never_replaces_its_own_input(place: Path) -> None:
@@ -44,6 +47,88 @@ def test_places_where_nothing_can_be_written(place: Path) -> None:
     assert told("speak", PORTRAIT, VOICE, "--frames-dir", "file") == (2, "output_not_a_folder")
     assert told("speak", PORTRAIT, VOICE, "-o", "x" * 300 + ".mp4") == (3, "file_refused")
     assert told("evaluate", VOICE, "--html", ".") == (2, "output_is_directory")
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk on which files can be made, but hold nothing."""
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: open("/dev/full", "wb"))
+
+
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+
+
+@needs_full
+def test_a_full_disk_is_told_before_any_work(place: Path, full: None) -> None:
+    Path("text.wav").write_text("no sound, only words\n" * 50)  # which would be said first if it were decoded
+    for output in (("-o", "o.mp4"), ("--frames-dir", "f/g")):
+        assert told("speak", PORTRAIT, "text.wav", *output) == (3, "disk_full")
+    assert told("curves", "text.wav", "-o", "c.json") == (3, "disk_full")
+    assert told("head", PORTRAIT, "-o", "h/k") == (3, "disk_full")
+    assert told("evaluate", "text.wav", "--html", "e.html") == (3, "disk_full")
+
+
+def test_there_has_to_be_room_for_an_avatar_before_a_fit(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if len(data) > 2**20:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
+
+    check_writable(place)
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: Small())
+    check_writable(place)
+    with pytest.raises(EnvironmentProblem) as caught:
+        ready_cache(place / "avatars")
+    assert caught.value.code == "disk_full" and not (place / "avatars").exists()
+
+
+def test_a_folder_that_was_made_for_nothing_goes_again(place: Path) -> None:
+    Path("old").mkdir()
+    Temporary(place / "old" / "file").discard()
+    Temporary(place / "old" / "new" / "newer" / "file").discard()
+    assert Path("old").is_dir() and not Path("old/new").exists()
+    other = Temporary(place / "new" / "one")
+    Temporary(place / "new" / "two").discard()
+    other.keep()
+    other.discard()
+    assert Path("new/one").exists()
+    with pytest.raises(EnvironmentProblem):
+        Temporary(place / "begun" / ("x" * 300) / "file")
+    assert not Path("begun").exists()
+    for name in ("one", "two"):
+        Temporary(place / "force" / name)
+    discard_all()
+    assert not Path("force").exists()
+
+
+def test_several_results_are_written_all_or_none(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.suffix == ".png":
+            raise OSError(28, "No space left on device")
+        return whole(self, data)
+
+    Path("b.json").write_bytes(b"before")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EnvironmentProblem) as caught:
+        write_all({place / "a" / "a.html": b"a", place / "b.json": b"b", place / "c.png": b"c"})
+    assert caught.value.code == "disk_full" and os.listdir() == ["b.json"] and Path("b.json").read_bytes() == b"before"
+
+
+def test_results_that_are_taken_back_leave_no_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+
+    def locked(source: Path, target: Path) -> None:
+        if Path(target).name == "b.json":
+            raise PermissionError(13, "open elsewhere")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    with pytest.raises(EnvironmentProblem):
+        write_all({place / "new" / name: b"" for name in ("a.json", "b.json")})
+    assert not list(place.iterdir())
 
 
 @posix

@@ -25,7 +25,7 @@ import elocute
 from elocute import errors, protocol
 from elocute.cli import app
 from elocute.doctor import examine
-from elocute.limits import ARGUMENTS, OPTIONS
+from elocute.limits import ARGUMENTS, OPTIONS, pip_install
 from elocute.settings import FitSettings, Shot
 
 CORE = Path(elocute.__file__).parents[1]
@@ -302,7 +302,7 @@ def test_the_doctor_works_where_nothing_is_installed() -> None:
     assert code == 3 and not result["ok"] and result["devices"] == []
     assert checks["Python"]["ok"] and not checks["ffmpeg"]["ok"]
     for package in ("torch", "numpy", "typer", "imageio-ffmpeg"):
-        assert not checks[package]["ok"] and checks[package]["fix"] == f"pip install {package}"
+        assert not checks[package]["ok"] and checks[package]["fix"] == pip_install(package)
     refused, code = last_line([*BARE, "models", "--json"])
     assert code == 3 and refused["error"]["code"] == "library_missing" and "typer" in refused["error"]["message"]
 
@@ -325,7 +325,7 @@ def test_the_doctor_tells_of_a_library_that_does_not_load(tmp_path: Path) -> Non
     result, code = last_line(command, f"{tmp_path}{os.pathsep}{CORE}")
     torch = next(check for check in result["checks"] if check["name"] == "torch")
     assert code == 3 and not torch["ok"] and "WinError 126" in torch["detail"]
-    assert torch["fix"] == "pip install --force-reinstall torch" and result["devices"] == []
+    assert torch["fix"] == pip_install("--force-reinstall", "torch") and result["devices"] == []
 
 
 def test_a_broken_installation_is_a_sentence_too(tmp_path: Path) -> None:

@@ -135,6 +135,27 @@ except typer.Exit as stopped:
 
 
 @posix
+def test_a_signal_that_came_while_python_ran_a_text_is_an_exit_code_too(tmp_path: Path) -> None:
+    """By itself Python would end by SIGINT then, although the signal was answered."""
+    program = """
+from elocute import __main__ as command
+def stopped():
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        print("said", end="")
+        return 130
+command._run = stopped
+command.main()
+"""
+    (tmp_path / "stopped_command.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT / "core")])}
+    command = [sys.executable, "-m", "stopped_command"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+    assert (done.returncode, done.stdout) == (130, "said"), done.stderr
+
+
+@posix
 def test_a_command_that_ignores_a_closed_terminal_goes_on_ignoring_it() -> None:
     from elocute.console import terminated_like_interrupted
 

@@ -11,7 +11,7 @@ import pytest
 
 from elocute.doctor import examine
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.media import hear, last_words, load_audio, probe_audio
+from elocute.media import hear, last_words, load_audio, minutes, probe_audio
 
 JFK = Path(__file__).parent / "data/jfk.wav"
 
@@ -230,8 +230,11 @@ def test_three_hours_are_refused_at_once(tmp_path):
         file.write((size - 44).to_bytes(4, "little"))
         os.truncate(path, size)
     began = time.monotonic()
-    assert code_of(path) == "audio_too_long"
+    with pytest.raises(BadInput, match="lasts 180 minutes; the limit is 1 hour") as caught:
+        load_audio(path)
+    assert caught.value.code == "audio_too_long"
     assert time.monotonic() - began < 2
+    assert minutes(3600.2) == "61 minutes", "rounded it would be no more than the limit"
 
 
 def test_a_file_that_hides_its_length_is_stopped_at_the_limit(tmp_path, original, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,9 @@ from elocute.limits import (
     SEEDS,
     SIZES,
     SMOOTHING,
+    from_home,
+    home,
+    named_place,
     parse_fps,
     parse_frames,
     portrait_seed,
@@ -277,6 +281,17 @@ def test_a_job_that_starts_at_a_folder_that_is_not_known_is_told(homeless: None)
     with pytest.raises(EnvironmentProblem, match="Set HOME, or write the path out") as caught:
         Shot.from_json({**MINIMAL, "voice": "~/v.wav"}, Path("/jobs"))
     assert caught.value.code == "home_missing"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="HOME means nothing there")
+def test_an_empty_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pathlib would take the root folder for it."""
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("ELOCUTE_AVATARS", "~/avatars")
+    for ask in (lambda: home("help yourself"), lambda: named_place("ELOCUTE_AVATARS"), lambda: from_home("~/v.wav")):
+        with pytest.raises(EnvironmentProblem) as caught:
+            ask()
+        assert caught.value.code == "home_missing"
 
 
 def test_the_documented_job_is_one_and_every_key_is_documented() -> None:

@@ -160,6 +160,23 @@ def test_what_fails_says_why_and_is_done(worker, request_: dict, code: str) -> N
     assert one.until("done")[-1]["ok"], "the worker did not survive the failure"
 
 
+@pytest.mark.parametrize(
+    ("job", "settings", "code"),
+    [
+        ("speak", [], "shot_type"),
+        ("models", {"fetch": "false"}, "shot_type"),
+        ("models", {"fetsh": True}, "shot_unknown_key"),
+        ("doctor", {"fetch": True}, "shot_unknown_key"),
+    ],
+)
+def test_every_job_is_strict_and_keeps_its_name(worker, job: str, settings: object, code: str) -> None:
+    one = worker()
+    one.read()
+    one.send(job=job, shot=settings)
+    failed, done = one.until("done")[-2:]
+    assert (failed["type"], failed["code"], done["job"], done["ok"]) == ("failed", code, job, False)
+
+
 def test_cancel_stops_the_running_job_only(worker) -> None:
     one = worker()
     one.read()
@@ -180,10 +197,20 @@ def test_the_end_of_stdin_ends_a_running_job_within_a_second(worker) -> None:
     one.until("frame")
     seconds, _ = one.end()
     assert seconds < PATIENCE
+    assert one.process.returncode == 130, "a job was cut"
 
 
-@pytest.mark.parametrize(("late", "told", "exit_code"), [("doctor", "doctor", 130), ("nonsense", "", 0)])
-def test_what_never_began_is_told_at_the_end_of_stdin(worker, late: str, told: str, exit_code: int) -> None:
+def test_a_worker_does_not_wait_for_libraries_once_all_is_said(tmp_path: Path) -> None:
+    """Taking torch and numba apart takes longer than it may after stdin has ended."""
+    (tmp_path / "sitecustomize.py").write_text("import atexit, time; atexit.register(time.sleep, 50)")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(CORE)])}
+    command = [sys.executable, "-m", "elocute", "worker"]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=40, env=environment)
+    assert done.returncode == 0 and json.loads(done.stdout)["type"] == "hello", done.stderr
+
+
+@pytest.mark.parametrize(("late", "told"), [("doctor", "doctor"), ("nonsense", "")])
+def test_what_never_began_is_told_at_the_end_of_stdin(worker, late: str, told: str) -> None:
     """A job as cancelled; a bad line in its own words."""
     one = worker()
     one.read()
@@ -192,7 +219,7 @@ def test_what_never_began_is_told_at_the_end_of_stdin(worker, late: str, told: s
     one.until("frame")
     rest = [json.loads(line) for line in one.end()[1].splitlines()]
     assert [(m["type"], m.get("job")) for m in rest[-2:]] == [("failed", None), ("done", told)]
-    assert (rest[-2]["code"] == "cancelled") == (late == "doctor") and one.process.returncode == exit_code
+    assert (rest[-2]["code"] == "cancelled") == (late == "doctor") and one.process.returncode == 130
 
 
 def test_a_reader_that_stopped_reading_holds_nobody_up(worker) -> None:
@@ -212,7 +239,7 @@ def test_the_end_of_stdin_ends_a_deaf_job_too_and_its_files(worker, tmp_path: Pa
     one.until("progress")
     assert list(tmp_path.iterdir())
     seconds, _ = one.end()
-    assert seconds < PATIENCE
+    assert seconds < PATIENCE and one.process.returncode == 130
     assert not list(tmp_path.iterdir())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from typing import NoReturn
 
 # The fit solves many small systems; on busy cores OpenBLAS threads spin against each other and take ten times longer.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,11 +17,25 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 def main() -> None:
     """Run the command line and exit with its code; never shows a traceback."""
     try:
-        code = _run()
+        code: str | int | None = _run()
+    except SystemExit as end:
+        code = end.code
     except KeyboardInterrupt:  # while the modules below were still being imported
         print("error: stopped", file=sys.stderr)
         code = 130
+    # A signal that came while Python ran a text, as importing a dataclass does, makes `python -m` end by SIGINT however
+    # it was answered; and taking apart what a worker has loaded takes longer than it may after stdin has ended.
+    if code == 130 or (isinstance(code, int) and sys.argv[1:] == ["worker"]):
+        _leave(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once. What is open and half-written is gone by now: whoever wrote it has unwound."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _open_streams() -> None:

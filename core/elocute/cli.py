@@ -11,7 +11,7 @@ import typer
 from elocute import __version__, jobs
 from elocute.console import Console, reporting, table
 from elocute.errors import BadInput, EnvironmentProblem
-from elocute.limits import POSES_FITS, PRECISIONS, USUAL_FRAMING, from_home, parse_fps, parse_frames
+from elocute.limits import POSES_FITS, PRECISIONS, USUAL_FRAMING, a_path, from_home, parse_fps, parse_frames
 from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
 
 app = typer.Typer(
@@ -64,6 +64,13 @@ CompileOption = Annotated[
     bool, typer.Option("--compile", help="nerffacespeech: have torch.compile write a shot's kernels, where it can.")
 ]
 BlinkOption = Annotated[bool, typer.Option("--blink/--no-blink", help="Whether the eyes blink; keyed blinks stay.")]
+
+
+def _check_paths(**named: Path | None) -> None:
+    """Refuse as a job's settings do by themselves, a web address for one, what only the command line names."""
+    for name, path in named.items():
+        if path is not None:
+            a_path(name, path)
 
 
 def _never() -> bool:
@@ -135,10 +142,12 @@ def render(
 ) -> None:
     """Render a shot described in a JSON file; its relative paths start at the file's folder."""
     with reporting(as_json) as console:
+        _check_paths(shot=shot)
         _speak(Shot.read(shot), console, sheet)
 
 
 def _speak(shot: Shot, console: Console, sheet: Path | None) -> None:
+    _check_paths(sheet=sheet)
     if sheet is not None:
         from elocute.evaluate.sheet import check_sheet
         from elocute.files import check_not_input, through_link
@@ -252,6 +261,8 @@ def import_models(
 ) -> None:
     """Take over official weights for the model set nerffacespeech; nothing in the files is run."""
     with reporting(as_json or bool(context.obj)) as console:
+        for file in files:
+            _check_paths(file=file)
         result = jobs.import_models(files, console)
         lines = [f"{row['role']}: from {', '.join(row['files'])}" for row in result["imported"]]
         missing = ", ".join(result["missing"])
@@ -290,6 +301,10 @@ def evaluate(
 ) -> None:
     """Measure a finished video: identity, sharpness, pose, lips against the voice, jitter, blinks."""
     with reporting(as_json) as console:
+        _check_paths(
+            video=video, portrait=portrait, voice=voice, poses=poses, labels=labels, json_file=json_file, html=html,
+            sheet=sheet,
+        )  # fmt: skip
         from elocute.evaluate import run
 
         job = run.Evaluation(video, portrait, voice, poses, labels, json_file, html, sheet, max_frames)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elocute import __version__
+from elocute.limits import pip_install
 
 if TYPE_CHECKING:
     from elocute.errors import ElocuteError
@@ -117,12 +118,12 @@ def _python() -> dict[str, Any]:
 def _library(name: str) -> dict[str, Any]:
     package, purpose, optional = _LIBRARIES[name]
     if importlib.util.find_spec(name) is None:
-        return _check(package, False, f"for {purpose}", f"pip install {package}", not optional)
+        return _check(package, False, f"for {purpose}", pip_install(package), not optional)
     try:
         if not optional:  # being there is not enough: what a library itself needs may be missing or of another version
             importlib.import_module(name)
     except Exception as error:  # noqa: BLE001 - as above
-        return _check(package, False, _words(error), f"pip install --force-reinstall {package}")
+        return _check(package, False, _words(error), pip_install("--force-reinstall", package))
     try:
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:  # another package brings it, as opencv-python does for cv2
@@ -140,7 +141,7 @@ def _encoder() -> list[dict[str, Any]]:
         ).stdout
     except (EnvironmentProblem, OSError, subprocess.TimeoutExpired) as error:
         named = os.environ.get("IMAGEIO_FFMPEG_EXE")
-        fix = "unset IMAGEIO_FFMPEG_EXE" if named else "pip install --force-reinstall imageio-ffmpeg"
+        fix = "unset IMAGEIO_FFMPEG_EXE" if named else pip_install("--force-reinstall", "imageio-ffmpeg")
         return [_check("ffmpeg", False, str(error), fix)]
     missing = [name for name in ("libx264", "aac") if f" {name} " not in listed]
     detail = "H.264 and AAC" if not missing else f"without {', '.join(missing)}"

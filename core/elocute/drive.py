@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import BadInput
 from .footage import LONGEST_SECONDS, Footage, of_pictures, open_footage
-from .media import SAMPLE_RATE, hear
+from .media import SAMPLE_RATE, hear, minutes
 from .settings import Shot
 from .values import ARKIT_NAMES, AS_IN_PORTRAIT, BLINK, MOUTH, ExpressionTrack, Placements, PoseTrack, View
 from .warm import Latest, file_state
@@ -91,8 +91,8 @@ def read_inputs(shot: Shot, tick: Tick | None = None, reading: Reading | None = 
     audio, cut = _hear(sound, shot.reference) if sound else (None, [])
     seconds = _seconds(shot, audio, track, driving or leading)
     if seconds > LONGEST_SECONDS:
-        hours = f"{float(seconds / 3600):.1f} hours"
-        raise BadInput("shot_too_long", f"the shot lasts {hours}; the limit is 1 hour. Cut it into parts.")
+        how_long = f"the shot lasts {minutes(seconds)}; the limit is 1 hour"
+        raise BadInput("shot_too_long", f"{how_long}. Cut it into parts.")
     leader = _followed(leading, _leader, tick, reading)
     driver = _followed(driving, _driver, tick, reading)
     if (followed := driver or leader) and not shot.voice and track is None:  # as many frames as there really were

@@ -22,12 +22,13 @@ from elocute.errors import BadInput, EnvironmentProblem
 _PART = r"[a-z0-9_]{8}\.part"  # in the names of `Temporary`, between the target's name and its suffix
 _TEMPORARY = re.compile(rf"\..+-{_PART}(\.\w+)?")
 _ABANDONED = 3600.0  # seconds
+_LEAST_ROOM = 2**16  # bytes: an empty file can be made on a full disk too
 # What Pillow's decoders raise on damaged files (SyntaxError and struct.error are no slip: it really does that).
 BROKEN_PICTURE = (
     OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, RuntimeError, OverflowError, struct.error,
 )  # fmt: skip
 _lock = threading.Lock()
-_open: dict[Path, subprocess.Popen[bytes] | None] = {}
+_open: dict[Path, Temporary] = {}
 
 
 class Temporary:
@@ -36,21 +37,25 @@ class Temporary:
     def __init__(self, target: Path) -> None:
         """Creates missing folders and an empty file. Raises EnvironmentProblem output_not_writable or disk_full."""
         self.target = target
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folders = [place for place in (target.parent, *target.parent.parents) if not os.path.lexists(place)]
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # The target's own suffix stays last: encoders choose the container by it.
             handle, name = tempfile.mkstemp(f".part{target.suffix}", _prefix(target), target.parent)
-        except OSError as error:
-            raise write_problem(target, error) from error
+        except BaseException as error:
+            self._remove_folders()
+            if isinstance(error, OSError):
+                raise write_problem(target, error) from error
+            raise
         os.close(handle)
         self.path = Path(name)
         with _lock:
-            _open[self.path] = None
+            _open[self.path] = self
 
     def made_by(self, process: subprocess.Popen[bytes]) -> None:
         """Names the child process that has to end before the file can be thrown away."""
-        with _lock:
-            _open[self.path] = process
+        self._process = process
 
     def keep(self) -> None:
         """Give the file its real name, in one step."""
@@ -67,10 +72,23 @@ class Temporary:
             _open.pop(self.path, None)
 
     def discard(self) -> None:
-        """Remove it, stopping its process first. Harmless when already kept or discarded."""
+        """Remove it, stopping its process first, and the folders made for it that nothing else is in. Harmless when
+        already kept or discarded."""
         with _lock:
-            process = _open.pop(self.path, None)
-        _remove(self.path, process)
+            waits = _open.pop(self.path, None) is not None
+        if waits and self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5)
+        if waits:
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
+        self._remove_folders()  # of a kept one too, which `keep_all` may have taken back
+
+    def _remove_folders(self) -> None:
+        for folder in self._folders:
+            with contextlib.suppress(OSError):  # something is in it, or it was never made
+                folder.rmdir()
 
 
 def keep_all(waiting: Sequence[Temporary]) -> None:
@@ -116,10 +134,9 @@ def _prefix(target: Path) -> str:
 def discard_all() -> None:
     """Remove every temporary file of this process; for the last moment before it ends by force."""
     with _lock:
-        entries = list(_open.items())
-        _open.clear()
-    for path, process in entries:
-        _remove(path, process)
+        waiting = list(_open.values())
+    for temporary in reversed(waiting):  # the first in a new folder made it
+        temporary.discard()
 
 
 def remove_abandoned(folder: Path, target: Path | None = None) -> None:
@@ -148,6 +165,20 @@ def write_whole(target: Path, data: bytes) -> None:
     temporary.keep()
 
 
+def write_all(contents: dict[Path, bytes]) -> None:
+    """Write files as `write_whole` does, all of them or none: no file has its name before all are written."""
+    with contextlib.ExitStack() as undo:
+        waiting = []
+        for target, data in contents.items():
+            waiting.append(Temporary(target))
+            undo.callback(waiting[-1].discard)
+            try:
+                waiting[-1].path.write_bytes(data)
+            except OSError as error:
+                raise write_problem(target, error) from error
+        keep_all(waiting)
+
+
 @contextlib.contextmanager
 def open_regular(path: Path) -> Iterator[BufferedReader]:
     """A file the user named, to read. Raises OSError, EINVAL for what is no file: a pipe or a device could keep us
@@ -174,8 +205,8 @@ def check_not_input(target: Path | None, *inputs: Path | str | None) -> None:
                 raise BadInput("output_is_input", f"{target} would replace its own input. Choose another output name.")
 
 
-def check_writable(folder: Path) -> None:
-    """Make sure, before any work, that files can be made in `folder` (which may not exist yet).
+def check_writable(folder: Path, room: int = _LEAST_ROOM) -> None:
+    """Make sure, before any work, that files can be made in `folder` (which may not exist yet), of `room` bytes.
 
     Raises EnvironmentProblem output_not_writable or disk_full, BadInput output_not_a_folder.
     """
@@ -186,14 +217,14 @@ def check_writable(folder: Path) -> None:
         raise _leads_nowhere(f"{existing} is a link to {os.readlink(existing)}")
     if not existing.is_dir():
         raise BadInput("output_not_a_folder", f"{existing} is a file, not a folder. Choose another output folder.")
-    try:  # asking for permission bits is not enough: read-only file systems, quotas, Windows
-        if existing == folder:
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        else:
+    try:  # asking for permission bits or free space is not enough: read-only file systems, quotas, Windows
+        if existing != folder:
             os.rmdir(tempfile.mkdtemp(dir=existing))
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(os.urandom(room))  # zeros may be kept for nothing
+            probe.flush()
     except OSError as error:
-        raise write_problem(folder, error) from error
+        raise write_problem(folder if folder.name else folder.absolute(), error) from error
 
 
 def through_link(target: Path) -> Path:
@@ -251,15 +282,6 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nothing)
-
-
-def _remove(path: Path, process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None and process.poll() is None:
-        process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -12,7 +12,6 @@ their camera shows it as the fit's does (`Staging`).
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .drive import add_to_face, resting_face
-from .files import Temporary, keep_all, write_problem
+from .files import write_all
 from .finishing.frames import encode_png
 from .generators.headfield import HeadField
 from .head.avatar import AvatarHead
@@ -54,7 +53,8 @@ class Staging:
 def write_head(
     field: HeadField, folder: Path, device: str, memory_mb: int, staging: Staging | None = None
 ) -> dict[str, Any]:
-    """Write the three files, all or none, head.json last. Returns what head.json says.
+    """Write the three files, all or none, head.json last: without it one would count as somebody else's.
+    Returns what head.json says.
 
     Raises EnvironmentProblem output_not_writable or disk_full.
     """
@@ -90,22 +90,9 @@ def write_head(
         field.fit.expression, np.zeros(3)
     )
     text = json.dumps(about, indent=1).encode() + b"\n"
-    _write_together(folder, {"head.bin": bytes(data), "texture.png": encode_png(texture), "head.json": text})
+    contents = {"head.bin": bytes(data), "texture.png": encode_png(texture), "head.json": text}
+    write_all({folder / name: content for name, content in contents.items()})
     return about
-
-
-def _write_together(folder: Path, contents: dict[str, bytes]) -> None:
-    """No file has its name before all are written: without its head.json one would count as somebody else's."""
-    with contextlib.ExitStack() as undo:
-        waiting = []
-        for name, data in contents.items():
-            waiting.append(Temporary(folder / name))
-            undo.callback(waiting[-1].discard)
-            try:
-                waiting[-1].path.write_bytes(data)
-            except OSError as error:
-                raise write_problem(folder / name, error) from error
-        keep_all(waiting)
 
 
 def _shape_keys(head: AvatarHead, rest: np.ndarray) -> np.ndarray:

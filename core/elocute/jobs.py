@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from elocute.protocol import Job, Message, Progress, Warned
-from elocute.settings import CurvesSettings, FitSettings, HeadSettings, Shot
+from elocute.settings import CurvesSettings, DoctorSettings, FitSettings, HeadSettings, ModelsSettings, Shot
 
 Report = Callable[[Message], None]
 Cancelled = Callable[[], bool]
@@ -133,7 +133,8 @@ def run(job: Job, report: Report, cancelled: Cancelled) -> dict[str, Any]:
     if job.job == "curves":
         return curves(CurvesSettings.from_json(job.shot), report, cancelled)
     if job.job == "models":
-        return models(bool(job.shot.get("fetch")), _stopping(report, cancelled))
+        return models(ModelsSettings.from_json(job.shot).fetch, _stopping(report, cancelled))
+    DoctorSettings.from_json(job.shot)
     from elocute.doctor import examine
 
     return examine()

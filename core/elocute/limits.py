@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +31,7 @@ MODEL_SETS = ("embedded", "nerffacespeech")
 POSES_FITS = ("hold", "loop", "stretch")
 PRECISIONS = ("auto", "full", "mixed")
 ARGUMENTS = ("portrait", "voice")  # on the command line these have a place and no name
-OUTPUTS = ("output", "frames_dir")
+OUTPUTS = ("output", "frames_dir", "json_file", "html", "sheet")
 OPTIONS = {"memory_mb": "memory", "fit_memory_mb": "fit_memory"}  # settings that the command line calls otherwise
 SMOOTHING = (0.0, 2.0)  # seconds; more than two leave nothing of a nod
 
@@ -160,7 +161,8 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _path(name: str, value: Any) -> Path:
+def a_path(name: str, value: Any) -> Path:
+    """A file or folder of this machine. Raises BadInput shot_type, shot_range or address_not_file."""
     if not isinstance(value, (str, Path)):
         raise wrong_type(name, "a path", value)
     if not str(value).strip() or "\0" in str(value) or not _encodable(str(value)):
@@ -174,7 +176,7 @@ def _path(name: str, value: Any) -> Path:
 
 def at_home(name: str, value: Any) -> Any:
     """A path of a file that passes through no shell: `~/` is the user's own folder. Other values as they are."""
-    return from_home(value) if CHECKS.get(name) in (_path, _portrait) and isinstance(value, str) else value
+    return from_home(value) if CHECKS.get(name) in (a_path, _portrait) and isinstance(value, str) else value
 
 
 def from_home(path: str) -> str:
@@ -185,7 +187,7 @@ def from_home(path: str) -> str:
 def home(otherwise: str) -> Path:
     """The user's own folder. `otherwise` is what helps without one. Raises EnvironmentProblem home_missing."""
     try:
-        return Path.home()
+        return _expanded("~")
     except RuntimeError:  # no HOME, and a user without an account, as in a container
         raise EnvironmentProblem("home_missing", f"no home folder is known. Set HOME, or {otherwise}.") from None
 
@@ -195,17 +197,30 @@ def named_place(variable: str) -> Path | None:
     none. Raises EnvironmentProblem home_missing."""
     named = os.environ.get(variable)
     try:
-        return Path(named).expanduser() if named else None
+        return _expanded(named) if named else None
     except RuntimeError:
         why = f"{variable} is {named}, and no such home folder is known"
         raise EnvironmentProblem("home_missing", f"{why}. Write the path out.") from None
 
 
+def _expanded(path: str) -> Path:
+    """A path where `~` is a user's own folder. Raises RuntimeError where none is known."""
+    if path.partition("/")[0] == "~" and os.environ.get("HOME") == "" and os.name != "nt":
+        raise RuntimeError("HOME is empty, which would be taken for the root folder")
+    return Path(path).expanduser()
+
+
+def pip_install(*what: str) -> str:
+    """The command that installs packages where this program runs, and nowhere else."""
+    program = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    return f"{program} -m pip install {' '.join(what)}"
+
+
 def _portrait(name: str, value: Any) -> str:
-    text = str(_path(name, value)) if isinstance(value, Path) else value
+    text = str(a_path(name, value)) if isinstance(value, Path) else value
     if isinstance(text, str) and portrait_seed(text) is not None:
         return text
-    return str(_path(name, text))
+    return str(a_path(name, text))
 
 
 def _frames(name: str, value: Any) -> tuple[int, int]:
@@ -228,19 +243,19 @@ def _fit_steps(name: str, value: Any) -> tuple[int, int]:
 # For every setting: its name and a value to the value as it is kept. Raises BadInput shot_type or shot_range.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "portrait": _portrait,
-    "voice": _path,
-    "curves": _path,
-    "poses": _path,
-    "poses_from": _path,
-    "drive": _path,
+    "voice": a_path,
+    "curves": a_path,
+    "poses": a_path,
+    "poses_from": a_path,
+    "drive": a_path,
     "poses_fit": _pattern(re.compile("|".join(POSES_FITS)), " or ".join(POSES_FITS)),
     "poses_smooth": _number(*SMOOTHING),
     "poses_move": _number(0.0, 1.0),
     "drive_mouth": _number(0.0, 1.0),
     "drive_eyes": _number(0.0, 1.0),
     "drive_brows": _number(0.0, 1.0),
-    "output": _path,
-    "frames_dir": _path,
+    "output": a_path,
+    "frames_dir": a_path,
     "fps": lambda name, value: parse_fps(value),
     "size": _integer(*SIZES),
     "framing": _number(*FRAMINGS),
@@ -254,6 +269,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "fit_memory_mb": _integer(*MEMORY_MB),
     "precision": _pattern(re.compile("|".join(PRECISIONS)), " or ".join(PRECISIONS)),
     "compile": _flag,
+    "fetch": _flag,
     "frames": _frames,
     "seed": _integer(*SEEDS),
     "device": _pattern(_DEVICE, "auto, cpu, mps, cuda or cuda:0"),

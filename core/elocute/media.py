@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,7 @@ def hear(path: str | Path, keep_offset: bool = False) -> tuple[np.ndarray, list[
     path = _existing(path)
     info = probe_audio(path)
     if info.seconds is not None and info.seconds > MAX_SECONDS:
-        raise _too_long(path, f"{info.seconds / 3600:.1f} hours")
+        raise _too_long(path, minutes(info.seconds))
     audio, cancelled = _decode(path, info, "mid")
     if cancelled:  # out-of-phase stereo: the mean of both channels is nearly nothing
         audio, _ = _decode(path, info, "left")
@@ -267,6 +269,11 @@ def _checked(audio: np.ndarray, path: Path, keep_offset: bool) -> np.ndarray:
     if not keep_offset:
         audio -= offset
     return audio
+
+
+def minutes(seconds: float | Fraction) -> str:
+    """A length that is too long for them, in minutes: begun ones count, so that it is more than the limit."""
+    return f"{ceil(seconds / 60)} minutes"
 
 
 def _too_long(path: Path, how_long: str) -> BadInput:

@@ -88,6 +88,14 @@ class Job:
     shot: dict[str, Any] = field(default_factory=dict)
 
 
+class BadShot(BadInput):
+    """A request whose settings are none; its `done` names the `job` all the same."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__("shot_type", 'the job\'s shot has to be a JSON object. Send {"job": ..., "shot": {...}}.')
+        self.job = job
+
+
 @dataclass(frozen=True)
 class Cancel:
     """Stop the running job; finished frames stay."""
@@ -120,7 +128,7 @@ def decode_message(line: str) -> Message | None:
 
 
 def decode_request(line: str) -> Job | Cancel:
-    """The caller's line. Raises BadInput protocol_line or unknown_job."""
+    """The caller's line. Raises BadInput protocol_line or unknown_job, BadShot."""
     values = _object(line)
     if values.get("cancel") is True:
         return Cancel()
@@ -128,7 +136,7 @@ def decode_request(line: str) -> Job | Cancel:
     if job not in JOBS:
         raise BadInput("unknown_job", f"unknown job {str(job)[:60]!r}. Known: {', '.join(JOBS)}.")
     if not isinstance(shot, dict):
-        raise BadInput("shot_type", 'the job\'s shot has to be a JSON object. Send {"job": ..., "shot": {...}}.')
+        raise BadShot(job)
     return Job(job, shot)
 
 

@@ -1,8 +1,8 @@
 """What a job is: plain frozen records that travel as JSON (standard library only, so that Blender can share them).
 
 `Shot` describes a whole talking-head job; panel, command line, script and farm all run the same file and make the
-same frames. `FitSettings`, `HeadSettings` and `CurvesSettings` describe the smaller jobs. All are strict: a misspelt
-key, a wrong type or a value out of range is refused with a code and a sentence instead of being ignored.
+same frames. The others, `FitSettings` and so on, describe the smaller jobs. All are strict: a misspelt key, a wrong
+type or a value out of range is refused with a code and a sentence instead of being ignored.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Record:
             if key not in fields:
                 near = difflib.get_close_matches(key.replace("-", "_"), fields, 1)
                 meant = f" (did you mean {near[0]}?)" if near else ""
-                known = ", ".join(sorted(fields))
+                known = ", ".join(sorted(fields)) or "none"
                 raise BadInput("shot_unknown_key", f"unknown setting {key!r}{meant}. Known: {known}.")
         for name, field in fields.items():
             if field.default is dataclasses.MISSING and name not in data:
@@ -147,6 +147,18 @@ class CurvesSettings(_Record):
     seed: int = 0
     device: str = "auto"
     model_set: str = "embedded"
+
+
+@dataclass(frozen=True)
+class ModelsSettings(_Record):
+    """List the model files. `fetch` downloads what is missing first."""
+
+    fetch: bool = False
+
+
+@dataclass(frozen=True)
+class DoctorSettings(_Record):
+    """Examine the machine, about which there is nothing to set."""
 
 
 @dataclass(frozen=True)

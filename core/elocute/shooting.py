@@ -124,10 +124,10 @@ class _Outside:
         whole.aim()
         own = motion.moved(head.fit.expression)
         self._trimmed = trimmed(shells)
-        self.portrait = Renderer(self._trimmed.shells, side, device, memory_mb)
+        self.portrait = Renderer(self._trimmed.shells, side, device, memory_mb, whole)
         inner = self.portrait.render(self.inner(own))[0][..., 3]
         self.bust = build_bust(shells, motion, *whole.render(own), inner, head.around)
-        self._renderer = Renderer(self.bust.shells, side, device, memory_mb)
+        self._renderer = Renderer(self.bust.shells, side, device, memory_mb, whole)
         self._moved = self.bust.shells.rest
         self._whole: np.ndarray | None = None  # the picture as long as it stays the same, once it is asked for again
 

@@ -127,10 +127,10 @@ def poses_against(
     clamped: dict[str, list[int]] = {}
     for i in range(count):
         turn, beyond = _reachable_turn(turns[i]) if limited else (turns[i], [])
-        z, size, far = _reachable_place(move[i, 2], zoom[i], depth, SIZES if limited else ANY_SIZE)
+        z, zoom[i], far = _reachable_place(move[i, 2], zoom[i], depth, SIZES if limited else ANY_SIZE)
         angles[i] = snap(viewer_angles(turn))
         x, y, z = snap((move[i, 0], move[i, 1], z)).tolist()
-        views.append(View((x, y, z), 1 + float(snap(size - 1)), tuple(snap(shift[i]).tolist())))
+        views.append(View((x, y, z), 1 + float(snap(zoom[i] - 1)), tuple(snap(shift[i]).tolist())))
         for what in (*beyond, *far):
             clamped.setdefault(what, []).append(i + 1)
     yaw, pitch, roll = angles.T

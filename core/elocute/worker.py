@@ -18,7 +18,7 @@ from elocute import __version__, jobs
 from elocute.console import as_known_error, terminated_like_interrupted
 from elocute.errors import BadInput, Cancelled, ElocuteError
 from elocute.files import discard_all
-from elocute.protocol import Cancel, Done, Failed, Hello, Job, Message, decode_request, encode
+from elocute.protocol import BadShot, Cancel, Done, Failed, Hello, Job, Message, decode_request, encode
 
 GRACE_SECONDS = 0.6  # for a job to unwind by itself after stdin ended; the whole has to end within a second
 
@@ -50,12 +50,17 @@ class Requests:
         self._ended = threading.Event()
         self._left: list[Job | BadInput] = []  # taken from the queue and not handed out, as stdin had ended
         self._told = threading.Event()  # nothing is left to do or to say
+        self._running = False  # a job, handed out and not done
         self._waiting = 0  # jobs that have come and are not done: a cancel while there is none means nothing
         self._lock = threading.Lock()  # of these
         threading.Thread(target=self._read, args=(lines,), name="requests", daemon=True).start()
 
     def cancelled(self) -> bool:
         return self._cancel.is_set() or self._ended.is_set()
+
+    def cut(self) -> bool:
+        """Whether it was the end of stdin, and no cancel, that stopped the running job."""
+        return self._ended.is_set() and not self._cancel.is_set()
 
     def __iter__(self) -> Iterator[Job | BadInput]:
         """Jobs as they come, and lines that are none; ends with stdin."""
@@ -65,8 +70,10 @@ class Requests:
                 if request is None or self._ended.is_set():
                     self._left += [] if request is None else [request]
                     return
+                self._running = isinstance(request, Job)
             yield request
             with self._lock:
+                self._running = False
                 self._waiting -= 1
                 self._cancel.clear()  # a late cancel was for the job that just ended
 
@@ -76,6 +83,10 @@ class Requests:
             request = self._jobs.get()
             self._left += [] if request is None else [request]
         return self._left
+
+    def jobs_left(self) -> bool:
+        """Whether there is a job among `left`."""
+        return any(isinstance(request, Job) for request in self.left())
 
     def told(self) -> None:
         """Everything is said: the process ends by itself."""
@@ -102,46 +113,55 @@ class Requests:
         if not self._told.wait(GRACE_SECONDS):
             discard_all()  # half-written videos and their encoders
             # The job sits in native code and can't be asked, or nobody reads what is told.
-            os._exit(Cancelled.exit_code if any(isinstance(request, Job) for request in self.left()) else 0)
+            os._exit(Cancelled.exit_code if self._running or self.jobs_left() else 0)
 
 
 def serve() -> int:
-    """Serve jobs until stdin ends; returns the exit code."""
+    """Serve jobs until stdin ends; returns the exit code, 130 when a job was cut or never began. The process has to end
+    at once then, without taking apart what libraries have loaded."""
     stream = Stream(_take_stdout())
     stream.send(Hello(__version__))
     if hasattr(sys.stdin, "reconfigure"):  # bytes that are no text make a bad line, not a dead reader
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     requests = Requests(sys.stdin)
+    cut = False
     try:
         with terminated_like_interrupted():
             for request in requests:
-                _serve_one(request, stream, requests)
+                cut = not _serve_one(request, stream, requests)
             for request in requests.left():
                 late = Cancelled("stdin ended before this job began; keep it open until its `done`")
                 problem = request if isinstance(request, BadInput) else late
                 stream.send(Failed(problem.code, problem.message))
-                stream.send(Done(request.job if isinstance(request, Job) else "", False))
+                stream.send(Done(_name(request), False))
             requests.told()
     except (Cancelled, KeyboardInterrupt):  # the reader went away between two messages, or a signal came
         return Cancelled.exit_code
-    return Cancelled.exit_code if any(isinstance(request, Job) for request in requests.left()) else 0
+    return Cancelled.exit_code if cut or requests.jobs_left() else 0
 
 
-def _serve_one(request: Job | BadInput, stream: Stream, requests: Requests) -> None:
-    """One job from its line to its `done`."""
-    name = request.job if isinstance(request, Job) else ""
+def _name(request: Job | BadInput) -> str:
+    """What its `done` calls it."""
+    return request.job if isinstance(request, (Job, BadShot)) else ""
+
+
+def _serve_one(request: Job | BadInput, stream: Stream, requests: Requests) -> bool:
+    """One job from its line to its `done`. Returns False when the end of stdin cut it."""
+    name = _name(request)
     try:
         if isinstance(request, BadInput):
             raise request
         done = Done(name, True, jobs.run(request, stream.send, requests.cancelled))
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the outermost border of a job
         known: ElocuteError = as_known_error(error)
+        cut = isinstance(known, Cancelled) and requests.cut()
         stream.send(Failed(known.code, known.message))
         stream.send(Done(name, False))
         if isinstance(error, KeyboardInterrupt):  # a signal is meant for the whole worker
             raise
-    else:
-        stream.send(done)
+        return not cut
+    stream.send(done)
+    return True
 
 
 def _take_stdout() -> IO[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from elocute.errors import BadInput
+from elocute.errors import BadInput, EnvironmentProblem
 from elocute.evaluate import identity
+from elocute.evaluate.report import LABEL, WIDTH, _plot, _rows
 from elocute.evaluate.run import Evaluation, _read_photo, evaluate, read_labels
 from elocute.evaluate.sheet import arrange, check_sheet, sheet_of_frames
 from elocute.finishing.frames import FrameWriter
@@ -70,6 +72,42 @@ def test_numbers_page_and_sheet(video: Path, tmp_path: Path) -> None:
     assert page.count("<svg") == 4 and "data:image/jpeg" in page
     assert not re.search(r'(src|href)="(?!data:)', page), "the page has to stand alone"
     assert not re.search(r"\bnan\b", re.sub(r'base64,[^"]*', "", page), re.IGNORECASE)
+
+
+def test_results_are_written_all_or_none(video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    whole = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.suffix == ".html":
+            raise OSError(28, "No space left on device")
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    places = {name: tmp_path / "out" / file for name, file in (("json_file", "b.json"), ("html", "a.html"))}
+    with pytest.raises(EnvironmentProblem):
+        evaluate(Evaluation(video, max_frames=2, **places), lambda message: None)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_small_face_gets_no_verdict_on_its_sharpness() -> None:
+    rows = [_rows({"sharpness_ratio": 0.5, "face_height_px": height}) for height in (100.0, 300.0)]
+    assert "bad" not in rows[0] and "no verdict on a face of 100 pixels" in rows[0]
+    assert 'class="bad"' in rows[1] and "at 512 pixels" in rows[1] and "no verdict" not in rows[1]
+
+
+def test_times_stay_on_the_plot() -> None:
+    for frames in (25, 50, 51, 250):
+        plot = _plot("title", {"a": np.arange(float(frames))}, 25.0)
+        times = re.findall(r'<text x="([\d.]+)" [^>]*text-anchor="(\w+)">\d+ s<', plot)
+        assert len(times) == frames // 25 + 1
+        assert all(float(x) <= (WIDTH if anchor == "end" else WIDTH - LABEL) for x, anchor in times)
+
+
+def test_a_missing_extra_is_got_for_this_python(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "missing", lambda: ["dlib-bin"])
+    notes = evaluate(Evaluation(video, PORTRAIT, max_frames=1), lambda message: None)["notes"]
+    assert f"no identity distance: {sys.executable} -m pip install dlib-bin" in notes
 
 
 def test_a_portrait_is_read_as_speak_reads_it(tmp_path: Path) -> None:

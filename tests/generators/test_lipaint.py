@@ -39,7 +39,7 @@ def test_only_the_nerf_s_styles_change(weights: dict[str, torch.Tensor]) -> None
     network = load_lipaint(weights)
     styles = torch.randn(2, 21, 512, generator=torch.Generator().manual_seed(0))
     expression = torch.randn(2, 64, generator=torch.Generator().manual_seed(1))
-    changed = mouth_styles(network, styles, expression)
+    changed = mouth_styles(network, styles, expression, 10)
     assert torch.equal(changed[:, 10:], styles[:, 10:])
     for k in range(10):
         assert torch.equal(changed[:, k], network(styles[:, 0], expression))

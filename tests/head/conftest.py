@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -8,6 +9,11 @@ import pytest
 from elocute.head.model import HeadModel, load_head_model
 from elocute.head.projection import camera_at, pose_rotation, project
 from elocute.values import ARKIT_NAMES, Camera, Face
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from elocute.head.basel import BaselFace
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +133,44 @@ def random_basel(vertices: int = 240, faces: int = 430) -> dict[str, np.ndarray]
         "frontmask2_idx": np.arange(1, 101)[:, None],
         "tri_mask2": rng.integers(1, vertices + 1, (50, 3)),
     }
+
+
+class Shown(NamedTuple):
+    """What 257 coefficients show: vertices [B, N, 3] before and after they are placed; unit normals, placed; colours
+    0..1 without light and with it; pixels [B, N, 2], y up."""
+
+    shape: Tensor
+    placed: Tensor
+    normals: Tensor
+    texture: Tensor
+    colours: Tensor
+    pixels: Tensor
+
+
+def show_basel(face: BaselFace, coefficients: Tensor, by_area: bool = False) -> Shown:
+    """Coefficients [B, 257] as Deep3DFaceRecon shows them, in whose normals all triangles count the same; or, with
+    `by_area`, as 3DMM-Fitting does."""
+    import torch
+    from torch.nn.functional import normalize
+
+    from elocute.head import basel
+
+    shape = face.shape(coefficients)
+    if by_area:
+        normals = face.normals(shape)
+    else:
+        a, b, c = shape[:, face.faces].unbind(2)
+        across = normalize(torch.linalg.cross(a - b, b - c), dim=-1)
+        normals = normalize(torch.nn.functional.pad(across, (0, 0, 0, 1))[:, face.ring].sum(2), dim=-1)
+    normals = normals @ basel.rotations(coefficients[:, basel.ANGLES])
+    placed, texture = basel.placed(shape, coefficients), face.albedo(coefficients) / 255
+    colours = basel.lit(texture, normals, coefficients[:, basel.LIGHT])
+    return Shown(shape, placed, normals, texture, colours, basel.project(placed))
+
+
+@pytest.fixture(scope="session")
+def show() -> Callable[..., Shown]:
+    return show_basel
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,6 @@ def framed(portrait):
 
 
 def test_shapes_types_and_sums(framed):
-    assert framed.side == 256
     for picture in (framed.rgb, framed.background):
         assert picture.shape == (256, 256, 3) and picture.dtype == np.uint8
     assert framed.matte.shape == (256, 256) and 0 <= framed.matte.min() and framed.matte.max() <= 1
@@ -44,24 +43,24 @@ def test_shapes_types_and_sums(framed):
 
 
 def test_the_face_sits_where_it_should(framed, portrait):
-    eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / framed.side
+    eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / 256
     assert eyes == pytest.approx(EYE_LEVEL, abs=0.02)
-    assert framed.side / face_height(framed.face) == pytest.approx(USUAL_FRAMING, rel=0.02)
+    assert 256 / face_height(framed.face) == pytest.approx(USUAL_FRAMING, rel=0.02)
     assert roll_of(framed.face.landmarks) == pytest.approx(roll_of(portrait.face.landmarks), abs=1e-6)
 
 
 @pytest.mark.parametrize("framing", [1.6, 1.7, 2.1])
 def test_a_looser_frame_shows_more_of_the_photo(portrait, framing):
     framed = frame_portrait(portrait, 256, framing=framing)
-    assert framed.side / face_height(framed.face) == pytest.approx(framing, rel=0.03)
+    assert 256 / face_height(framed.face) == pytest.approx(framing, rel=0.03)
     assert not framed.notes
-    eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / framed.side
+    eyes = framed.face.landmarks[[33, 133, 362, 263], 1].mean() / 256
     assert 0.35 < eyes < EYE_LEVEL + 0.02
 
 
 def test_a_frame_is_no_looser_than_the_photo(portrait):
     framed = frame_portrait(portrait, 256, framing=4.0)
-    shown = framed.side / face_height(framed.face)
+    shown = 256 / face_height(framed.face)
     assert 2 < shown < 3.5
     assert framed.notes == (f"the photo has room for a framing of {shown:.1f} and not of 4",)
     assert choose_square(portrait, 3.5) == choose_square(portrait, 4.0)
@@ -72,8 +71,8 @@ def test_landmarks_move_with_the_picture(framed):
     assert np.linalg.norm((seen.landmarks - framed.face.landmarks)[:, :2], axis=1).mean() < 1.0
 
 
-def test_origin_and_scale_lead_back_to_the_photo(framed, portrait):
-    back = framed.face.landmarks[:, :2] / framed.scale + framed.origin
+def test_square_and_scale_lead_back_to_the_photo(framed, portrait):
+    back = framed.face.landmarks[:, :2] / framed.scale + choose_square(portrait)[:2]
     assert np.allclose(back, portrait.face.landmarks[:, :2])
 
 
@@ -143,9 +142,10 @@ def test_a_photo_narrower_than_the_head_is_continued_no_farther_than_needed(port
 
 def test_what_is_continued_beyond_a_cut_loses_its_detail(portrait):
     """Pulled-out edge rows would be streaks."""
-    framed = frame_portrait(cropped(portrait, 185, 150, 340, 380), 191)
+    tight = cropped(portrait, 185, 150, 340, 380)
+    framed = frame_portrait(tight, 191)
     sharp = np.abs(np.diff(framed.rgb.astype(float), axis=0)).mean((0, 2))  # along each column
-    edge = round(-framed.origin[0] * framed.scale)
+    edge = round(-choose_square(tight)[0] * framed.scale)
     assert edge > 10
     assert sharp[:4].mean() < 0.6 * sharp[edge + 2 : edge + 12].mean()
 
@@ -156,12 +156,12 @@ def test_around_the_frame_is_the_rest_of_the_photo(portrait, side):
     around = framed.around
     assert around.side == min(side, SURROUNDINGS_SIDE, side / framed.scale)
     corner = np.array([around.left, around.top])
-    left, top = corner * framed.side / around.side / framed.scale  # in photo pixels: the frame within what is kept
-    x, y = framed.origin
+    left, top = corner * side / around.side / framed.scale  # in photo pixels: the frame within what is kept
+    x, y, _ = choose_square(portrait)
     assert x - left == pytest.approx(max(x - side / framed.scale, 0), abs=1.5)
     assert y - top == pytest.approx(max(y - side / framed.scale, 0), abs=1.5)
     inner = cv2.getRectSubPix(around.rgba[..., 3], (100, 100), tuple(corner + around.side / 2))
-    scale = framed.side / around.side
+    scale = side / around.side
     wide = cv2.resize(framed.matte, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
     same = cv2.getRectSubPix(wide, (100, 100), (wide.shape[1] / 2, wide.shape[0] / 2))
     assert np.abs(inner / 255 - same).mean() < 0.02

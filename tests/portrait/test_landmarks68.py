@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elocute.errors import BadInput, EnvironmentProblem
+from elocute.errors import BadInput
 from elocute.portrait import landmarks68
 from elocute.portrait.landmarks68 import find_68, matrix_68, to_68
 
@@ -51,17 +51,18 @@ def test_the_jaw_line_is_evenly_spaced(mean_head: np.ndarray) -> None:
     assert gaps.min() > 0.8 * gaps.mean() and gaps.max() < 1.2 * gaps.mean()
 
 
-def test_a_photo_s_landmarks_are_on_its_face() -> None:
+def test_a_photo_s_landmarks_are_on_its_face(monkeypatch: pytest.MonkeyPatch) -> None:
     from elocute.models.store import verify
     from elocute.portrait.image import load_image
 
     if not verify("face"):
         pytest.skip("models not fetched: elocute models --fetch")
+    monkeypatch.setattr(landmarks68, "find_spec", lambda name: None)
     rgb = load_image(EXAMPLE).rgb
-    points = find_68(rgb, source="embedded")
+    points = find_68(rgb)
     assert points.shape == (68, 2) and (points > 0).all() and (points < rgb.shape[1::-1]).all()
     with pytest.raises(BadInput) as refusal:
-        find_68(np.zeros((200, 200, 3), np.uint8), "wall.png", source="embedded")
+        find_68(np.zeros((200, 200, 3), np.uint8), "wall.png")
     assert refusal.value.code == "no_face" and "wall.png" in str(refusal.value)
 
 
@@ -97,20 +98,12 @@ def fake_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_face_alignment_is_used_when_it_and_its_weights_are_there(fake_library: Path) -> None:
     picture = np.ones((300, 300, 3), np.uint8)
-    with pytest.raises(EnvironmentProblem, match=r"3dfan\.tar and s3fd\.pth") as refusal:
-        find_68(picture, source="face-alignment")
-    assert refusal.value.code == "landmarks_missing"
     fake_library.mkdir()
     for name in ("3dfan.tar", "s3fd.pth"):
+        assert landmarks68.face_alignment_missing()
         (fake_library / name).touch()
-    assert landmarks68.face_alignment_missing() is None
+    assert not landmarks68.face_alignment_missing()
     assert find_68(picture)[67].tolist() == [268, 270]  # the larger of the two
     with pytest.raises(BadInput) as none:
         find_68(np.zeros_like(picture))
     assert none.value.code == "no_face"
-
-
-def test_without_the_library_a_run_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmarks68, "find_spec", lambda name: None)
-    with pytest.raises(EnvironmentProblem, match="pip install"):
-        find_68(np.zeros((300, 300, 3), np.uint8), source="face-alignment")

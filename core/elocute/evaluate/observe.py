@@ -45,6 +45,11 @@ class Observation:
         """[n] bool: a face was found."""
         return ~np.isnan(self.landmarks[:, 0, 0])
 
+    @property
+    def face_height(self) -> float:
+        """Pixels from the highest landmark to the lowest, in the middle of the frames with a face."""
+        return float(np.median(np.ptp(self.landmarks[self.found][:, :, 1], axis=1)))
+
 
 def observe(path: Path, max_frames: int, progress: Callable[[int, int], None] | None = None) -> Observation:
     """Read a video.

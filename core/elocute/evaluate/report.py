@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elocute.evaluate.measure import CLOSED, Curves, bridge, closures
-from elocute.evaluate.observe import Observation
+from elocute.evaluate.observe import SHARP_SIDE, Observation
 from elocute.evaluate.sheet import encode_sheet
 
 if TYPE_CHECKING:
     from elocute.evaluate.run import Evaluation
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 1000, 180, 46, 22  # of a plot, in SVG units
+WIDTH, HEIGHT, LEFT, BOTTOM, LABEL = 1000, 180, 46, 22, 40  # of a plot and of the longest time on it, in SVG units
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c")
 
 # What a good video reaches: label, path in the results, comparison, bound, note.
 _GOALS: tuple[tuple[str, str, str, float, str], ...] = (
     ("Face found", "face_rate", ">=", 1.0, "share of frames"),
     ("Identity distance, mean", "identity_distance.mean", "<=", 0.40, "0.25 with a still head; 0.6 is another person"),
-    ("Sharpness against the photo", "sharpness_ratio", ">=", 0.85, "0.92 with a still head"),
+    ("Sharpness against the photo", "sharpness_ratio", ">=", 0.85, "at 512 pixels; 0.92 with a still head"),
     ("Yaw error, degrees", "pose_error_deg.yaw.mae", "<=", 2.0, "mean over frames"),
     ("Pitch error, degrees", "pose_error_deg.pitch.mae", "<=", 2.0, "mean over frames"),
     ("Roll error, degrees", "pose_error_deg.roll.mae", "<=", 2.0, "mean over frames"),
@@ -66,6 +66,8 @@ def _rows(out: dict[str, Any]) -> str:
             continue
         good = value >= bound if sign == ">=" else value <= bound
         mark = "good" if good else "bad"
+        if path == "sharpness_ratio" and out["face_height_px"] < SHARP_SIDE:  # too few pixels to be as sharp as a photo
+            mark, note = "", f"{note}; no verdict on a face of {out['face_height_px']:.0f} pixels"
         sign_text = "at least" if sign == ">=" else "at most"
         cells = (label, f'<span class="{mark}">{value:.3g}</span>', f"{sign_text} {bound:g}", note)
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
@@ -143,5 +145,8 @@ def _axes(x: Callable[[Any], Any], y: Callable[[Any], Any], low: float, high: fl
         out.append(f'<text x="{LEFT - 5}" y="{y(value) + 4:.1f}" font-size="11" text-anchor="end">{value:.3g}</text>')
     step = max(1, round(n / fps / 10))
     for second in range(0, int(n / fps) + 1, step):
-        out.append(f'<text x="{x(second * fps):.1f}" y="{HEIGHT - 4}" font-size="11">{second} s</text>')
+        at, anchor = float(x(second * fps)), "start"
+        if at > WIDTH - LABEL:  # the last frame comes before the last second ends
+            at, anchor = min(at, WIDTH), "end"
+        out.append(f'<text x="{at:.1f}" y="{HEIGHT - 4}" font-size="11" text-anchor="{anchor}">{second} s</text>')
     return "".join(out)

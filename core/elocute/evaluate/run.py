@@ -15,9 +15,9 @@ from elocute.errors import BadInput
 from elocute.evaluate import identity, measure
 from elocute.evaluate.observe import Observation, observe, sharpness
 from elocute.evaluate.sheet import check_sheet, encode_sheet
-from elocute.files import check_not_input, check_writable, read_input, through_link, write_whole
+from elocute.files import check_not_input, check_writable, read_input, through_link, write_all
 from elocute.footage import probe
-from elocute.limits import portrait_seed
+from elocute.limits import pip_install, portrait_seed
 from elocute.media import SAMPLE_RATE, hear, load_audio
 from elocute.protocol import Message, Progress
 from elocute.speech.pose_io import read_poses
@@ -153,10 +153,11 @@ def _compare(photo: np.ndarray, seen: Observation, out: dict[str, Any]) -> None:
         faces = detect_faces(photo)
     if faces:
         out["sharpness_ratio"] = out["sharpness"] / sharpness(photo, faces[0].landmarks)
+        out["face_height_px"] = seen.face_height
     else:
         out["notes"].append("no face found in the portrait: no sharpness ratio")
     if not identity.available():
-        out["notes"].append("no identity distance: pip install 'elocute[evaluate]'")
+        out["notes"].append(f"no identity distance: {pip_install(*identity.missing())}")
         return
     distance = identity.identity_distance(photo, seen.samples)
     if distance:
@@ -170,9 +171,11 @@ def _write(
 ) -> None:
     from elocute.evaluate.report import page
 
+    contents = {}
     if job.json_file is not None:
-        write_whole(job.json_file, json.dumps(out, indent=1).encode() + b"\n")
+        contents[job.json_file] = json.dumps(out, indent=1).encode() + b"\n"
     if job.sheet is not None:
-        write_whole(job.sheet, encode_sheet(seen.pictures, job.sheet.suffix))
+        contents[job.sheet] = encode_sheet(seen.pictures, job.sheet.suffix)
     if job.html is not None:
-        write_whole(job.html, page(job, out, seen, line, labels).encode())
+        contents[job.html] = page(job, out, seen, line, labels).encode()
+    write_all(contents)

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import linalg
 
+from ..head.surface import neighbours
 from ..portrait.regions import disc, firm
 from ..ramps import ramp, runs, smooth_step
 from ..rendering.raster import rasterise
@@ -158,11 +159,7 @@ def heights_above(matte: np.ndarray) -> np.ndarray:
 def diffuse(values: np.ndarray, weight: np.ndarray, faces: np.ndarray, forgetting: float = FORGETTING) -> np.ndarray:
     """Values [V, C] kept where weight [V] is high and carried over the surface where it is low; they fade to 0 far
     from every known vertex. Solves (W + D L + forgetting I) x = W values with the mesh's graph Laplacian L."""
-    count = len(values)
-    i = np.concatenate([faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()])
-    j = np.concatenate([faces[:, [1, 2, 0]].ravel(), faces[:, [0, 1, 2]].ravel()])
-    link = sparse.coo_matrix((np.ones(len(i)), (i, j)), (count, count)).tocsr()
-    link.data[:] = 1
+    link = neighbours(faces, len(values))
     laplacian = sparse.diags(np.asarray(link.sum(1)).ravel()) - link
     system = sparse.diags(weight * 10 + forgetting) + DIFFUSION * laplacian
     solve = linalg.factorized(system.tocsc())
@@ -243,6 +240,7 @@ def continued_colour(own: np.ndarray, shown: np.ndarray, fill: np.ndarray, faces
 
 
 def rim_distance(matte: np.ndarray) -> np.ndarray:
-    """[R, R] 0..1: how far inside the person's outline a pixel lies, 1 from RIM of the side on."""
+    """[R, R] 0..1: how far inside the person's outline a pixel lies: 0 up to 0.15 RIM of the side, 1 from 1.15 RIM
+    on."""
     inside = cv2.distanceTransform((matte > 0.9).astype(np.uint8), cv2.DIST_L2, 5)
     return np.clip(inside / (RIM * matte.shape[0]) - 0.15, 0, 1).astype(np.float32)

@@ -11,18 +11,17 @@ from elocute.models.weights import load_weights
 
 EXPRESSION = 64  # coefficients of the Basel face
 STYLE = 512  # numbers of a style
-NERF_STYLES = 10  # the first styles are the NeRF's; those of the 2-D part keep the person's look
 
 
 class LipaintNet(nn.Module):
     """Four linear layers that add an expression-dependent change to a style. 1.08 M parameters."""
 
-    def __init__(self, style: int = STYLE, expression: int = EXPRESSION) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(style + expression, style)
-        self.fc2 = nn.Linear(style, style)
-        self.fc3 = nn.Linear(style, style)
-        self.fc4 = nn.Linear(style, style)
+        self.fc1 = nn.Linear(STYLE + EXPRESSION, STYLE)
+        self.fc2 = nn.Linear(STYLE, STYLE)
+        self.fc3 = nn.Linear(STYLE, STYLE)
+        self.fc4 = nn.Linear(STYLE, STYLE)
 
     def forward(self, style: Tensor, expression: Tensor) -> Tensor:
         """Style [B, 512] and Basel expression [B, 64] -> style [B, 512]."""
@@ -40,7 +39,8 @@ def load_lipaint(
 
 
 @torch.no_grad()
-def mouth_styles(network: LipaintNet, styles: Tensor, expression: Tensor, nerf_styles: int = NERF_STYLES) -> Tensor:
-    """All styles [B, L, 512] of a person with the NeRF's replaced by those for `expression` [B, 64]."""
+def mouth_styles(network: LipaintNet, styles: Tensor, expression: Tensor, nerf_styles: int) -> Tensor:
+    """All styles [B, L, 512] of a person with the NeRF's, the first ones, replaced by those for `expression` [B, 64];
+    those of the 2-D part keep the person's look."""
     changed = network(styles[:, 0], expression)
     return torch.cat([changed[:, None].expand(-1, nerf_styles, -1), styles[:, nerf_styles:]], 1)

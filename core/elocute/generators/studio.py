@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ..head.projection import head_to_camera
-from ..head.surface import vertex_normals
+from ..head.projection import project
+from ..head.surface import neighbours, vertex_normals
 from ..rendering.raster import rasterise
 from ..values import Camera
 from .strokes import interpolate
@@ -130,11 +130,7 @@ def _lit(surface: Surface, towards: np.ndarray) -> np.ndarray:
 
 def scatter(surface: Surface, light: np.ndarray) -> np.ndarray:
     """Light [V, 3] as it comes out of skin again: smoothed along the surface, red the farthest."""
-    count = len(surface.points)
-    f = surface.faces
-    i, j = np.concatenate([f, f[:, [1, 2, 0]]]).ravel(), np.concatenate([f[:, [1, 2, 0]], f]).ravel()
-    link = sparse.csr_matrix((np.ones(len(i)), (i, j)), (count, count))
-    link.data[:] = 1
+    link = neighbours(surface.faces, len(surface.points))
     mean = sparse.diags(1 / np.maximum(np.asarray(link.sum(1)).ravel(), 1)) @ link
     out = light.copy()
     for channel, steps in enumerate(SCATTER):
@@ -154,11 +150,8 @@ class Buffers:
 
 def to_screen(points: np.ndarray, camera: Camera, scale: float) -> np.ndarray:
     """Head-space points [..., 3] to x, y in pixels of a picture `scale` times the camera's and depth in metres."""
-    local = head_to_camera(points.reshape(-1, 3), camera)
-    depth = -local[:, 2]
-    x = scale * (camera.cx + camera.focal * local[:, 0] / depth)
-    y = scale * (camera.cy - camera.focal * local[:, 1] / depth)
-    return np.stack([x, y, depth], 1).reshape(points.shape).astype(np.float32)
+    pixels = project(points.reshape(-1, 3), camera) * (scale, scale, 1)
+    return pixels.reshape(points.shape).astype(np.float32)
 
 
 def expose(surface: Surface, camera: Camera, scale: int, table: np.ndarray) -> Buffers:

@@ -138,15 +138,11 @@ class BaselFace:
         """[B, 257] -> colours [B, N, 3] without light, 0..255."""
         return (coefficients[:, TEXTURE] @ self.texture_basis + self.mean_texture).view(len(coefficients), -1, 3)
 
-    def normals(self, vertices: Tensor, by_area: bool = False) -> Tensor:
-        """Unit normals [B, N, 3] of vertices [B, N, 3]: the mean over the triangles around each.
-
-        `by_area`: larger triangles count more, as in 3DMM-Fitting; without, all count the same, as in Deep3DFaceRecon.
-        """
+    def normals(self, vertices: Tensor) -> Tensor:
+        """Unit normals [B, N, 3] of vertices [B, N, 3]: the mean over the triangles around each, of which larger ones
+        count more, as in 3DMM-Fitting."""
         a, b, c = vertices[:, self.faces].unbind(2)  # [B, F, 3] each
         across = torch.linalg.cross(a - b, b - c)
-        if not by_area:
-            across = torch.nn.functional.normalize(across, dim=-1)
         across = torch.cat([across, across.new_zeros(len(vertices), 1, 3)], 1)  # the triangle that isn't there
         return torch.nn.functional.normalize(across[:, self.ring].sum(2), dim=-1)
 
@@ -210,38 +206,3 @@ def lit(colours: Tensor, normals: Tensor, light: Tensor) -> Tensor:
     ambient = torch.zeros_like(gamma)
     ambient[..., 0] = AMBIENT
     return colours * (bands @ (gamma + ambient).transpose(1, 2))
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What 257 coefficients show. `shape`, `placed` [B, N, 3] before and after rotation and translation; `camera` the
-    same with depth for z; `normals` [B, N, 3] rotated; `texture` and `colours` [B, N, 3], 0..1; `pixels` [B, N, 2] and
-    `landmarks` [B, 68, 2] of the 224-pixel picture, y up."""
-
-    shape: Tensor
-    placed: Tensor
-    camera: Tensor
-    normals: Tensor
-    texture: Tensor
-    colours: Tensor
-    pixels: Tensor
-    landmarks: Tensor
-
-
-def evaluate(model: BaselFace, coefficients: Tensor, by_area: bool = False) -> Evaluated:
-    """Everything about coefficients [B, 257]; `by_area` as for `BaselFace.normals`."""
-    shape = model.shape(coefficients)
-    world = placed(shape, coefficients)
-    normals = model.normals(shape, by_area) @ rotations(coefficients[:, ANGLES])
-    texture = model.albedo(coefficients) / 255
-    pixels = project(world)
-    return Evaluated(
-        shape=shape,
-        placed=world,
-        camera=seen_from_camera(world),
-        normals=normals,
-        texture=texture,
-        colours=lit(texture, normals, coefficients[:, LIGHT]),
-        pixels=pixels,
-        landmarks=pixels[:, model.keypoints],
-    )

@@ -18,8 +18,6 @@ from elocute.head import basel
 from elocute.head.basel import BaselFace
 from elocute.head.photo_term import paint, photo_loss
 
-Watch = Callable[[str, int, int, dict[str, float], Tensor], None]
-
 
 @dataclass(frozen=True)
 class FitSchedule:
@@ -80,14 +78,13 @@ def fit_basel(
     start: np.ndarray | None = None,
     reference: bool = False,
     schedule: FitSchedule | None = None,
-    watch: Watch | None = None,
 ) -> BaselFit:
     """The 257 coefficients for `landmarks` [68, 2] (pixels of the 224-pixel picture, y down) and the `picture` uint8
     [224, 224, 3]; without one the photometric term is left out.
 
     `start` [257] are coefficients to begin with, such as Deep3DFaceRecon's. `reference`: begin with zeros whatever
     `start` says and follow REFERENCE step by step; by default a stage slows down and its best step counts. Device and
-    precision are the model's. `watch(stage, step, steps, losses, coefficients)` is called after each step.
+    precision are the model's.
     """
     plan = schedule or (REFERENCE if reference else FitSchedule())
     like = model.mean_shape
@@ -106,8 +103,8 @@ def fit_basel(
     def nonrigid() -> dict[str, Tensor]:
         return _losses(model, parts, seen, photo, plan)
 
-    _descend("rigid", rigid, parts, ("angles", "translation"), plan.rigid_steps, plan, watch)
-    _descend("nonrigid", nonrigid, parts, tuple(parts.pieces), plan.nonrigid_steps, plan, watch)
+    _descend(rigid, parts, ("angles", "translation"), plan.rigid_steps, plan)
+    _descend(nonrigid, parts, tuple(parts.pieces), plan.nonrigid_steps, plan)
     with torch.no_grad():
         last, found = nonrigid(), parts.joined()
         off = (basel.project(basel.placed(points.shape(found), found), rows=True) - seen).norm(dim=-1).mean()
@@ -145,7 +142,7 @@ def _losses(
     }
     total = plan.landmarks * losses["landmarks"] + plan.reflectance * losses["reflectance"] + losses["prior"]
     if photo is not None:
-        normals = model.normals(shape, by_area=True) @ basel.rotations(coefficients[:, basel.ANGLES])
+        normals = model.normals(shape) @ basel.rotations(coefficients[:, basel.ANGLES])
         colours = basel.lit(albedo, normals, coefficients[:, basel.LIGHT])
         screen = torch.cat([basel.project(world, rows=True), basel.seen_from_camera(world)[..., 2:]], -1)
         shown, mask = paint(screen[0], colours[0], model.faces, basel.SIDE)
@@ -155,13 +152,7 @@ def _losses(
 
 
 def _descend(
-    stage: str,
-    evaluate: Callable[[], dict[str, Tensor]],
-    parts: _Parts,
-    moved: tuple[str, ...],
-    steps: int,
-    plan: FitSchedule,
-    watch: Watch | None,
+    evaluate: Callable[[], dict[str, Tensor]], parts: _Parts, moved: tuple[str, ...], steps: int, plan: FitSchedule
 ) -> None:
     """Adam on the named parts, its rate falling along half a cosine."""
     leaves = [parts.pieces[name].requires_grad_(True) for name in moved]
@@ -170,15 +161,12 @@ def _descend(
     for step in range(steps):
         slowed = 0.5 - 0.5 * cos(pi * step / steps)
         optimiser.param_groups[0]["lr"] = plan.rate + (plan.last_rate - plan.rate) * slowed
-        losses = evaluate()
-        numbers = {name: float(loss.detach()) for name, loss in losses.items()}
-        if plan.keep_best and numbers["total"] < least:
-            least, best = numbers["total"], [leaf.detach().clone() for leaf in leaves]
+        total = evaluate()["total"]
+        if plan.keep_best and (now := float(total.detach())) < least:
+            least, best = now, [leaf.detach().clone() for leaf in leaves]
         optimiser.zero_grad()
-        losses["total"].backward()
+        total.backward()
         optimiser.step()
-        if watch:
-            watch(stage, step, steps, numbers, parts.joined().detach())
     if plan.keep_best:
         with torch.no_grad():
             for leaf, value in zip(leaves, best, strict=True):

@@ -48,7 +48,7 @@ class HeadModel:
     `uv` [V, 2]: MakeHuman's texture coordinates on skin and tongue; on teeth the place along the row of 14, and from
     the gum in front (0) over the edge (0.6) to the gum behind (1); on eyeballs the view from the front;
     `regions` name -> weight [V] in 0..1; `landmark_faces` [478] and `landmark_weights` [478, 3] place MediaPipe's
-    landmarks, `landmark_mirror` [478] is each one's twin; `seams`: lips, lids_left, lids_right.
+    landmarks; `seams`: lips, lids_left, lids_right.
     """
 
     base: np.ndarray
@@ -64,7 +64,6 @@ class HeadModel:
     expression_rows: SparseRows
     landmark_faces: np.ndarray
     landmark_weights: np.ndarray
-    landmark_mirror: np.ndarray
     seams: dict[str, Seam]
 
     @cached_property
@@ -152,6 +151,5 @@ def load_head_model() -> HeadModel:
         expression_rows=rows("expression"),
         landmark_faces=data["landmark_faces"],
         landmark_weights=data["landmark_weights"],
-        landmark_mirror=data["landmark_mirror"],
         seams=seams,
     )

@@ -45,14 +45,9 @@ def camera_at(rotation: np.ndarray, shift: np.ndarray, focal: float, size: tuple
     return Camera(width, height, float(focal), width / 2, height / 2, to_world)
 
 
-def head_to_camera(points: np.ndarray, camera: Camera) -> np.ndarray:
-    """Head-space points [N, 3] in camera space (x right, y up, looking along -z), metres."""
-    return (points - camera.camera_to_world[:3, 3]) @ camera.camera_to_world[:3, :3]
-
-
 def project(points: np.ndarray, camera: Camera) -> np.ndarray:
     """Pixels x, y and depth in metres, [N, 3], of head-space points [N, 3]."""
-    local = head_to_camera(points, camera)
+    local = (points - camera.camera_to_world[:3, 3]) @ camera.camera_to_world[:3, :3]  # y up, looking along -z
     depth = -local[:, 2]
     x = camera.cx + camera.focal * local[:, 0] / depth
     y = camera.cy - camera.focal * local[:, 1] / depth

@@ -1,4 +1,5 @@
-"""Smooth displacement fields on a triangle mesh: thin plates that pass through handles and die out away from them."""
+"""Triangle meshes: normals, neighbours, and smooth displacement fields, thin plates that pass through handles and die
+out away from them."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from scipy.sparse import csc_matrix
+    from scipy.sparse import csc_matrix, csr_matrix
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -19,6 +20,16 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
         for axis in range(3):
             normals[:, axis] += np.bincount(faces[:, k], across[:, axis], minlength=len(vertices))
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+
+
+def neighbours(faces: np.ndarray, count: int) -> csr_matrix:
+    """[count, count]: 1 for vertices that an edge of the triangles [F, 3] joins, else 0."""
+    from scipy.sparse import csr_matrix
+
+    i, j = faces[:, [0, 1, 2, 1, 2, 0]].ravel(), faces[:, [1, 2, 0, 0, 1, 2]].ravel()
+    joined = csr_matrix((np.ones(len(i)), (i, j)), (count, count))
+    joined.data[:] = 1  # two triangles at most edges
+    return joined
 
 
 def plate_energy(vertices: np.ndarray, faces: np.ndarray, reach: np.ndarray | float) -> csc_matrix:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 VERSION = 42  # raise it whenever a fit would come out differently; old avatars are then made anew
 MADE_HERE = f"embedded {VERSION}"
+ROOM = 20 * 2**20  # bytes that an avatar of the smallest planes takes, and a little more
 UNUSED_DAYS = 30  # an older Elocute beside this one may still use what it made
 _KEY = re.compile(r"[0-9a-f]{32}")
 _UNFINISHED = re.compile(rf"{_KEY.pattern}\.(pivot|tuning)")  # the other set's, of a fit that was interrupted
@@ -117,8 +118,11 @@ def _content(arrays: dict[str, np.ndarray]) -> str:
 def remove_outdated(folder: Path) -> None:
     """Remove avatars that an earlier version of the embedded set's fit made and nobody used for UNUSED_DAYS, and what
     fits that nobody resumed for as long have left: tuning, or arrays without the report that makes them an avatar. The
-    other set's avatars stay: they can be the work of hours."""
+    other set's avatars stay: they can be the work of hours. Raises EnvironmentProblem disk_full where there is no room
+    for another avatar even so."""
     from safetensors import SafetensorError, safe_open
+
+    from ..files import check_writable
 
     for arrays in folder.glob("*.safetensors"):
         report = arrays.with_suffix(".json")
@@ -138,6 +142,7 @@ def remove_outdated(folder: Path) -> None:
             if (outdated or "content" in about and not whole) and _unused(used):
                 arrays.unlink()
                 report.unlink(missing_ok=True)
+    check_writable(folder, ROOM)
 
 
 def _unused(since: float) -> bool:

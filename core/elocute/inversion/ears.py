@@ -12,6 +12,7 @@ from scipy.sparse import linalg
 from ..generators.scene import Scene
 from ..head.avatar import AvatarHead
 from ..head.model import HeadModel
+from ..head.surface import neighbours
 from ..portrait.regions import disc
 from ..rendering.raster import rasterise
 from ..rendering.shells import project
@@ -99,10 +100,7 @@ def _laid_flat(fit: HeadFit, model: HeadModel, ear: _Ear) -> HeadFit:
     """The fit with the side of the head drawn smoothly over the place of an ear: each vertex amid its neighbours."""
     points = AvatarHead(model, fit).vertices(fit.expression)
     inside = np.isin(np.arange(len(points)), ear.vertices)
-    edges = model.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-    edges = np.unique(np.sort(edges[inside[edges].any(1)], axis=1), axis=0)
-    i, j = np.concatenate([edges, edges[:, ::-1]]).T
-    link = sparse.csr_matrix((np.ones(len(i)), (i, j)), (len(points),) * 2)[ear.vertices]
+    link = neighbours(model.faces, len(points))[ear.vertices]
     system = sparse.diags(np.asarray(link.sum(1)).ravel()) - link[:, ear.vertices]
     flat = linalg.spsolve(system.tocsc(), link[:, ~inside] @ points[~inside])
     offsets = fit.offsets.copy()

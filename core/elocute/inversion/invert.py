@@ -55,8 +55,15 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
     layers = split_layers(scene.photo, scene.matte, scene.background, scene.regions["skin"], scene.landmarks)
     lap("geometry")
 
+    renderer: Renderer | None = None
+
     def render(shells: Shells) -> np.ndarray:
-        return Renderer(shells, scene.side, device, memory_mb).render(geometry.motion.rest)[0]
+        nonlocal renderer
+        if renderer and renderer.shells.fill is shells.fill:  # tuning's steps differ in their planes alone
+            renderer.repaint(shells.planes)
+        else:
+            renderer = Renderer(shells, scene.side, device, memory_mb, renderer)
+        return renderer.render(geometry.motion.rest)[0]
 
     def quality(shells: Shells) -> float:
         rgba = render(shells)

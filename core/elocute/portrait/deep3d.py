@@ -75,11 +75,11 @@ def crop_whole(rgb: np.ndarray) -> Crop:
     return Crop(small, np.array([SIDE / width, SIDE / height]), np.zeros(2))
 
 
-def face_square(box: np.ndarray, size: tuple[int, int], margin: float = FACE_MARGIN) -> tuple[int, int, int, int]:
+def face_square(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The square (x0, y0, x1, y1) in whole pixels, x1 and y1 outside, that 3DMM-Fitting-PyTorch calls the face in a
     picture of `size` (width, height): around the middle of `box` [4] (x0, y0, x1, y1), within the picture."""
     low, high = np.reshape(box, (2, 2))
-    side = int((high - low).max() * (1 + margin))
+    side = int((high - low).max() * (1 + FACE_MARGIN))
     x, y = np.maximum(np.floor((low + high) / 2).astype(int) - side // 2, 0).tolist()
     side = max(min(side, size[0] - x, size[1] - y), 0)
     return x, y, x + side, y + side

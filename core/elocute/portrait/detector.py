@@ -37,8 +37,8 @@ class Detection:
 class FaceDetector:
     """BlazeFace. `model` is the content of the .tflite file."""
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
-        self._network = load_network(model, threads)
+    def __init__(self, model: bytes) -> None:
+        self._network = load_network(model)
         self._anchors = _anchors()
 
     def detect(self, rgb: np.ndarray) -> list[Detection]:
@@ -99,12 +99,12 @@ class FaceDetector:
         return _merge(boxes, points, np.array([face.score for face in found]))
 
 
-def load_network(model: bytes, threads: int) -> Any:
+def load_network(model: bytes) -> Any:
     """A .tflite model as a function: one input array in, a list of output arrays out (in the model's order)."""
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet_stderr():  # it tells about its delegate there and has no switch for that
-        interpreter = Interpreter(model_content=model, num_threads=threads)
+        interpreter = Interpreter(model_content=model, num_threads=1)
         interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     outputs = [detail["index"] for detail in interpreter.get_output_details()]

@@ -65,11 +65,11 @@ _SCORE_PLACES = np.array([ARKIT_NAMES.index(name) for name in SCORE_NAMES])  # t
 class FaceLandmarker:
     """Detector, landmark and expression network out of `face_landmarker.task` (its content as bytes)."""
 
-    def __init__(self, model: bytes, threads: int = 1) -> None:
+    def __init__(self, model: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(model)) as archive:
-            self.detector = FaceDetector(archive.read("face_detector.tflite"), threads)
-            self._landmarks = load_network(archive.read("face_landmarks_detector.tflite"), threads)
-            self._scores = load_network(archive.read("face_blendshapes.tflite"), threads)
+            self.detector = FaceDetector(archive.read("face_detector.tflite"))
+            self._landmarks = load_network(archive.read("face_landmarks_detector.tflite"))
+            self._scores = load_network(archive.read("face_blendshapes.tflite"))
 
     def detect(self, rgb: np.ndarray, thorough: bool = True) -> list[Face]:
         """Faces in `rgb` uint8 [H, W, 3], largest first. `thorough` also searches for small, very large, lying and
@@ -138,9 +138,9 @@ class FaceLandmarker:
 
 
 @lru_cache(maxsize=1)
-def shared_landmarker(threads: int = 1) -> FaceLandmarker:
+def shared_landmarker() -> FaceLandmarker:
     """One landmarker per process: loading takes 0.1 s. Raises what `model_path` raises."""
-    return FaceLandmarker(model_path("face").read_bytes(), threads)
+    return FaceLandmarker(model_path("face").read_bytes())
 
 
 def detect_faces(rgb: np.ndarray) -> list[Face]:

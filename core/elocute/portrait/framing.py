@@ -24,12 +24,11 @@ TOUCHES = 0.04  # of an edge's pixels show the person: the person continues beyo
 
 @dataclass(frozen=True)
 class Framed:
-    """The portrait as the output shows it, `side` x `side` pixels.
+    """The portrait as the output shows it, a square.
 
     `rgb`, `background` uint8 [side, side, 3] (`background`: completed behind the person), `matte`
-    float32 [side, side], `regions` as in Portrait, `face` with landmarks in these pixels. A photo pixel (x, y) is
-    at ((x, y) - `origin`) * `scale` here; `scale` above 1 means the photo was enlarged. `around`: where the photo
-    shows more of the person than this.
+    float32 [side, side], `regions` as in Portrait, `face` with landmarks in these pixels. `scale`: of these
+    pixels to a photo's; above 1 the photo was enlarged. `around`: where the photo shows more of the person than this.
     """
 
     rgb: np.ndarray
@@ -37,14 +36,9 @@ class Framed:
     background: np.ndarray
     regions: dict[str, np.ndarray]
     face: Face
-    origin: tuple[float, float]
     scale: float
     around: Surroundings | None = None
     notes: tuple[str, ...] = ()
-
-    @property
-    def side(self) -> int:
-        return self.rgb.shape[0]
 
 
 def frame_portrait(
@@ -83,7 +77,6 @@ def frame_portrait(
         background=complete_background(rgb, matte),
         regions=_add_up_to_one({name: regions[name] for name in REGION_NAMES}),
         face=moved(portrait.face, left, top, scale),
-        origin=(float(left), float(top)),
         scale=scale,
         around=surroundings(portrait, left, top, length, side),
         notes=tuple(notes),
@@ -148,7 +141,7 @@ def _shift(start: int, size: int, limit: int) -> int:
 
 def _extended(portrait: Portrait, left: int, top: int, length: int) -> Portrait:
     """The square with what lies beyond the photo made up: background mirrored and blurred, the person ending at a
-    free edge and continued straight where the photo cuts it. Same fields, square-sized."""
+    free edge and continued straight where the photo cuts it. Foreground and face stay as they are."""
     height, width = portrait.matte.shape
     x0, x1, y0 = max(left, 0), min(left + length, width), max(top, 0)
     photo = portrait.rgb[y0 : top + length, x0:x1]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from elocute.errors import BadInput, EnvironmentProblem
+from elocute.errors import BadInput
 from elocute.portrait.face import choose_face, detect_faces
 from elocute.values import Face
 
@@ -30,7 +30,6 @@ INNER_POINTS = (
     78, 82, 13, 312, 308, 317, 14, 87,  # inner lips
 )  # fmt: skip
 JAW = slice(0, 17)
-INSTALL = "pip install 'elocute[landmarks]'"
 
 
 @lru_cache(maxsize=1)
@@ -53,20 +52,17 @@ def to_68(landmarks: np.ndarray) -> np.ndarray:
     return matrix_68() @ landmarks
 
 
-def face_alignment_missing() -> str | None:
-    """None when face-alignment can find landmarks without the network; else what is missing, in words."""
+def face_alignment_missing() -> bool:
+    """Whether face-alignment, or what it needs to find landmarks without the network, isn't there."""
     if find_spec("face_alignment") is None:
-        return f"face-alignment is not installed ({INSTALL})"
+        return True
     import torch
     from face_alignment.api import models_urls
     from face_alignment.detection.sfd.sfd_detector import models_urls as detector_urls
 
     folder = Path(torch.hub.get_dir()) / "checkpoints"
-    names = [Path(url).name for url in (models_urls["3DFAN-4"], detector_urls["s3fd"])]
-    absent = [name for name in names if not (folder / name).is_file()]
-    if absent:
-        return f"face-alignment's weights {' and '.join(absent)} are not in {folder}"
-    return None
+    urls = models_urls["3DFAN-4"], detector_urls["s3fd"]
+    return not all((folder / Path(url).name).is_file() for url in urls)
 
 
 @lru_cache(maxsize=2)
@@ -77,17 +73,13 @@ def _face_alignment(device: str):  # type: ignore[no-untyped-def]
     return FaceAlignment(LandmarksType.TWO_HALF_D, device=device, compile=False)
 
 
-def find_68(rgb: np.ndarray, name: str = "the picture", device: str = "cpu", source: str = "auto") -> np.ndarray:
+def find_68(rgb: np.ndarray, name: str = "the picture", device: str = "cpu") -> np.ndarray:
     """The 68 landmarks float64 [68, 2] of the largest face in `rgb` uint8 [H, W, 3]: pixels, y down.
 
-    `source`: "face-alignment" (NeRFFaceSpeech's), "embedded", or "auto": the first when it is there. It is never
-    downloaded here. `name` is what messages call the picture. Raises BadInput("no_face"), what `choose_face` raises,
-    EnvironmentProblem("landmarks_missing").
+    face-alignment, which NeRFFaceSpeech uses, is never downloaded here. `name` is what messages call the picture.
+    Raises BadInput("no_face") and what `choose_face` raises.
     """
-    missing = face_alignment_missing() if source != "embedded" else "embedded landmarks were asked for"
-    if source == "face-alignment" and missing:
-        raise EnvironmentProblem("landmarks_missing", f"{missing}. Put them there, or use the embedded landmarks.")
-    if missing:
+    if face_alignment_missing():
         face, _ = choose_face(detect_faces(rgb), name, rgb.shape[:2])
         return to_68(face.landmarks)[:, :2]
     found = _face_alignment(device).get_landmarks_from_image(rgb)

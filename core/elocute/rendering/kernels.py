@@ -219,15 +219,15 @@ def _simple(ids, depths, points, faces, layer, spheres, y, x):  # type: ignore[n
     for g in range(2):
         a, b, c, d = ids[g, y, x], ids[g, y, x + 1], ids[g, y + 1, x], ids[g, y + 1, x + 1]
         alike = a == b and a == c and a == d
-        if alike and a < 0:
-            continue
+        if min(min(a, b), min(c, d)) < 0:
+            if alike:
+                continue
+            return False
         za, zb, zc, zd = depths[g, y, x], depths[g, y, x + 1], depths[g, y + 1, x], depths[g, y + 1, x + 1]
         if max(max(za, zb), max(zc, zd)) - min(min(za, zb), min(zc, zd)) > EDGE_DEPTH:
             return False
         if alike:
             continue
-        if min(min(a, b), min(c, d)) < 0:
-            return False
         for i in (b, c, d):
             if i != a and (layer[i] != layer[a] or _apart(a, i, spheres)):
                 return False
@@ -244,7 +244,8 @@ def shade(  # type: ignore[no-untyped-def]
 ):
     """Composite every pixel of `box` (x0, y0, x1, y1) behind what `rgba` already holds.
 
-    ids int32 [2, 2H, 2W] and depths float32: visibility of relief and head at twice the picture's resolution;
+    ids int32 [2, 2H, 2W] and depths float32: visibility of relief and head at twice the picture's resolution, where
+    the depths of no triangle, infinite, are never looked at;
     points float32 [V, 3] moved vertices in image space of the picture; cam (focal, cx, cy) of the picture; spheres
     float32 [F, 4] around the triangles at rest, see `shells.spheres`;
     rgba float32 [H, W, 4] premultiplied gets what it lets through; depth_out float32 [H, W] (metres, 0 where empty) is

@@ -27,10 +27,13 @@ class Renderer:
 
     `device` "cpu" uses the compiled kernels, anything else tensor operations there. `memory_mb` bounds a chunk of
     rays on those devices. The picture is `side` x `side`, seen through the portrait's lens or as `aim` says.
-    `shells` are those given, at this side; what is rendered has a finer mesh, which `groups` number.
+    `shells` are those given, at this side; what is rendered has a finer mesh, which `groups` number. `beside`: a
+    renderer of as large pictures whose working memory this one uses too, so that they can't render at the same time.
     """
 
-    def __init__(self, shells: Shells, side: int, device: str = "cpu", memory_mb: int = 512) -> None:
+    def __init__(
+        self, shells: Shells, side: int, device: str = "cpu", memory_mb: int = 512, beside: Renderer | None = None
+    ) -> None:
         shells = shells.at(side)
         plane = shells.planes.shape[1]
         self.side, self.device = side, device
@@ -48,16 +51,16 @@ class Renderer:
             self._group_faces = [np.ascontiguousarray(self._faces[g]) for g in self.groups]
             self._layer = np.ascontiguousarray(shells.layer, np.uint8)
             self._spheres = spheres(shells.rest, shells.faces)
-            self._planes = np.ascontiguousarray(shells.planes, np.float32)
+            self.repaint(shells.planes)
             self._lens = np.array([shells.focal, shells.cx, shells.cy], np.float32)
-            self._detail = np.ascontiguousarray(shells.detail, np.float32)
             self._shadow = np.ascontiguousarray(shells.shadow, np.float32)
             self._foreign = np.ascontiguousarray(shells.foreign, np.float32)
             self._rest = np.ascontiguousarray(shells.rest, np.float32)
             self._grown = np.empty((2, len(self._rest)), np.float32)
             self._pull = np.empty((len(self._faces), 3, 3), np.float32)
-            self._ids = np.empty((2, 2 * side, 2 * side), np.int32)
-            self._depths = np.empty((2, 2 * side, 2 * side), np.float32)
+            size = 2, 2 * side, 2 * side
+            self._ids: np.ndarray = beside._ids if beside else np.empty(size, np.int32)
+            self._depths: np.ndarray = beside._depths if beside else np.empty(size, np.float32)
         else:
             self._tensors = ShellTensors.of(shells, device)
             self._group_tensors = tuple(torch.as_tensor(g, device=device).long() for g in self.groups)
@@ -74,15 +77,18 @@ class Renderer:
         level = max(0, round(-SIZES_AN_OCTAVE * math.log2(size)))
         if level != self._level:
             self._level = level
-            smooth = smoothed(self.shells.planes, 2 ** (-level / SIZES_AN_OCTAVE))
-            shells = dataclasses.replace(self.shells, planes=np.ascontiguousarray(smooth, np.float32))
-            if self.device == "cpu":
-                self._planes, self._detail = shells.planes, np.ascontiguousarray(shells.detail, np.float32)
-            else:
-                planes, detail = (
-                    torch.as_tensor(a).to(self._tensors.planes) for a in (shells.planes, shells.detail)
-                )
-                self._tensors = dataclasses.replace(self._tensors, planes=planes, detail=detail)
+            self.repaint(self.shells.planes)
+
+    def repaint(self, planes: np.ndarray) -> None:
+        """`planes` [PLANES, R, R, 4] in the place of those of the same size in `shells`."""
+        self.shells = dataclasses.replace(self.shells, planes=planes)
+        smooth = smoothed(planes, 2 ** (-self._level / SIZES_AN_OCTAVE))
+        shells = dataclasses.replace(self.shells, planes=np.ascontiguousarray(smooth, np.float32))
+        if self.device == "cpu":
+            self._planes, self._detail = shells.planes, np.ascontiguousarray(shells.detail, np.float32)
+        else:
+            planes, detail = (torch.as_tensor(a).to(self._tensors.planes) for a in (shells.planes, shells.detail))
+            self._tensors = dataclasses.replace(self._tensors, planes=planes, detail=detail)
 
     def render(
         self, moved: np.ndarray, box: tuple[int, int, int, int] | None = None, presence: float = 1.0,

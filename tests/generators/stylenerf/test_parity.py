@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from elocute.generators.stylenerf.camera import camera_at, camera_from_uv, intrinsics
+from elocute.generators.stylenerf.camera import camera_at
 from elocute.generators.stylenerf.deformation import VertexDeformation, nearest_vertices
 from elocute.generators.stylenerf.folded import fold_foreground
 from elocute.generators.stylenerf.mixing import FeatureMix
@@ -61,7 +61,7 @@ class Case:
         volume = result.volume
         found = {
             "img": result.image, "img_nerf": volume.rgb, "inpaint_feat": volume.features, "p_i": volume.points,
-            "p_f": volume.fine_points, "sigma_raw_coarse": volume.density, "sigma_raw_fine": volume.fine_density,
+            "p_f": volume.fine_points,
         }  # fmt: skip
         compared = 0
         for name, value in found.items():
@@ -82,17 +82,16 @@ def close(value: torch.Tensor, wanted: np.ndarray, tolerance: float, name: str) 
 @DTYPES
 def test_mapping_and_cameras(recording: Any, dtype: torch.dtype) -> None:
     case = Case(recording, dtype, False)
-    mapping, camera = case.generator.mapping, case.generator.config.camera
+    mapping = case.generator.mapping
     tolerance = 1e-9 if dtype == torch.float64 else 1e-5
     with torch.no_grad():
         found = {
             "ws_psi1": mapping(case["z"]), "ws_psi0.7": mapping(case["z"], 0.7),
-            "ws_psi0.7_cut8": mapping(case["z"], 0.7, 8), "cam0.K": intrinsics(camera, dtype)[None],
+            "ws_psi0.7_cut8": mapping(case["z"], 0.7, 8),
             "cam0.RT": case.camera("front"), "cam1.RT": case.camera("side"),
         }  # fmt: skip
     for name, value in found.items():
         close(value, case.expected[name], tolerance, name)
-    close(camera_from_uv(camera, case["cam2.uv"]), case.expected["cam2.RT"], 1e-6, "cam2.RT")  # uv is a float32
     a, b, c = recording.io["rt.angles"].astype(float)
     x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])

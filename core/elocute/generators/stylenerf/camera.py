@@ -44,13 +44,6 @@ def camera_at(config: CameraConfig, fractions: Sequence[float], dtype: torch.dty
     return _place(config, u, v, r)
 
 
-def camera_from_uv(config: CameraConfig, uv: Tensor) -> Tensor:
-    """Cameras [B, 4, 4] from uv [B, 2] as training drew them: standard deviations from the mean if the file's cameras
-    are Gaussian, fractions of the ranges otherwise. Radius: the middle of its range."""
-    radius = torch.full_like(uv[:, 0], sum(config.range_radius) / 2)
-    return _place(config, _spread(config, config.range_u, uv[:, 0]), _spread(config, config.range_v, uv[:, 1]), radius)
-
-
 def random_camera(config: CameraConfig, batch: int, poses: Any, radii: torch.Generator | None = None) -> Tensor:
     """Cameras [B, 4, 4] drawn as in training: angles from the NumPy RandomState `poses`, radii from torch."""
     draw = poses.normal if config.gaussian_camera else poses.uniform
@@ -95,12 +88,6 @@ def pixel_rays(config: Config, camera: Tensor) -> tuple[Tensor, Tensor]:
     focal = float(torch.tensor(1 / math.tan(math.radians(config.camera.fov) / 2), dtype=torch.float32))
     local = torch.stack([x.reshape(-1) / focal, y.reshape(-1) / focal, -torch.ones_like(x).reshape(-1)], -1)  # [R, 3]
     return camera[:, None, :3, 3], local @ camera[:, :3, :3].transpose(1, 2)
-
-
-def intrinsics(config: CameraConfig, dtype: torch.dtype = torch.float32) -> Tensor:
-    """[4, 4]: the inverse camera matrix, diag(tan(fov / 2), tan(fov / 2), 1, 1)."""
-    focal = torch.tensor(1 / math.tan(math.radians(config.fov) / 2), dtype=torch.float32).to(dtype)
-    return torch.diag(torch.stack([1 / focal, 1 / focal, focal.new_ones(()), focal.new_ones(())]))
 
 
 def inverted_sphere(centre: Tensor, rays: Tensor, inverse_depth: Tensor) -> Tensor:

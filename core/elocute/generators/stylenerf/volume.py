@@ -38,7 +38,7 @@ class Positions:
 class Volume:
     """A rendered feature map and how it came about. R rays row by row, P = R N points with the sample fastest.
 
-    rgb [B, 3, S, S], features [B, F, S, S]; points [B, P, 3] as they were evaluated (bent), densities [B, P, 1] raw.
+    rgb [B, 3, S, S], features [B, F, S, S]; points [B, P, 3] as they were evaluated (bent).
     """
 
     rgb: Tensor
@@ -46,8 +46,6 @@ class Volume:
     positions: Positions
     points: Tensor
     fine_points: Tensor | None
-    density: Tensor
-    fine_density: Tensor | None
 
 
 def render_volume(
@@ -83,7 +81,7 @@ def render_volume(
         coarse = positions.coarse
     points, raw, values = evaluate(coarse, False)
     density, values, at = per_ray(raw)[..., 0].relu(), per_ray(values), coarse
-    fine = fine_points = fine_raw = None
+    fine = fine_points = None
     if config.hierarchical:
         if positions is not None and positions.fine is not None:
             fine = positions.fine
@@ -105,7 +103,7 @@ def render_volume(
         out = out + left * background
     side = config.volume_resolution
     picture = out.transpose(1, 2).unflatten(2, (side, side))
-    return Volume(picture[:, :3], picture[:, 3:], Positions(coarse, fine), points, fine_points, raw, fine_raw)
+    return Volume(picture[:, :3], picture[:, 3:], Positions(coarse, fine), points, fine_points)
 
 
 def render_background(config: Config, camera: Tensor, field: Field, code: Tensor, frozen: bool) -> Tensor:
