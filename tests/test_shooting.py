@@ -198,7 +198,7 @@ def test_presence_and_the_turn_reach_the_renderer(stored: Any, own: np.ndarray) 
     told: list[tuple[float, float]] = []
     running = shooting(replace(stored, around=None))
     render = running.renderer.render
-    running.renderer.render = lambda m, b, p, t, d: told.append((p, t)) or render(m, b, p, t, d)  # type: ignore
+    running.renderer.render = lambda m, b, p, t, d: told.append((p, float(t[-1]))) or render(m, b, p, t, d)  # type: ignore
     expressions = own, changed(own, jawOpen=0.5), np.zeros(52, np.float32)
     for expression in expressions:
         running.frame(expression, np.zeros(3))

@@ -129,7 +129,7 @@ def test_a_face_is_found_again(basel_face: BaselFace) -> None:
     picture, marks = picture_of(basel_face, truth)
     plan = FitSchedule(rigid_steps=80, nonrigid_steps=100)
     fit = fit_basel(basel_face.to(dtype=torch.float32), marks, picture, schedule=plan)
-    assert fit.landmark_error < 0.75 and fit.photo_error < 0.03
+    assert fit.landmark_error < 0.75
     off = np.abs(fit.coefficients - truth[0].numpy())
     assert off[basel.ANGLES].max() < 0.05
     there = basel.project(basel.placed(basel_face.shape(truth), truth))[0]
@@ -145,7 +145,7 @@ def test_coefficients_to_start_from_help_but_not_the_reference(basel_face: Basel
     _, marks = picture_of(basel_face, truth)
     plan = FitSchedule(rigid_steps=0, nonrigid_steps=1)
     helped = fit_basel(points, marks, start=truth[0].numpy(), schedule=plan)
-    assert helped.landmark_error < 1e-3 and np.isnan(helped.photo_error)
+    assert helped.landmark_error < 1e-3
     alone = fit_basel(points, marks, start=truth[0].numpy(), schedule=plan, reference=True)
     assert alone.landmark_error > 1
 

@@ -43,12 +43,10 @@ REFERENCE = FitSchedule(rigid_steps=1000, nonrigid_steps=500, last_rate=1e-2, ke
 
 @dataclass(frozen=True)
 class BaselFit:
-    """`coefficients` float64 [257]; `landmark_error` mean distance in pixels of the 224-pixel picture; `photo_error`
-    mean colour distance in parts of 255 (NaN without a picture)."""
+    """`coefficients` float64 [257]; `landmark_error` mean distance in pixels of the 224-pixel picture."""
 
     coefficients: np.ndarray
     landmark_error: float
-    photo_error: float
 
 
 def landmark_weights(like: Tensor) -> Tensor:
@@ -106,10 +104,9 @@ def fit_basel(
     _descend(rigid, parts, ("angles", "translation"), plan.rigid_steps, plan)
     _descend(nonrigid, parts, tuple(parts.pieces), plan.nonrigid_steps, plan)
     with torch.no_grad():
-        last, found = nonrigid(), parts.joined()
+        found = parts.joined()
         off = (basel.project(basel.placed(points.shape(found), found), rows=True) - seen).norm(dim=-1).mean()
-    photo_error = float(last["photo"]) if photo is not None else float("nan")
-    return BaselFit(parts.joined()[0].detach().cpu().double().numpy(), float(off), photo_error)
+    return BaselFit(found[0].cpu().double().numpy(), float(off))
 
 
 class _Parts:

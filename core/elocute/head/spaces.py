@@ -21,20 +21,14 @@ HALF_FIELD = tan(radians(6))  # of the picture at the head's distance: the exact
 SCALE = HALF_FIELD * FOCAL / (SIDE / 2) / DISTANCE  # world units in a Basel unit: 0.0953
 
 
-def front_camera(rotation: Tensor, translation: Tensor | None = None) -> Tensor:
+def front_camera(rotation: Tensor) -> Tensor:
     """Camera-to-world [B, 4, 4] in StyleNeRF's world that sees a still head as the Basel camera sees one turned by
-    `rotation` [B, 3, 3] (for row vectors, `basel.rotations`).
-
-    Without `translation` the camera stays on the unit sphere and looks at its middle, as in NeRFFaceSpeech; with one
-    [B, 3] (Basel units) head and picture move and grow as the head does.
-    """
+    `rotation` [B, 3, 3] (for row vectors, `basel.rotations`). It stays on the unit sphere and looks at its middle, as
+    in NeRFFaceSpeech."""
     axes = torch.tensor(FRONT, dtype=rotation.dtype, device=rotation.device) @ rotation
-    eye = axes[:, :, 2]
-    if translation is not None:  # a head that moves to the right is one whose camera moves to the left
-        eye = eye - SCALE * (axes @ translation[..., None])[..., 0]
     camera = torch.eye(4, dtype=rotation.dtype, device=rotation.device).repeat(len(rotation), 1, 1)
     camera[:, :3, :3] = axes
-    camera[:, :3, 3] = eye
+    camera[:, :3, 3] = axes[:, :, 2]
     return camera
 
 

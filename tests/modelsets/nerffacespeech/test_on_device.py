@@ -175,7 +175,6 @@ def test_the_face_is_fitted(device: str) -> None:
         for where in ("cpu", device)
     ]
     np.testing.assert_allclose(fits[1].coefficients, fits[0].coefficients, rtol=0, atol=1e-6)
-    assert fits[1].photo_error == pytest.approx(fits[0].photo_error, rel=1e-6)
 
 
 @pytest.mark.usefixtures("official_set")
@@ -187,8 +186,8 @@ def test_coefficients_are_read(device: str) -> None:
 
 
 def test_cameras_and_points_of_the_front_view(device: str) -> None:
-    turn, shift = basel.rotations(torch.tensor([[0.1, -0.2, 0.05]])), torch.tensor([[0.1, 0.2, -0.3]])
-    close(front_camera(turn.to(device), shift.to(device)), front_camera(turn, shift))
+    turn = basel.rotations(torch.tensor([[0.1, -0.2, 0.05]]))
+    close(front_camera(turn.to(device)), front_camera(turn))
     shown = torch.arange(400).view(20, 20) % 3 > 0
     for reference in (False, True):
         close(torso_points(shown.to(device), reference), torso_points(shown, reference))
