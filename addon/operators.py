@@ -165,7 +165,7 @@ class ELOCUTE_OT_cancel(bpy.types.Operator):
 
 
 def _shows_render(context: bpy.types.Context) -> bool:
-    """Whether Esc would take a render of Blender's own off the screen."""
+    """Whether Esc may be meant for a render of Blender's own, wherever that shows, or for another window of its own."""
     if context.screen is not None and context.screen.is_temporary:
         return True
     image = getattr(context.space_data, "image", None)

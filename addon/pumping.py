@@ -56,7 +56,8 @@ def _tick() -> float | None:
 def _scene_is_taken() -> bool:
     """Whether Blender itself renders or bakes, on a thread of its own: what it reads must not change, nor go to another
     frame."""
-    return bpy.app.is_job_running("RENDER") or bpy.context.window_manager.is_interface_locked
+    manager = bpy.context.window_manager
+    return bpy.app.is_job_running("RENDER") or bool(manager and manager.is_interface_locked)
 
 
 def _remember_changes() -> None:

@@ -12,6 +12,7 @@ from refused_commands import PORTRAIT, VOICE, posix, told
 
 from elocute.errors import EnvironmentProblem
 from elocute.files import Temporary, check_writable, discard_all, through_link, write_all, write_whole
+from elocute.inversion.avatar import ROOM
 from elocute.models.store import verify
 from elocute.modelsets.base import ready_cache
 
@@ -79,8 +80,14 @@ def test_there_has_to_be_room_for_an_avatar_before_a_fit(place: Path, monkeypatc
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **options: Small())
     check_writable(place)
     with pytest.raises(EnvironmentProblem) as caught:
-        ready_cache(place / "avatars")
+        ready_cache(place / "avatars", ROOM)
     assert caught.value.code == "disk_full" and not (place / "avatars").exists()
+    left = place / ".0-abcdefgh.part.safetensors"
+    left.touch()
+    os.utime(left, (0, 0))
+    with pytest.raises(EnvironmentProblem):
+        ready_cache(place, ROOM)
+    assert not left.exists(), "what nobody needs any more makes room first"
 
 
 def test_a_folder_that_was_made_for_nothing_goes_again(place: Path) -> None:

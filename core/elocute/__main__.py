@@ -33,7 +33,7 @@ def main() -> None:
 def _leave(code: int) -> NoReturn:
     """End at once. What is open and half-written is gone by now: whoever wrote it has unwound."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(code)
 

@@ -218,11 +218,13 @@ def check_writable(folder: Path, room: int = _LEAST_ROOM) -> None:
     if not existing.is_dir():
         raise BadInput("output_not_a_folder", f"{existing} is a file, not a folder. Choose another output folder.")
     try:  # asking for permission bits or free space is not enough: read-only file systems, quotas, Windows
-        if existing != folder:
-            os.rmdir(tempfile.mkdtemp(dir=existing))
-        with tempfile.TemporaryFile(dir=existing) as probe:
-            probe.write(os.urandom(room))  # zeros may be kept for nothing
-            probe.flush()
+        with contextlib.ExitStack() as made:
+            place = str(existing)
+            if existing != folder:  # who may make folders there may not be allowed to make files beside them
+                place = made.enter_context(tempfile.TemporaryDirectory(dir=existing))
+            with tempfile.TemporaryFile(dir=place) as probe:
+                probe.write(os.urandom(room))  # zeros may be kept for nothing
+                probe.flush()
     except OSError as error:
         raise write_problem(folder if folder.name else folder.absolute(), error) from error
 

@@ -212,7 +212,8 @@ def _expanded(path: str) -> Path:
 
 def pip_install(*what: str) -> str:
     """The command that installs packages where this program runs, and nowhere else."""
-    program = f'"{sys.executable}"' if " " in sys.executable else sys.executable
+    program = sys.executable or "python"
+    program = f'"{program}"' if " " in program else program
     return f"{program} -m pip install {' '.join(what)}"
 
 

@@ -113,7 +113,7 @@ class Requests:
         if not self._told.wait(GRACE_SECONDS):
             discard_all()  # half-written videos and their encoders
             # The job sits in native code and can't be asked, or nobody reads what is told.
-            os._exit(Cancelled.exit_code if self._running or self.jobs_left() else 0)
+            os._exit(Cancelled.exit_code if (self._running and self.cut()) or self.jobs_left() else 0)
 
 
 def serve() -> int:

@@ -269,6 +269,7 @@ with viewport():
     with bpy.context.temp_override(point_cache=cache):
         bpy.ops.ptcache.bake("INVOKE_DEFAULT", bake=True)
 """)
+    assert not scene.value("cache.is_baked")
     while not scene.value("cache.is_baked"):
         assert scene.value("[task().state, bpy.context.window_manager.is_interface_locked]") == ["waiting", True]
         time.sleep(0.2)

@@ -44,8 +44,8 @@ class FrameWriter:
     def __init__(self, folder: Path, frames: tuple[int, int] | None = None) -> None:
         """Reads the manifest of an earlier run, if there is one; writes no frames but the first to the last of `frames`
         (None: any). Raises as `check_frames_folder`."""
-        check_frames_folder(folder, frames=frames)
         remove_abandoned(folder)
+        check_frames_folder(folder, frames=frames)
         self.folder = folder
         self._entries = _read_manifest(folder / MANIFEST)
         self._flushed = time.monotonic()

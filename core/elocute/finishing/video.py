@@ -63,6 +63,7 @@ class VideoWriter:
 
         Raises what `check_output` and `probe_audio` raise, EnvironmentProblem ffmpeg_missing.
         """
+        remove_abandoned(path.parent, path)
         check_output(path)
         program = ffmpeg()  # before there is a file that its absence would leave behind
         sound = _sound_options(audio, audio_start, duration) if audio else ["-an"]
@@ -70,7 +71,6 @@ class VideoWriter:
         self.width, self.height = size
         self.frames = 0
         self._log = b""
-        remove_abandoned(path.parent, path)
         self._temporary = Temporary(path)
         command = [
             *(program, "-hide_banner", "-nostdin", "-v", "error", "-y"),

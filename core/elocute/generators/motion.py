@@ -85,7 +85,6 @@ class FieldMotion:
         out[:count] = self.head.contact(moved[:count])
         return out
 
-
     def turned(self, expression: np.ndarray, share: float) -> np.ndarray:
         """float32 [V] 0..1: how far each vertex has left what the photo shows of it and around it, when the head has
         by `share`."""

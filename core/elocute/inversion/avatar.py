@@ -118,11 +118,8 @@ def _content(arrays: dict[str, np.ndarray]) -> str:
 def remove_outdated(folder: Path) -> None:
     """Remove avatars that an earlier version of the embedded set's fit made and nobody used for UNUSED_DAYS, and what
     fits that nobody resumed for as long have left: tuning, or arrays without the report that makes them an avatar. The
-    other set's avatars stay: they can be the work of hours. Raises EnvironmentProblem disk_full where there is no room
-    for another avatar even so."""
+    other set's avatars stay: they can be the work of hours."""
     from safetensors import SafetensorError, safe_open
-
-    from ..files import check_writable
 
     for arrays in folder.glob("*.safetensors"):
         report = arrays.with_suffix(".json")
@@ -142,7 +139,6 @@ def remove_outdated(folder: Path) -> None:
             if (outdated or "content" in about and not whole) and _unused(used):
                 arrays.unlink()
                 report.unlink(missing_ok=True)
-    check_writable(folder, ROOM)
 
 
 def _unused(since: float) -> bool:

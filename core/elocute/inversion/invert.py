@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def invert(scene: Scene, device: str, memory_mb: int, report: Step) -> Inverted:
 
     def render(shells: Shells) -> np.ndarray:
         nonlocal renderer
-        if renderer and renderer.shells.fill is shells.fill:  # tuning's steps differ in their planes alone
+        if renderer and _differ_in_planes(renderer.shells, shells):  # as tuning's steps do
             renderer.repaint(shells.planes)
         else:
             renderer = Renderer(shells, scene.side, device, memory_mb, renderer)
@@ -89,3 +89,8 @@ def _pivot(scene: Scene, uv: np.ndarray, members: np.ndarray, normal: np.ndarray
     use = np.flatnonzero((shown > 0.5) & inside & (sample(scene.matte, uv) > 0.9))
     use = use[:: max(1, len(use) // PIVOT_SAMPLES)]
     return fit_appearance(sample(scene.photo, uv[use]), members[use], normal[use])
+
+
+def _differ_in_planes(a: Shells, b: Shells) -> bool:
+    """Whether two fields are the same but for their planes, or but for nothing."""
+    return all(getattr(a, one.name) is getattr(b, one.name) for one in fields(Shells) if one.name != "planes")

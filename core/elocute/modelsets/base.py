@@ -93,19 +93,20 @@ def need(roles: tuple[str, ...]) -> None:
         model_path(role)
 
 
-def ready_cache(folder: Path) -> None:
-    """Make sure that an avatar can be kept in `folder`, and remove what killed fits left there half-written and what is
-    of no use any more. Raises EnvironmentProblem cache_not_writable or disk_full."""
+def ready_cache(folder: Path, room: int = 0) -> None:
+    """Make sure that avatars of `room` bytes can be kept in `folder`, once what killed fits left there half-written and
+    what is of no use any more is removed. Raises EnvironmentProblem cache_not_writable or disk_full."""
     from ..files import check_writable, remove_abandoned
     from ..inversion.avatar import remove_outdated
 
     try:
-        check_writable(folder)
+        check_writable(folder, 0)
+        remove_abandoned(folder)
+        remove_outdated(folder)
+        check_writable(folder, room)
     except (BadInput, EnvironmentProblem) as error:
         if error.code == "disk_full":
             raise
         raise EnvironmentProblem(
             "cache_not_writable", f"avatars can't be kept in {folder}. Name a folder to write to in ELOCUTE_AVATARS."
         ) from error
-    remove_abandoned(folder)
-    remove_outdated(folder)

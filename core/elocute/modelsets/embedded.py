@@ -11,7 +11,7 @@ import numpy as np
 
 from ..drive import Drive, Inputs, Reading, build_drive, may_need_voice
 from ..errors import BadInput
-from ..inversion.avatar import Avatar, avatar_folder, avatar_key, find, store
+from ..inversion.avatar import ROOM, Avatar, avatar_folder, avatar_key, find, store
 from ..landmarks import FACE_HEIGHT, apart
 from ..limits import USUAL_FRAMING, portrait_seed
 from ..protocol import Progress
@@ -158,7 +158,7 @@ def _invert(
 
     if picture is not None or portrait_seed(portrait) is None:
         need(FIT_ROLES)
-    ready_cache(folder)
+    ready_cache(folder, ROOM)
     make_room()
     device = pick_device(settings.device)
     report(Progress("fit", 0, 4, None, "reading the portrait"))

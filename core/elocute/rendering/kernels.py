@@ -282,9 +282,7 @@ def shade(  # type: ignore[no-untyped-def]
                         left = np.float32(1.0)
                         if layer[f] == RELIEF:
                             left -= hit[_TURNED] * min(max(hit[_RIM], np.float32(0.0)), np.float32(1.0))
-                        _march(
-                            layer[f], hit, left, np.float32(presence), planes, shadow, lens, wx, wy, tap, acc
-                        )
+                        _march(layer[f], hit, left, np.float32(presence), planes, shadow, lens, wx, wy, tap, acc)
                 for k in range(5):
                     total[k] += acc[k]
             share = np.float32(1.0) / np.float32(rays)

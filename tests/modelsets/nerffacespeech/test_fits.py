@@ -35,7 +35,7 @@ def test_other_landmarks_make_another_avatar(monkeypatch: pytest.MonkeyPatch) ->
 
     settings = FitSettings(str(PORTRAIT), "cpu", "nerffacespeech")
     keys = [key_of(settings.portrait, settings)]
-    monkeypatch.setattr("elocute.portrait.landmarks68.face_alignment_missing", lambda: None)
+    monkeypatch.setattr("elocute.portrait.landmarks68.face_alignment_missing", lambda: False)
     for version in ("1.5.0", "1.6.0"):
         monkeypatch.setattr("importlib.metadata.version", lambda name, version=version: version)
         keys.append(key_of(settings.portrait, settings))

@@ -105,7 +105,8 @@ class Lpips(nn.Module):
 
 class PyramidDistance:
     """The substitute where there is no LPIPS: the normalised Laplacian pyramid distance (Laparra et al. 2016), with
-    means of 2 x 2 pixels for its coarser pictures, whose centres are where bilinear doubling looks for them.
+    means of 2 x 2 pixels for its coarser pictures, whose centres are where bilinear doubling looks for them (of sides
+    that are powers of two).
 
     Each band of detail is divided by the contrast around it, as early vision does; no learned weights. It sees
     structure as LPIPS does but not meaning: expect softer teeth and hair than with the LPIPS files.

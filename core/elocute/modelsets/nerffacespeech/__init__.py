@@ -13,7 +13,7 @@ import numpy as np
 
 from ...drive import Inputs, Reading, may_need_voice
 from ...errors import BadInput
-from ...inversion.avatar import Avatar, avatar_folder, find
+from ...inversion.avatar import ROOM, Avatar, avatar_folder, find
 from ...limits import portrait_seed
 from ...models.official import need_imported
 from ...portrait.landmarks68 import face_alignment_missing
@@ -75,7 +75,7 @@ class NerfFaceSpeech:
             return replace(known, report={**known.report, "portrait": portrait, "cached": True})
         if not settings.reference or face_alignment_missing():
             need(LANDMARK_ROLES)  # a random identity's front view is looked at too
-        ready_cache(folder)
+        ready_cache(folder, ROOM)
         from .prepare import invert_portrait
 
         return invert_portrait(portrait, settings, key, folder, report)

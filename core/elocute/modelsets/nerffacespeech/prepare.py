@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .weights import Networks
 
 MADE_BY = "nerffacespeech 1"  # raise its number whenever a fit would come out differently
+WITHOUT_LPIPS = "pyramid 2"  # and this one's whenever the substitute for LPIPS changes
 TRUNCATION = 0.7  # of a random person towards the mean face: StyleNeRF's own pictures are made with it
 FIT_ROLES = ("generator", "face_model", "face_regressor", "segmentation", "lpips_vgg", "lpips_alex")
 STEPS = 5  # of a fit, as progress counts them
@@ -39,7 +40,7 @@ def key_of(portrait: str, settings: FitSettings) -> str:
     hashes = {"how": f"{settings.reference} {settings.fit_steps}"}
     for role in FIT_ROLES:
         found = imported_if_any(role)
-        hashes[role] = found.sha256 if found else ""
+        hashes[role] = found.sha256 if found else WITHOUT_LPIPS if role.startswith("lpips") else ""
     if portrait_seed(portrait) is None:
         hashes |= {"face": find_model("face").sha256, "landmarks": _landmarks()}
     return avatar_key(identity(portrait), hashes, 0, made_by=MADE_BY)
